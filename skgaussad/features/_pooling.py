@@ -1,0 +1,152 @@
+"""Feature map to vector: average, maximum, standard deviation, grid, class token."""
+
+import numbers
+from dataclasses import dataclass
+
+_STATISTICS = ("average", "max", "std")
+_EXPECTED = (
+    "'average', 'max', 'std', 'class_token', a positive integer g for a g x g grid, or "
+    "a list of these"
+)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """One way of turning the feature map of a level into a vector.
+
+    Attributes
+    ----------
+    kind : {"average", "max", "std", "class_token", "grid"}
+        What is taken over the positions.
+    grid : int
+        Cells along each side, for ``kind="grid"``.
+    """
+
+    kind: str
+    grid: int = 1
+
+    def __call__(self, feature_map, prefix_tokens):
+        """Pool the maps of a batch.
+
+        Parameters
+        ----------
+        feature_map : tensor of shape (n, channels, height, width)
+            Float32.
+        prefix_tokens : tensor of shape (n, tokens, channels) or None
+            What a transformer has besides the map; the class token comes first.
+
+        Returns
+        -------
+        vectors : tensor of shape (n, n_cells * channels)
+            Cells in reading order, the channels of each together.
+        """
+        if self.kind == "average":
+            return feature_map.mean(dim=(2, 3))
+        if self.kind == "max":
+            return feature_map.amax(dim=(2, 3))
+        if self.kind == "std":
+            return feature_map.std(dim=(2, 3), correction=0)
+        if self.kind == "class_token":
+            return prefix_tokens[:, 0]
+        from torch.nn.functional import adaptive_avg_pool2d
+
+        cells = adaptive_avg_pool2d(feature_map, self.grid)
+        return cells.permute(0, 2, 3, 1).flatten(1)
+
+    def check(self, level, height, width, has_class_token):
+        """Raise unless the pooling applies to a level.
+
+        Parameters
+        ----------
+        level : int
+            Level number, for the message.
+        height, width : int
+            Size of its feature map, in positions.
+        has_class_token : bool
+            Whether the level comes with a class token.
+
+        Raises
+        ------
+        ValueError
+            If the grid is finer than the map, or there is no class token.
+        """
+        if self.kind == "grid" and self.grid > min(height, width):
+            raise ValueError(
+                f"pooling={self.grid} asks for a grid of {self.grid} x {self.grid} "
+                f"cells, but the feature map of level {level} has only {height} x "
+                f"{width} positions. Use a coarser grid, a shallower level or a larger "
+                "image_size."
+            )
+        if self.kind == "class_token" and not has_class_token:
+            raise ValueError(
+                f"pooling='class_token' needs a backbone with a class token, and level "
+                f"{level} of this one has none. Use 'average', or a vision transformer "
+                "such as 'vit_small_patch16_224'."
+            )
+
+    def names(self, level, n_channels):
+        """Names of the entries of the vector, as ``level7_0012``.
+
+        Parameters
+        ----------
+        level : int
+        n_channels : int
+
+        Returns
+        -------
+        names : list of str
+        """
+        cells = [f"{self.kind}_"]
+        if self.kind == "average":
+            cells = [""]
+        elif self.kind == "grid":
+            positions = range(self.grid)
+            cells = [
+                f"grid{self.grid}_r{row}c{column}_"
+                for row in positions
+                for column in positions
+            ]
+        return [
+            f"level{level}_{cell}{channel:04d}"
+            for cell in cells
+            for channel in range(n_channels)
+        ]
+
+
+def resolve_pooling(pooling):
+    """Turn the parameter ``pooling`` into poolings.
+
+    Parameters
+    ----------
+    pooling : str, int or list of these
+
+    Returns
+    -------
+    poolings : tuple of Pooling
+        In the order given.
+
+    Raises
+    ------
+    ValueError
+        If an entry is unknown or given twice, or there is none.
+    """
+    single = isinstance(pooling, str | numbers.Number)
+    try:
+        entries = [pooling] if single else list(pooling)
+    except TypeError:
+        raise ValueError(f"pooling must be {_EXPECTED}; got {pooling!r}.") from None
+    poolings = []
+    for entry in entries:
+        is_integer = isinstance(entry, numbers.Integral) and not isinstance(entry, bool)
+        if is_integer and entry >= 1:
+            found = Pooling("grid", int(entry))
+        elif isinstance(entry, str) and entry in (*_STATISTICS, "class_token"):
+            found = Pooling(entry)
+        else:
+            raise ValueError(f"pooling must be {_EXPECTED}; got {entry!r}.")
+        if found in poolings:
+            raise ValueError(f"pooling holds {entry!r} twice; give each once.")
+        poolings.append(found)
+    if not poolings:
+        raise ValueError(f"pooling must be {_EXPECTED}; got an empty list.")
+    return tuple(poolings)

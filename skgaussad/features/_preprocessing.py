@@ -1,0 +1,146 @@
+"""From an image of any size to the network's input, always the same way."""
+
+import numbers
+from dataclasses import dataclass
+
+from PIL import Image
+
+from .._validation import check_real
+from ._images import load_image
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are resized and normalized.
+
+    Attributes
+    ----------
+    image_size : tuple of (int, int)
+        Height and width of the network's input, in pixels.
+    interpolation : str
+        Filter used for resizing: a name of `PIL.Image.Resampling` in lower case.
+    crop_pct : float or None
+        Share of the shorter side that the centre crop keeps; None for the whole image.
+    mean, std : tuple of (float, float, float)
+        Normalization of the red, green and blue values, which are in [0, 1].
+    """
+
+    image_size: tuple
+    interpolation: str
+    crop_pct: float | None
+    mean: tuple
+    std: tuple
+
+    @classmethod
+    def resolve(cls, native, *, image_size, interpolation, crop_pct, mean, std):
+        """Take the network's own settings where the user gives none.
+
+        Parameters
+        ----------
+        native : dict
+            The network's data configuration, as timm gives it.
+        image_size : int, tuple of (int, int) or None
+        interpolation : str or None
+        crop_pct : float or None
+            None crops nothing, whatever the network's own setting.
+        mean, std : float, tuple of (float, float, float) or None
+
+        Returns
+        -------
+        preprocessing : Preprocessing
+
+        Raises
+        ------
+        ValueError
+            If a setting is out of its range.
+        """
+        if interpolation is None:
+            interpolation = native["interpolation"]
+        if crop_pct is not None:
+            check_real("crop_pct", crop_pct, 0, 1, closed="high")
+            crop_pct = float(crop_pct)
+        return cls(
+            cls.resolve_size(image_size) or tuple(native["input_size"][1:]),
+            _resolve_interpolation(interpolation),
+            crop_pct,
+            _resolve_channels("mean", native["mean"] if mean is None else mean),
+            _resolve_channels("std", native["std"] if std is None else std, low=0),
+        )
+
+    @staticmethod
+    def resolve_size(image_size):
+        """Turn the parameter ``image_size`` into height and width.
+
+        Parameters
+        ----------
+        image_size : int, tuple of (int, int) or None
+
+        Returns
+        -------
+        size : tuple of (int, int) or None
+            None stays None: the network's own.
+
+        Raises
+        ------
+        ValueError
+            If it is none of these or not positive.
+        """
+        if image_size is None:
+            return None
+        try:
+            height, width = (
+                (image_size,) * 2
+                if isinstance(image_size, numbers.Number)
+                else image_size
+            )
+        except (TypeError, ValueError):
+            height = width = None
+        for side in (height, width):
+            is_integer = isinstance(side, numbers.Integral)
+            if not is_integer or isinstance(side, bool) or side < 1:
+                raise ValueError(
+                    "image_size must be a positive integer, a pair (height, width) of "
+                    f"them, or None for the network's own; got {image_size!r}."
+                )
+        return int(height), int(width)
+
+    def load(self, images, index):
+        """Decode and resize one image.
+
+        Parameters
+        ----------
+        images : sequence of images
+        index : int
+
+        Returns
+        -------
+        image : ndarray of shape (height, width, 3)
+            Float32, RGB in [0, 1], not yet normalized.
+        """
+        resample = Image.Resampling[self.interpolation.upper()]
+        return load_image(images, index, self.image_size, resample, self.crop_pct)
+
+
+def _resolve_interpolation(interpolation):
+    known = [member.name.lower() for member in Image.Resampling]
+    if not isinstance(interpolation, str) or interpolation not in known:
+        raise ValueError(
+            f"interpolation must be one of {', '.join(map(repr, known))}, or None for "
+            f"the network's own; got {interpolation!r}."
+        )
+    return interpolation
+
+
+def _resolve_channels(name, values, low=float("-inf")):
+    try:
+        triple = (values,) * 3 if isinstance(values, numbers.Number) else tuple(values)
+    except TypeError:
+        triple = ()
+    if len(triple) != 3:
+        raise ValueError(
+            f"{name} must be a number or three of them, for red, green and blue; got "
+            f"{values!r}."
+        )
+    for value in triple:
+        check_real(name, value, low, float("inf"))
+    return tuple(float(value) for value in triple)

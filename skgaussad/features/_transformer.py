@@ -1,0 +1,334 @@
+"""Deep features of images, as a scikit-learn transformer."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_choice, check_integer
+from ._images import as_image_sequence, check_items
+from ._pooling import resolve_pooling
+from ._preprocessing import Preprocessing
+
+# torch and timm are imported in the methods that need them: importing the package must
+# stay quick, and detectors work without them.
+
+
+class DeepFeatureTransformer(TransformerMixin, BaseEstimator):
+    """Turn images into pooled features of a pretrained network.
+
+    Each image is resized whole to the network's input and sent through the network up
+    to the deepest level asked for. The feature map of each level is pooled to a vector,
+    and the vectors are joined to one row an image. Nothing is learned from the images:
+    `fit` loads the network.
+
+    Parameters
+    ----------
+    backbone : str, default="tf_efficientnet_lite0"
+        Name of a timm model, with or without its weights' tag.
+
+    levels : int, list of int, "all" or "auto", default="auto"
+        Which levels to take, counted from 1 as in [1]_; negative numbers count from
+        the deepest. EfficientNets (with timm's other networks of that class, such as
+        MobileNetV2) have the stem, the stages and the head before its pooling: 1 to 9
+        for EfficientNet-B0. ResNets have the stem after its max-pooling and four
+        stages: 1 to 5. Other networks have what timm lists as their features: a level
+        a stage for convolutional networks (some count the stem too), a level a block
+        for vision transformers.
+
+        ``"auto"`` takes what [1]_ found best: level 7 of EfficientNet's 9 (tables I
+        and II), 4 of ResNet's 5 (table VII). For other networks it carries the rule
+        over: the last level but one, or the block three quarters of the way up.
+
+    pooling : {"average", "max", "std", "class_token"}, int or list of these, \
+            default="average"
+        How a feature map becomes a vector: the mean over its positions (as in [1]_),
+        the maximum, the standard deviation, a transformer's class token, or for an
+        integer g the means over each cell of a g x g grid. Cells of a map that g does
+        not divide overlap by a position. Several are joined in the order given.
+
+    weights : {"auto"}, path or None, default="auto"
+        ``"auto"`` takes ImageNet weights: for ``tf_efficientnet_lite0``, ``1`` and
+        ``2`` from the installed weight packages, otherwise timm's, which it downloads
+        on first use. A path to a ``.pth`` (read with ``weights_only=True``) or
+        ``.safetensors`` file of the same timm model. None for random weights.
+
+    image_size : int, tuple of (int, int) or None, default=None
+        Side, or height and width, of the network's input in pixels. None takes the
+        network's own.
+
+    interpolation : {"nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"} \
+            or None, default=None
+        Filter for resizing. None takes the network's own.
+
+    crop_pct : float or None, default=None
+        None uses the whole image. A number in (0, 1] keeps the aspect ratio and takes a
+        centre crop of that share of the shorter side, which loses the border.
+
+    mean, std : float, tuple of (float, float, float) or None, default=None
+        Normalization of the colour values in [0, 1]. None takes the network's own.
+
+    device : str or torch.device, default="auto"
+        Where the network runs; ``"auto"`` takes CUDA where present, then MPS, then the
+        CPU. Read at each call, so a pipeline fitted on CUDA scores on the CPU.
+
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        Number format of the network's computations; ``"float16"`` on CUDA only. Part of
+        the fitted state, as features of different precisions differ.
+
+    batch_size : int or "auto", default="auto"
+        Images a pass. ``"auto"`` is 8 on the CPU, where larger batches are slower
+        because their feature maps leave the cache, and 64 on a GPU. A GPU that runs
+        out of memory gets half as many, with a warning.
+
+    num_workers : int, default=1
+        Threads that decode and resize images ahead of the network; 0 for none.
+
+    random_state : int, RandomState instance or None, default=0
+        Seed of the random weights where ``weights=None``.
+
+    pickle_weights : bool, default=True
+        Whether pickles (joblib files, processes) carry the weights. If False the
+        weights are read again where the pickle is loaded, and must have the same
+        SHA-256.
+
+    verbose : bool or int, default=False
+        Whether to show a progress bar on standard error.
+
+    Attributes
+    ----------
+    levels_ : tuple of int
+        The levels taken, in rising order.
+
+    n_levels_ : int
+        Number of levels of the whole network.
+
+    level_slices_ : dict of {int: slice}
+        The columns of the output that belong to each level.
+
+    preprocessing_ : Preprocessing
+        Input size, interpolation, crop and normalization in use.
+
+    precision_ : str
+        Number format in use.
+
+    weights_source_ : str
+        Where the weights came from.
+
+    weights_sha256_ : str
+        SHA-256 over the names, shapes and values of the weights in use.
+
+    See Also
+    --------
+    skgaussad.MahalanobisDetector : Detects anomalies in the features.
+
+    Notes
+    -----
+    Images are paths, PIL images, or arrays of shape (H, W), (H, W, 1), (H, W, 3) or
+    (H, W, 4) and type uint8, uint16 or float in [0, 1]. A list may mix kinds and sizes;
+    an array of shape (n, H, W) or (n, H, W, C) holds n of them. Grey is repeated
+    to three channels, the alpha channel is dropped, and the EXIF orientation is
+    honoured. An image that cannot be used raises
+    :class:`~skgaussad.features.InvalidImageError`, which names it.
+
+    The output has the type float32 and a column a level, grid cell and channel, in
+    that order; :meth:`get_feature_names_out` names them ``level7_0012`` for the
+    average, ``level7_max_0012`` for other poolings, and ``level7_grid2_r0c1_0012`` for
+    row 0, column 1 of a 2 x 2 grid. The number of features of an image is not defined,
+    so there is no ``n_features_in_``.
+
+    The rows of a batch depend on its other images by rounding error only (about 1e-6 of
+    a feature). The same images in the same batches give the same bits.
+
+    References
+    ----------
+    .. [1] O. Rippel, P. Mertens and D. Merhof, "Modeling the Distribution of Normal
+       Data in Pre-Trained Deep Features for Anomaly Detection", ICPR 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgaussad import DeepFeatureTransformer
+    >>> X = np.random.default_rng(0).integers(0, 256, (4, 50, 60, 3), dtype=np.uint8)
+    >>> transformer = DeepFeatureTransformer(levels=[6, 7]).fit(X)
+    >>> transformer.transform(X).shape
+    (4, 304)
+    >>> transformer.level_slices_
+    {6: slice(0, 112, None), 7: slice(112, 304, None)}
+    >>> transformer.get_feature_names_out()[:2]
+    array(['level6_0000', 'level6_0001'], dtype=object)
+    """
+
+    def __init__(
+        self,
+        backbone="tf_efficientnet_lite0",
+        *,
+        levels="auto",
+        pooling="average",
+        weights="auto",
+        image_size=None,
+        interpolation=None,
+        crop_pct=None,
+        mean=None,
+        std=None,
+        device="auto",
+        precision="float32",
+        batch_size="auto",
+        num_workers=1,
+        random_state=0,
+        pickle_weights=True,
+        verbose=False,
+    ):
+        self.backbone = backbone
+        self.levels = levels
+        self.pooling = pooling
+        self.weights = weights
+        self.image_size = image_size
+        self.interpolation = interpolation
+        self.crop_pct = crop_pct
+        self.mean = mean
+        self.std = std
+        self.device = device
+        self.precision = precision
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.random_state = random_state
+        self.pickle_weights = pickle_weights
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Load the network and check that the images are there.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+            Paths, PIL images or arrays; see the notes above. They are not decoded.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : DeepFeatureTransformer
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or an item of `X` is no image or an
+            image file that is not there.
+        OSError
+            If the weights cannot be had.
+        """
+        from ._backbone import Backbone
+        from ._extraction import (
+            PRECISIONS,
+            Extractor,
+            resolve_batch_size,
+            resolve_device,
+        )
+
+        check_choice("precision", self.precision, PRECISIONS)
+        check_integer("num_workers", self.num_workers, 0)
+        poolings = resolve_pooling(self.pooling)
+        device = resolve_device(self.device, self.precision)
+        resolve_batch_size(self.batch_size, device)
+        check_items(as_image_sequence(X))
+
+        seed = check_random_state(self.random_state).randint(2**31)
+        given = {
+            "interpolation": self.interpolation,
+            "crop_pct": self.crop_pct,
+            "mean": self.mean,
+            "std": self.std,
+        }
+        backbone = Backbone(
+            self.backbone,
+            self.levels,
+            self.weights,
+            Preprocessing.resolve_size(self.image_size),
+            seed,
+            bool(self.pickle_weights),
+        )
+        preprocessing = Preprocessing.resolve(
+            backbone.data_config, image_size=self.image_size, **given
+        )
+        extractor = Extractor(backbone, poolings, preprocessing, device, self.precision)
+        names, slices = [], {}
+        for level, shape in zip(backbone.levels, extractor.probe(), strict=True):
+            n_channels, height, width, has_class_token = shape
+            start = len(names)
+            for pooling in poolings:
+                pooling.check(level, height, width, has_class_token)
+                names += pooling.names(level, n_channels)
+            slices[level] = slice(start, len(names))
+
+        self._backbone = backbone
+        self._poolings = poolings
+        self._names = names
+        self.levels_ = backbone.levels
+        self.n_levels_ = backbone.n_levels
+        self.level_slices_ = slices
+        self.preprocessing_ = preprocessing
+        self.precision_ = self.precision
+        self.weights_source_ = backbone.weights_source
+        self.weights_sha256_ = backbone.weights_sha256
+        return self
+
+    def transform(self, X):
+        """Compute the features of images.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+            Paths, PIL images or arrays; see the notes above.
+
+        Returns
+        -------
+        features : ndarray of shape (n_images, n_features), or data frame
+            Float32. A data frame where :meth:`set_output` asks for one.
+
+        Raises
+        ------
+        InvalidImageError
+            If an image cannot be used; names its position and path.
+        """
+        check_is_fitted(self)
+        from ._extraction import Extractor, resolve_batch_size, resolve_device
+
+        check_integer("num_workers", self.num_workers, 0)
+        images = as_image_sequence(X)
+        device = resolve_device(self.device, self.precision_)
+        extractor = Extractor(
+            self._backbone, self._poolings, self.preprocessing_, device, self.precision_
+        )
+        features = np.empty((len(images), len(self._names)), dtype=np.float32)
+        extractor.extract(
+            images,
+            features,
+            batch_size=resolve_batch_size(self.batch_size, device),
+            num_workers=self.num_workers,
+            verbose=self.verbose,
+        )
+        return features
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the output columns, such as ``level7_0012``.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            Present for API consistency: images have no feature names.
+
+        Returns
+        -------
+        names : ndarray of shape (n_features,), dtype object
+        """
+        check_is_fitted(self)
+        return np.array(self._names, dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

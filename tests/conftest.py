@@ -1,0 +1,64 @@
+"""Pictures and fitted transformers that the tests of several modules share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skgaussad import DeepFeatureTransformer
+
+# Of pictures this small several threads make slower work than one. Torch reads this
+# when it is first imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SIZES = [(40, 60), (64, 64), (70, 50), (33, 47), (64, 64), (90, 31), (48, 52)]
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Seven pictures, shaded and noisy, no two alike, the last two of them grey."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for height, width in SIZES:
+        shades = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+        shades = shades.resize((width, height), Image.Resampling.BICUBIC)
+        noisy = np.asarray(shades) + rng.normal(scale=8, size=(height, width, 3))
+        pictures.append(noisy.clip(0, 255).astype(np.uint8))
+    pictures[-2:] = [picture[:, :, 0] for picture in pictures[-2:]]
+    for picture in pictures:
+        picture.setflags(write=False)
+    return pictures
+
+
+@pytest.fixture(scope="session")
+def lite0(images):
+    """All nine levels of the default network; not to be changed by tests."""
+    return DeepFeatureTransformer(levels="all", image_size=64).fit(images)
+
+
+@pytest.fixture(scope="session")
+def tiny(images):
+    """A small network with random weights; not to be changed by tests."""
+    transformer = DeepFeatureTransformer(
+        "test_resnet", levels=[2, 4], weights=None, image_size=64
+    )
+    return transformer.fit(images)
+
+
+@pytest.fixture(scope="session")
+def tiny_features(tiny, images):
+    """What `tiny` makes of `images`, in one batch."""
+    features = tiny.transform(images)
+    features.setflags(write=False)
+    return features
+
+
+@pytest.fixture(scope="session")
+def test_data():
+    """Return the folder of images and figures that are not part of the project."""
+    folder = os.environ.get("SKGAUSSAD_TEST_DATA")
+    if not folder:
+        pytest.skip("SKGAUSSAD_TEST_DATA does not name a folder with test data")
+    return Path(folder)
