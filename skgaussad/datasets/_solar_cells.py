@@ -1,0 +1,83 @@
+"""Electroluminescence images of solar cells, from the package elpv-dataset."""
+
+from importlib.resources import files
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .._validation import check_choice
+
+
+def load_solar_cells(cells="all", *, uncertain=False):
+    """Load paths and labels of the ELPV solar cells.
+
+    2,624 grey images of 300 x 300 pixels, each a photovoltaic cell photographed while
+    a current makes it glow [1]_. They come with the package ``elpv-dataset``
+    (``pip install "skgaussad[demo]"``), under the licence CC BY-NC-SA 4.0.
+
+    Parameters
+    ----------
+    cells : {"all", "mono", "poly"}, default="all"
+        Monocrystalline or polycrystalline cells only, or both.
+
+    uncertain : bool, default=False
+        Whether to keep the cells that the experts were unsure of, with a defect
+        probability of 1/3 or 2/3.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With a row an image, in the order of the data set:
+
+        paths : ndarray of shape (n_images,), dtype str
+            Where the images lie.
+        labels : ndarray of shape (n_images,)
+            +1 for functional cells (probability below one half), -1 for defective.
+        defect_probability : ndarray of shape (n_images,)
+            0, 1/3, 2/3 or 1.
+        cell_types : ndarray of shape (n_images,), dtype str
+            ``"mono"`` or ``"poly"``.
+
+    Raises
+    ------
+    ImportError
+        If the package ``elpv-dataset`` is not installed.
+    ValueError
+        If `cells` is none of its choices.
+
+    References
+    ----------
+    .. [1] S. Deitsch et al., "Automatic classification of defective photovoltaic module
+       cells in electroluminescence images", Solar Energy 185 (2019), 455-468.
+
+    Examples
+    --------
+    >>> from skgaussad.datasets import load_solar_cells
+    >>> cells = load_solar_cells("mono")
+    >>> (cells.labels == 1).sum(), (cells.labels == -1).sum()
+    (np.int64(588), np.int64(313))
+    """
+    check_choice("cells", cells, ("all", "mono", "poly"))
+    try:
+        folder = files("elpv_dataset") / "data"
+    except ModuleNotFoundError:
+        raise ImportError(
+            "The solar cells come with the package elpv-dataset, which is not "
+            'installed. Run: pip install "skgaussad[demo]"'
+        ) from None
+    table = np.loadtxt(
+        str(folder / "labels.csv"),
+        dtype=[("path", "U64"), ("probability", "f8"), ("type", "U4")],
+    )
+    keep = np.full(len(table), True)
+    if cells != "all":
+        keep &= table["type"] == cells
+    if not uncertain:
+        keep &= np.isin(table["probability"], (0, 1))
+    table = table[keep]
+    return Bunch(
+        paths=np.array([str(folder / path) for path in table["path"]]),
+        labels=np.where(table["probability"] < 0.5, 1, -1),
+        defect_probability=table["probability"],
+        cell_types=table["type"],
+    )

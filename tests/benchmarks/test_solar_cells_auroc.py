@@ -1,0 +1,18 @@
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "solar_cells_auroc.py"
+
+
+def test_aurocs_are_those_of_the_independent_reference(test_data):
+    """Every level, distance and cell type within 0.3 points; a minute of work."""
+    reference = test_data / "reference" / "elpv_auroc.csv"
+    process = subprocess.run(
+        [sys.executable, str(SCRIPT), "--quiet", "--reference", str(reference)],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.stdout.count("difference  ") == 6
+    assert "within 0.3" in process.stdout

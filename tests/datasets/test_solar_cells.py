@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from elpv_dataset.utils import load_dataset
+from PIL import Image
+
+from skgaussad.datasets import _solar_cells, load_solar_cells
+
+
+@pytest.fixture(scope="module")
+def package_data():
+    return load_dataset()
+
+
+@pytest.mark.parametrize("cells", ["all", "mono", "poly"])
+@pytest.mark.parametrize("uncertain", [False, True])
+def test_rows_are_those_of_the_package_in_its_order(cells, uncertain, package_data):
+    images, probabilities, types = package_data
+    keep = np.full(len(types), True) if cells == "all" else types == cells
+    if not uncertain:
+        keep &= (probabilities == 0) | (probabilities == 1)
+    data = load_solar_cells(cells, uncertain=uncertain)
+    np.testing.assert_array_equal(data.defect_probability, probabilities[keep])
+    np.testing.assert_array_equal(data.cell_types, types[keep])
+    np.testing.assert_array_equal(data.labels == -1, probabilities[keep] > 0.5)
+    for index in (0, len(data.paths) // 2, -1):
+        with Image.open(data.paths[index]) as image:
+            np.testing.assert_array_equal(image, images[keep][index])
+
+
+def test_unknown_cells():
+    with pytest.raises(ValueError, match="cells must be one of.*got 'amorphous'"):
+        load_solar_cells("amorphous")
+
+
+def test_a_missing_package_is_named_with_the_command_to_run(monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(_solar_cells, "files", missing)
+    with pytest.raises(ImportError, match=r'pip install "skgaussad\[demo\]"'):
+        load_solar_cells()

@@ -1,0 +1,98 @@
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.utils import Bunch
+
+from skgaussad import _demo, cli
+
+
+@pytest.fixture
+def few_cells(monkeypatch):
+    """The demo's data cut to forty functional and twenty defective cells."""
+    load = _demo.load_solar_cells
+
+    def load_few(cells):
+        data = load(cells)
+        chosen = np.concatenate(
+            [
+                np.flatnonzero(data.labels == 1)[:40],
+                np.flatnonzero(data.labels == -1)[:20],
+            ]
+        )
+        return Bunch(**{name: values[chosen] for name, values in data.items()})
+
+    monkeypatch.setattr(_demo, "load_solar_cells", load_few)
+
+
+def test_demo_prints_the_figures_and_draws_a_picture(few_cells, capsys, tmp_path):
+    picture = tmp_path / "demo.png"
+    assert cli.main(["demo", "--fpr", "0.1", "--output", str(picture)]) == 0
+    out, err = capsys.readouterr()
+    assert "fit on 32 functional, score 8 other functional and 20 defective" in out
+    rows = re.findall(r"^ +(\d) +([\d.]+) +([\d.]+) +([\d.]+)$", out, re.MULTILINE)
+    table = np.array(rows, dtype=float)
+    np.testing.assert_array_equal(table[:, 0], np.arange(1, 10))
+    # AUROC of 8 x 20 pairs comes in steps of 1 / 160, half of it for ties.
+    steps = table[:, 1:] / 100 * 320
+    np.testing.assert_allclose(steps, np.round(steps), atol=0.2)
+    assert table[6, 3] > 85
+    rate = re.search(r"false alarms ([\d.]+) % .*asked for: 10.0 %", out)[1]
+    n_false_alarms = float(rate) / 100 * 8
+    assert n_false_alarms == pytest.approx(round(n_false_alarms), abs=0.01)
+    assert re.search(r"found +[\d.]+ % of defective cells", out)
+    assert "60/60" in err, "a progress bar that reached the end"
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("L"))
+    assert pixels.shape == (1000, 1200)
+    # Lower half: twelve images, so far from blank.
+    assert (pixels[560:] < 200).mean() > 0.3
+
+
+def test_quiet_demo_shows_no_progress(few_cells, capsys, tmp_path):
+    picture = tmp_path / "demo.png"
+    assert cli.main(["demo", "--quiet", "--output", str(picture)]) == 0
+    assert capsys.readouterr().err == ""
+    assert picture.is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--fpr", "5"], r"fpr must be a number in \(0, 1\); got 5.0"),
+        (["--output", "no/such/folder/a.png"], "no folder 'no/such/folder'"),
+    ],
+    ids=["fpr", "output"],
+)
+def test_mistakes_end_in_one_line_before_any_work(arguments, message, capsys):
+    assert cli.main(["demo", *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(f"skgaussad: .*{message}.*\n", err)
+
+
+@pytest.mark.parametrize("package", ["matplotlib.figure", "elpv_dataset"])
+def test_missing_packages_are_named(package, monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert cli.main(["demo", "--output", str(tmp_path / "a.png")]) == 1
+    assert 'pip install "skgaussad[demo]"' in capsys.readouterr().err
+
+
+def test_runs_as_a_module():
+    process = subprocess.run(
+        [sys.executable, "-m", "skgaussad", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.fullmatch(r"skgaussad \d+\.\d+\.\d+\S*\n", process.stdout)
+
+
+def test_a_wrong_command_shows_the_usage(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fly"])
+    assert stopped.value.code == 2
+    assert "usage: skgaussad" in capsys.readouterr().err
