@@ -40,3 +40,13 @@ def test_detector_needs_neither_torch_nor_pandas():
         print(DeepFeatureTransformer())
     """
     assert run(code).splitlines() == ["[-1 -1]", "DeepFeatureTransformer()"]
+
+
+def test_public_names_are_there_before_their_first_use():
+    code = """if True:
+        import skgaussad
+        print(set(skgaussad.__all__) <= set(dir(skgaussad)))
+        print(all(getattr(skgaussad, n).__name__ == n for n in skgaussad.__all__))
+        print(hasattr(skgaussad, "Nonsense"))
+    """
+    assert run(code).split() == ["True", "True", "False"]
