@@ -1,21 +1,13 @@
 """The Mahalanobis distance to a Gaussian of normal samples, as an outlier detector."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._validation import check_choice, check_real
-from . import _shrinkage
-from ._gaussian import DiagonalGaussian, SpectralGaussian
-from ._spectrum import Spectrum
-from ._threshold import chi2_threshold
-
-_SHRUNK = ("ledoit_wolf", "oas", "shrunk")
-_COVARIANCES = (*_SHRUNK, "empirical", "diagonal", "isotropic")
-_THRESHOLDS = ("chi2",)
+from ._base import BaseMahalanobisDetector
+from ._estimation import COVARIANCES, CentredRows, estimate, mean_of
 
 
-class MahalanobisDetector(OutlierMixin, BaseEstimator):
+class MahalanobisDetector(BaseMahalanobisDetector):
     """Detect anomalies by their Mahalanobis distance to normal samples.
 
     A multivariate Gaussian is fitted to the features of normal samples only. A new
@@ -146,115 +138,15 @@ class MahalanobisDetector(OutlierMixin, BaseEstimator):
             If a parameter is out of its range, `X` holds NaN or infinity, all rows are
             identical, or the samples are too few for the covariance asked for.
         """
-        check_choice("covariance", self.covariance, _COVARIANCES)
-        check_choice("threshold", self.threshold, _THRESHOLDS)
-        check_real("fpr", self.fpr, 0, 1)
-        if self.covariance == "shrunk":
-            check_real("shrinkage", self.shrinkage, 0, 1, closed="high")
+        self._check_parameters(COVARIANCES)
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-
-        varies = np.ptp(X, axis=0) > 0
-        self.n_dof_ = int(np.count_nonzero(varies))
-        if self.n_dof_ == 0:
-            raise ValueError(
-                f"All {len(X)} training samples are identical, so they have no spread "
-                "to measure a distance by. Check that the images or features differ."
-            )
-        # A constant column is centred by its value: its mean may differ by rounding.
-        self.location_ = np.where(varies, X.mean(axis=0), X[0])
-        centred = X - self.location_
-        # Moments up to the fourth order are taken in units in which they neither
-        # overflow nor vanish.
-        unit = np.abs(centred).max()
-        centred /= unit
-        with np.errstate(over="ignore", under="ignore"):
-            squared_unit = unit * unit
-        if not np.isfinite(squared_unit) or squared_unit < np.finfo(float).tiny:
-            raise ValueError(
-                f"The features deviate from their mean by up to {unit:.3g}, and the "
-                "square of that is not a finite, positive float64. Rescale them, for "
-                "example with sklearn.preprocessing.StandardScaler."
-            )
-        if self.covariance in ("diagonal", "isotropic"):
-            self._gaussian = self._fit_diagonal(centred, varies, squared_unit)
-        else:
-            self._gaussian = self._fit_spectral(centred, varies, squared_unit)
-        self.offset_ = -chi2_threshold(self.fpr, self.n_dof_)
+        self.location_ = mean_of(X)
+        centred = CentredRows.around(X, self.location_)
+        self._covariance, self.shrinkage_ = estimate(
+            centred, self.covariance, self.shrinkage
+        )
+        self._set_threshold(centred.n_dof)
         return self
-
-    def _fit_diagonal(self, centred, varies, squared_unit):
-        variances = np.einsum("ij,ij->j", centred, centred) / len(centred)
-        if self.covariance == "isotropic":
-            self.shrinkage_ = 1.0
-            variances = np.full_like(variances, variances.sum() / self.n_dof_)
-        else:
-            self.shrinkage_ = 0.0
-            variances[~varies] = variances[varies].min()
-        return DiagonalGaussian(self.location_, variances * squared_unit)
-
-    def _fit_spectral(self, centred, varies, squared_unit):
-        spectrum = Spectrum.of(centred)
-        rho = self.shrinkage_ = self._choose_shrinkage(spectrum)
-        complement = None
-        if spectrum.rank < spectrum.n_features:
-            if rho == 0:
-                raise ValueError(self._explain_singular(spectrum, varies))
-            complement = rho * spectrum.mean_variance * squared_unit
-        variances = (1 - rho) * spectrum.eigenvalues + rho * spectrum.mean_variance
-        return SpectralGaussian(
-            self.location_, spectrum.axes, variances * squared_unit, complement
-        )
-
-    def _choose_shrinkage(self, spectrum):
-        n_samples, n_features = spectrum.n_samples, spectrum.n_features
-        # A single variance has no other to shrink towards.
-        if self.covariance == "empirical" or n_features == 1:
-            return 0.0
-        if self.covariance == "shrunk":
-            return float(self.shrinkage)
-        trace = spectrum.squared_norms.mean()
-        squared_norm = (spectrum.eigenvalues**2).sum()
-        if self.covariance == "oas":
-            rho = _shrinkage.oas(n_samples, n_features, trace, squared_norm)
-        else:
-            mean_fourth = (spectrum.squared_norms**2).mean()
-            rho = _shrinkage.ledoit_wolf(
-                n_samples, n_features, trace, squared_norm, mean_fourth
-            )
-        return float(rho)
-
-    def _explain_singular(self, spectrum, varies):
-        n_samples, n_features = spectrum.n_samples, spectrum.n_features
-        came = (
-            f"The covariance of {n_samples} samples in {n_features} features has rank "
-            f"{spectrum.rank} and cannot be inverted"
-        )
-        n_constant = np.count_nonzero(~varies)
-        if n_constant:
-            came += f"; {n_constant} features are constant"
-        if self.covariance == "empirical":
-            return (
-                f"{came}. covariance='empirical' needs more samples than features, "
-                "none of them constant or a combination of others. Use "
-                "covariance='ledoit_wolf', or give more samples."
-            )
-        return (
-            f"{came}, and the shrinkage estimated by covariance={self.covariance!r} is "
-            "0, because there are too few different samples to estimate it. Give more "
-            "samples, or set the intensity with covariance='shrunk'."
-        )
-
-    @property
-    def covariance_(self):
-        """Estimated covariance, of shape (n_features, n_features)."""
-        check_is_fitted(self)
-        return self._gaussian.covariance()
-
-    @property
-    def precision_(self):
-        """Inverse of the estimated covariance, of shape (n_features, n_features)."""
-        check_is_fitted(self)
-        return self._gaussian.precision()
 
     def mahalanobis(self, X):
         """Squared Mahalanobis distance to the Gaussian.
@@ -270,49 +162,7 @@ class MahalanobisDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        return self._gaussian.mahalanobis(X)
-
-    def score_samples(self, X):
-        """Minus the Mahalanobis distance (not squared): higher is more normal.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            Float64, <= 0.
-        """
-        return -np.sqrt(self.mahalanobis(X))
-
-    def decision_function(self, X):
-        """Score relative to the threshold: negative for anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X):
-        """Tell normal samples from anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            +1 for normal, -1 for anomalous.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
+        return self._covariance.mahalanobis(X, self.location_)
 
     def score(self, X, y=None):
         """Mean log-likelihood of the samples under the Gaussian, equation 1.
@@ -333,4 +183,6 @@ class MahalanobisDetector(OutlierMixin, BaseEstimator):
         """
         squared = self.mahalanobis(X)
         constant = self.n_features_in_ * np.log(2 * np.pi)
-        return float(-(squared.mean() + self._gaussian.log_determinant + constant) / 2)
+        return float(
+            -(squared.mean() + self._covariance.log_determinant + constant) / 2
+        )

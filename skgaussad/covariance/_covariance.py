@@ -1,4 +1,4 @@
-"""Gaussian distributions in a form that scores fast: spectral and diagonal."""
+"""Covariances in a form that scores fast: spectral and diagonal."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,17 @@ import numpy as np
 _BLOCK_VALUES = 2**23
 
 
-class _Gaussian:
+class _Covariance:
     """What both forms share: working through many rows a block at a time."""
 
-    def mahalanobis(self, X):
+    def mahalanobis(self, X, location):
         """Squared Mahalanobis distance of each row (square of the paper's eq. 2).
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, n_features)
+        location : ndarray of shape (n_features,)
+            The mean to measure from.
 
         Returns
         -------
@@ -26,18 +28,16 @@ class _Gaussian:
         step = max(1, _BLOCK_VALUES // X.shape[1])
         for start in range(0, len(X), step):
             block = slice(start, start + step)
-            squared[block] = self._squared_distances(X[block] - self.location)
+            squared[block] = self._squared_distances(X[block] - location)
         return squared
 
 
 @dataclass(frozen=True)
-class SpectralGaussian(_Gaussian):
-    """Gaussian given by variances along some axes, and one variance elsewhere.
+class SpectralCovariance(_Covariance):
+    """Variances along some axes, and one variance elsewhere.
 
     Attributes
     ----------
-    location : ndarray of shape (n_features,)
-        The mean.
     axes : ndarray of shape (rank, n_features)
         Orthonormal rows.
     variances : ndarray of shape (rank,)
@@ -46,7 +46,6 @@ class SpectralGaussian(_Gaussian):
         Variance along every direction orthogonal to the axes; None if there is none.
     """
 
-    location: np.ndarray
     axes: np.ndarray
     variances: np.ndarray
     complement_variance: float | None
@@ -68,11 +67,11 @@ class SpectralGaussian(_Gaussian):
         """Logarithm of the determinant of the covariance."""
         log_determinant = np.log(self.variances).sum()
         if self.complement_variance is not None:
-            n_directions = self.location.size - self.variances.size
+            n_directions = self.axes.shape[1] - self.axes.shape[0]
             log_determinant += n_directions * np.log(self.complement_variance)
         return log_determinant
 
-    def covariance(self):
+    def matrix(self):
         """Covariance matrix, ndarray of shape (n_features, n_features)."""
         return self._assemble(self.variances, self.complement_variance)
 
@@ -91,18 +90,15 @@ class SpectralGaussian(_Gaussian):
 
 
 @dataclass(frozen=True)
-class DiagonalGaussian(_Gaussian):
-    """Gaussian with independent features.
+class DiagonalCovariance(_Covariance):
+    """Independent features.
 
     Attributes
     ----------
-    location : ndarray of shape (n_features,)
-        The mean.
     variances : ndarray of shape (n_features,)
         Variance of each feature, positive.
     """
 
-    location: np.ndarray
     variances: np.ndarray
 
     def _squared_distances(self, centred):
@@ -113,7 +109,7 @@ class DiagonalGaussian(_Gaussian):
         """Logarithm of the determinant of the covariance."""
         return np.log(self.variances).sum()
 
-    def covariance(self):
+    def matrix(self):
         """Covariance matrix, ndarray of shape (n_features, n_features)."""
         return np.diag(self.variances)
 

@@ -1,0 +1,44 @@
+"""Two kinds of good parts in one model.
+
+Run it with ``python examples/variants.py``.
+"""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
+
+from skgaussad import DeepFeatureTransformer
+from skgaussad.covariance import VariantMahalanobisDetector
+from skgaussad.datasets import load_solar_cells
+
+# %%
+# Monocrystalline and polycrystalline cells look different, and both are good parts.
+cells = load_solar_cells()
+functional = np.flatnonzero(cells.labels == 1)
+kinds = cells.cell_types[functional]
+train = np.concatenate([functional[kinds == kind][:60] for kind in ("mono", "poly")])
+held_out = np.concatenate(
+    [functional[kinds == kind][60:80] for kind in ("mono", "poly")]
+)
+defective = np.flatnonzero(cells.labels == -1)[::12]
+
+# %%
+# The kinds of the training images are given to the last step by its name.
+pipe = Pipeline(
+    [
+        ("features", DeepFeatureTransformer(levels=7, image_size=128)),
+        ("detector", VariantMahalanobisDetector()),
+    ]
+).fit(cells.paths[train], detector__variants=cells.cell_types[train])
+
+test = np.concatenate([held_out, defective])
+scores = pipe.score_samples(cells.paths[test])
+print(f"AUROC {roc_auc_score(cells.labels[test], scores):.2f}")
+
+# %%
+# The nearest variant tells what kind of part an image shows.
+features = pipe["features"].transform(cells.paths[held_out])
+found = pipe["detector"].predict_variant(features)
+print(
+    f"kind recognized in {np.mean(found == cells.cell_types[held_out]):.0%} of images"
+)
