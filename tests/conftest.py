@@ -35,14 +35,15 @@ def images():
 @pytest.fixture(scope="session")
 def lite0(images):
     """All nine levels of the default network; not to be changed by tests."""
-    return DeepFeatureTransformer(levels="all", image_size=64).fit(images)
+    transformer = DeepFeatureTransformer(levels="all", image_size=64, device="cpu")
+    return transformer.fit(images)
 
 
 @pytest.fixture(scope="session")
 def tiny(images):
     """A small network with random weights; not to be changed by tests."""
     transformer = DeepFeatureTransformer(
-        "test_resnet", levels=[2, 4], weights=None, image_size=64
+        "test_resnet", levels=[2, 4], weights=None, image_size=64, device="cpu"
     )
     return transformer.fit(images)
 

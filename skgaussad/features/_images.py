@@ -2,12 +2,14 @@
 
 An *item* is one image as the user gave it: a path, a PIL image or a NumPy
 array. `as_image_sequence` turns what an estimator receives as ``X`` into a
-sequence of items, `check_items` looks at the items without decoding them, and
-`load_image` decodes one. A bad item raises `InvalidImageError`, which names its
-position in ``X``, what was expected, what came and what to do about it.
+sequence of items, `check_items` looks at the items without decoding them,
+`load_image` decodes and resizes one, and `decode_image` decodes it as it is.
+A bad item raises `InvalidImageError`, which names its position in ``X``, what
+was expected, what came and what to do about it.
 """
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -67,16 +69,25 @@ class _Problem(Exception):
     """What is wrong with an item, raised where its position is not known."""
 
 
+class LazyImages(Sequence):
+    """A sequence of items that makes each when it is asked for.
+
+    A subclass checks what it makes them of when it is created, so `check_items` lets
+    it pass without making any.
+    """
+
+
 def as_image_sequence(X):
     """Return ``X`` as a sequence of items, without decoding or copying images.
 
     Parameters
     ----------
-    X : list, tuple, ndarray, Series or DataFrame
+    X : list, tuple, LazyImages, ndarray, Series or DataFrame
         The images, in one of these forms, where ``n`` is at least 1:
 
         - a list or tuple of items (paths as str or `os.PathLike`, PIL images,
-          arrays), whose kinds and sizes may differ;
+          arrays), whose kinds and sizes may differ, or `LazyImages` that makes
+          them;
         - a numeric array of shape (n, H, W), (n, H, W, 1), (n, H, W, 3) or
           (n, H, W, 4), which may be a memory map;
         - an array of str or object dtype of shape (n,) or (n, 1) that holds
@@ -86,7 +97,7 @@ def as_image_sequence(X):
 
     Returns
     -------
-    images : list, tuple or ndarray
+    images : list, tuple, LazyImages or ndarray
         Has a length and, at each integer index, one item. Items are not checked
         one by one: see `check_items`.
 
@@ -101,7 +112,7 @@ def as_image_sequence(X):
         of shape (H, W, 3), with 1, 3 or 4 in the last place, is refused as well:
         it is far more likely one image than H images a few pixels wide.
     """
-    if isinstance(X, (list, tuple)):
+    if isinstance(X, (list, tuple, LazyImages)):
         images = X
     elif isinstance(X, np.ndarray):
         images = _sequence_from_array(X)
@@ -135,6 +146,8 @@ def check_items(images):
     InvalidImageError
         For the first bad item.
     """
+    if isinstance(images, LazyImages):
+        return
     for index in range(len(images)):
         item = images[index]
         try:
@@ -198,17 +211,34 @@ def load_image(images, index, size, resample, crop_pct=None):
     several frames (GIF, APNG, TIFF, WebP) is an error, unless it is an MPO, as
     phones write it, whose first frame is the photo.
     """
-    item = images[index]
-    try:
-        bands = _decode(item)
-    except _Problem as problem:
-        raise InvalidImageError(index, _describe(item), str(problem)) from None
-    except Exception as error:
-        # A damaged file makes Pillow raise nearly anything: OSError, ValueError,
-        # SyntaxError, IndexError, struct.error, zlib.error, MemoryError.
-        raise InvalidImageError(index, _describe(item), _explain(error)) from error
+    bands = _decode_at(images, index)
     bands = [_resize(band, size, resample, crop_pct) for band in bands]
     return _stack(bands, size)
+
+
+def decode_image(images, index):
+    """Decode one image in its own size and depth.
+
+    Parameters
+    ----------
+    images : sequence
+        Items, as returned by `as_image_sequence`.
+
+    index : int
+        Position of the item to decode.
+
+    Returns
+    -------
+    pixels : ndarray of shape (height, width, 1) or (height, width, 3)
+        Grey or RGB values: uint8, or float32 in [0, 1] where the image holds more
+        than 8 bits. Itself an item, of which `load_image` makes the same pixels.
+
+    Raises
+    ------
+    InvalidImageError
+        If the item is not an image, or cannot be decoded.
+    """
+    return np.dstack([np.asarray(band) for band in _decode_at(images, index)])
 
 
 def _sequence_from_array(X):
@@ -401,6 +431,19 @@ def _explain(error):
         f"expected an intact image, but decoding failed with {error!r}; it is "
         "truncated, damaged or closed: replace it or leave it out."
     )
+
+
+def _decode_at(images, index):
+    """Return the bands of the item at a position; see `_bands_from_array`."""
+    item = images[index]
+    try:
+        return _decode(item)
+    except _Problem as problem:
+        raise InvalidImageError(index, _describe(item), str(problem)) from None
+    except Exception as error:
+        # A damaged file makes Pillow raise nearly anything: OSError, ValueError,
+        # SyntaxError, IndexError, struct.error, zlib.error, MemoryError.
+        raise InvalidImageError(index, _describe(item), _explain(error)) from error
 
 
 def _decode(item):

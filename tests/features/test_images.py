@@ -134,6 +134,13 @@ def test_array_of_paths(dtype, column):
     assert [images[i] for i in range(3)] == ["a.png", "b.png", "c.png"]
 
 
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="needs NumPy 2")
+def test_array_of_variable_strings():
+    """Paths may also come in the string dtype of NumPy 2."""
+    X = np.array(["a.png", "b.png"], dtype=np.dtypes.StringDType())
+    assert list(as_image_sequence(X)) == ["a.png", "b.png"]
+
+
 def test_object_array_of_images():
     """An object array may hold any items."""
     X = np.empty(2, dtype=object)

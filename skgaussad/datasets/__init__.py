@@ -1,0 +1,14 @@
+"""Image data sets as paths and labels, and generated ones."""
+
+from ._folders import load_folders
+from ._mvtec import list_categories, load_mvtec
+from ._solar_cells import load_solar_cells
+from ._textures import make_textures
+
+__all__ = [
+    "list_categories",
+    "load_folders",
+    "load_mvtec",
+    "load_solar_cells",
+    "make_textures",
+]

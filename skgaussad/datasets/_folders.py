@@ -1,0 +1,69 @@
+"""Images from a folder of normal and a folder of anomalous ones."""
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ._files import existing_folder, image_files
+
+
+def load_folders(normal, anomalous=None):
+    """Load paths and labels of the images in one or two folders.
+
+    Parameters
+    ----------
+    normal : str or os.PathLike
+        Folder of normal images.
+
+    anomalous : str, os.PathLike or None, default=None
+        Folder of anomalous images, if there are any.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With a row an image, the normal ones first, sorted by file name:
+
+        paths : ndarray of shape (n_images,), dtype str
+            Where the images lie.
+        labels : ndarray of shape (n_images,)
+            +1 for normal images, -1 for anomalous.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder is not there.
+    ValueError
+        If a folder holds no images.
+
+    See Also
+    --------
+    load_mvtec : Loads a data set that has training and test images apart.
+
+    Notes
+    -----
+    Images are the files directly in the folder with the extension ``.png``, ``.jpg``,
+    ``.jpeg``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp``, in any case. They are not
+    opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skgaussad.datasets import load_folders, make_textures
+    >>> textures = make_textures(2, 1, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("good", "bad"):
+    ...         Path(folder, name).mkdir()
+    ...     for i, image in enumerate(textures.images):
+    ...         name = "good" if textures.labels[i] == 1 else "bad"
+    ...         Image.fromarray(image).save(Path(folder, name, f"{i}.png"))
+    ...     data = load_folders(Path(folder, "good"), Path(folder, "bad"))
+    >>> data.labels
+    array([ 1,  1, -1])
+    """
+    paths = image_files(existing_folder("normal", normal))
+    labels = [1] * len(paths)
+    if anomalous is not None:
+        paths += image_files(existing_folder("anomalous", anomalous))
+        labels += [-1] * (len(paths) - len(labels))
+    return Bunch(paths=np.array([str(path) for path in paths]), labels=np.array(labels))
