@@ -17,8 +17,10 @@ from scipy import sparse
 
 from skgaussad.features._images import (
     InvalidImageError,
+    LazyImages,
     as_image_sequence,
     check_items,
+    decode_image,
     load_image,
 )
 
@@ -148,6 +150,39 @@ def test_object_array_of_images():
     images = as_image_sequence(X)
     assert images[0] is GREY
     assert images[1] is X[1]
+
+
+class Counted(LazyImages):
+    """Makes copies of GREY, and counts them."""
+
+    def __init__(self, n_images):
+        """Make none yet."""
+        self.n_images = n_images
+        self.n_made = 0
+
+    def __len__(self):
+        """Return how many there are to be made."""
+        return self.n_images
+
+    def __getitem__(self, index):
+        """Make one."""
+        self.n_made += 1
+        return GREY.copy()
+
+
+def test_lazy_images_are_made_when_loaded_and_not_before():
+    """Neither accepting nor checking the sequence makes an image."""
+    X = Counted(3)
+    images = as_image_sequence(X)
+    check_items(images)
+    assert images is X
+    assert X.n_made == 0
+    np.testing.assert_array_equal(
+        load_image(images, 1, GREY.shape, BICUBIC), as_floats(GREY)
+    )
+    assert X.n_made == 1
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\) \(Counted\)"):
+        as_image_sequence(Counted(0))
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -1359,3 +1394,42 @@ def test_more_than_eight_bits_are_kept():
     ramp = np.linspace(0.2, 0.2 + 3 / 255, 64, dtype=np.float32).reshape(8, 8)
     loaded = load_image([ramp], 0, (8, 8), Image.Resampling.BILINEAR)
     np.testing.assert_allclose(loaded[:, :, 0], ramp, atol=1e-6)
+
+
+# decode_image
+
+
+DEEP_RGB = rng.integers(0, 65536, (6, 7, 3), dtype=np.uint16)
+
+
+@pytest.mark.parametrize(
+    "item, expected",
+    [
+        (GREY, GREY[..., np.newaxis]),
+        (RGB, RGB),
+        (np.dstack([RGB, GREY]), RGB),
+        (Image.fromarray(RGB), RGB),
+        (RGB / 255, RGB),
+        (DEEP_RGB, (DEEP_RGB / 65535).astype(np.float32)),
+        (DEEP_RGB[:, :, :1] / 65535, (DEEP_RGB[:, :, :1] / 65535).astype(np.float32)),
+        (
+            Image.fromarray(DEEP_RGB[:, :, 0]),
+            (DEEP_RGB[:, :, :1] / 65535).astype(np.float32),
+        ),
+    ],
+)
+def test_decoded_image_keeps_its_depth_and_gives_the_same_pixels(item, expected):
+    """What is decoded is an item again, and as good as the first."""
+    pixels = decode_image([GREY, item], 1)
+    assert pixels.dtype == expected.dtype
+    np.testing.assert_allclose(pixels, expected, rtol=1e-6)
+    for size in (pixels.shape[:2], (3, 5)):
+        np.testing.assert_array_equal(load(pixels, size), load(item, size))
+    pixels[...] = 0
+    assert load(item, RGB.shape[:2]).any(), "the item shares no memory"
+
+
+def test_an_error_in_decoding_names_the_item():
+    """As in `load_image`."""
+    with pytest.raises(InvalidImageError, match=r"^X\[1\] \('missing.png'\)"):
+        decode_image([GREY, "missing.png"], 1)

@@ -1,0 +1,45 @@
+"""Fit a detector on augmented copies of few training images.
+
+Run it with ``python examples/augmented_fit.py``.
+"""
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.augmentation import AugmentedFit, ImageAugmentation
+from skgaussad.datasets import make_textures
+
+# %%
+# Woven textures: 20 normal ones to train on, 40 normal and 15 with a defect to test.
+data = make_textures(60, 15, random_state=0)
+train, test = data.images[:20], data.images[20:]
+labels = data.labels[20:]
+pipe = Pipeline(
+    [
+        ("features", DeepFeatureTransformer(image_size=96)),
+        ("detector", MahalanobisDetector(fpr=0.05)),
+    ]
+)
+
+# %%
+# The threads run along the sides, so a strong rotation would be an anomaly.
+augmentation = ImageAugmentation(rotation=3)
+rng = np.random.default_rng(0)
+print("one copy:", ", ".join(augmentation.sample(rng)))
+
+# %%
+# The augmentation stands around the whole pipeline. Test images are left as they are.
+detectors = {
+    "20 images": pipe,
+    "in 10 epochs": AugmentedFit(pipe, augmentation=augmentation, n_epochs=10),
+}
+for name, detector in detectors.items():
+    detector.fit(train)
+    decision = detector.decision_function(test)
+    auroc, anomalous = roc_auc_score(labels, decision), decision < 0
+    print(
+        f"{name:12} AUROC {auroc:.1%}, {anomalous[labels == -1].mean():.0%} of the "
+        f"defects found, {anomalous[labels == 1].mean():.0%} false alarms (5% asked)"
+    )

@@ -1,0 +1,56 @@
+"""Find defects in a folder of images, and load one in the layout of MVTec AD.
+
+Run it with ``python examples/load_data.py``.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.datasets import load_folders, load_mvtec, make_textures
+
+
+def save(folder, images):
+    """Write images into a new folder."""
+    folder.mkdir(parents=True)
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{index:03}.png")
+
+
+with TemporaryDirectory() as directory:
+    # %%
+    # Generated textures, some with a defect, stand for pictures of your own.
+    root = Path(directory)
+    textures = make_textures(50, 20, random_state=0)
+    good, defective = textures.images[:50], textures.images[50:]
+    save(root / "good", good)
+    save(root / "bad", defective)
+
+    # %%
+    # A folder of normal images, and if you have some, a folder of anomalous ones.
+    data = load_folders(root / "good", root / "bad")
+    print(f"{len(data.paths)} images, {(data.labels == -1).sum()} of them anomalous")
+    pipe = make_pipeline(DeepFeatureTransformer(image_size=96), MahalanobisDetector())
+    pipe.fit(data.paths[:30])
+    scores = pipe.score_samples(data.paths[30:])
+    print(f"AUROC {roc_auc_score(data.labels[30:], scores):.1%}")
+
+    # %%
+    # In the layout of MVTec AD, training and test images are apart, anomalous ones are
+    # sorted by the type of defect, and may have masks.
+    category = root / "weave"
+    save(category / "train" / "good", good[:30])
+    save(category / "test" / "good", good[30:])
+    for kind in ("scratch", "spot", "missing"):
+        chosen = textures.defect_types == kind
+        save(category / "test" / kind, textures.images[chosen])
+        save(category / "ground_truth" / kind, textures.masks[chosen])
+    test = load_mvtec(root, "weave", split="test")
+    labels = pipe.predict(test.paths)
+    for kind in sorted(set(test.defect_types)):
+        share = (labels[test.defect_types == kind] == -1).mean()
+        print(f"{kind:8} {share:.0%} called anomalous")

@@ -1,0 +1,46 @@
+"""Augmented copies of images, made when they are asked for."""
+
+import numpy as np
+
+from ..features._images import LazyImages, as_image_sequence, check_items, decode_image
+
+
+class AugmentedImages(LazyImages):
+    """The images of several epochs, one epoch after another.
+
+    Epoch 0 are the images as they came. A later copy depends on its seed, epoch and
+    position only, so it does not matter in which order, batch or process it is made.
+
+    Parameters
+    ----------
+    X : sequence of n_images images
+        As `as_image_sequence` takes it. The items are checked, not decoded.
+    augmentation : ImageAugmentation
+    n_epochs : int
+    seed : int
+
+    Raises
+    ------
+    InvalidImageError
+        If an item of `X` is no image, and later if one cannot be decoded; in either
+        case it names the position in `X`.
+    """
+
+    def __init__(self, X, augmentation, n_epochs, seed):
+        self._images = as_image_sequence(X)
+        check_items(self._images)
+        self._augmentation = augmentation
+        self._n_epochs = n_epochs
+        self._seed = seed
+
+    def __len__(self):
+        return self._n_epochs * len(self._images)
+
+    def __getitem__(self, index):
+        # A range judges the index, and counts negative ones from the end.
+        epoch, position = divmod(range(len(self))[index], len(self._images))
+        if epoch == 0:
+            return self._images[position]
+        pixels = decode_image(self._images, position)
+        rng = np.random.default_rng([self._seed, epoch, position])
+        return self._augmentation.apply(pixels, rng)

@@ -1,0 +1,25 @@
+import pytest
+
+from skgaussad.augmentation import ImageAugmentation, exclude_for
+
+TEXTURES = ["carpet", "grid", "leather", "tile", "wood"]
+OBJECTS = ["bottle", "cable", "capsule", "hazelnut", "metal_nut", "pill", "screw"]
+OBJECTS += ["toothbrush", "transistor", "zipper"]
+
+
+@pytest.mark.parametrize("category", TEXTURES + OBJECTS)
+def test_exclusions_are_operations(category):
+    ImageAugmentation(exclude=exclude_for(category)).check()
+
+
+def test_the_categories_that_the_rule_names():
+    """Rotation of a transistor is an anomaly; text and directions bear no flip."""
+    assert "rotation" in exclude_for("transistor")
+    for category in ("capsule", "pill", "zipper"):
+        assert {"horizontal_flip", "vertical_flip"} <= set(exclude_for(category))
+    assert [exclude_for(category) for category in TEXTURES] == [()] * 5
+
+
+def test_unknown_category():
+    with pytest.raises(ValueError, match="category must be one of 'bottle', .*'nut'"):
+        exclude_for("nut")
