@@ -1,0 +1,342 @@
+"""The paper's protocol: categories, five folds, features and figures kept on disk."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from baselines import ConvolutionalAutoencoder, FineTunedClassifier, one_class_svm
+from scipy.stats import norm
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.augmentation import ImageAugmentation, exclude_for
+from skgaussad.augmentation._augmented_images import AugmentedImages
+from skgaussad.covariance._threshold import chi2_threshold
+from skgaussad.datasets import list_categories, load_mvtec
+from skgaussad.decomposition import NegatedPCA
+from skgaussad.metrics import achieved_fpr
+
+# Detectors fitted to the features of a level.
+DETECTORS = {
+    "l2": lambda: MahalanobisDetector("isotropic"),
+    "sed": lambda: MahalanobisDetector("diagonal"),
+    "mahalanobis": MahalanobisDetector,
+    "pca_99": lambda: make_pipeline(PCA(0.99), MahalanobisDetector()),
+    "pca_95": lambda: make_pipeline(PCA(0.95), MahalanobisDetector()),
+    "npca_1": lambda: make_pipeline(NegatedPCA(0.01), MahalanobisDetector()),
+    "npca_0.1": lambda: make_pipeline(NegatedPCA(0.001), MahalanobisDetector()),
+    "npca_0.01": lambda: make_pipeline(NegatedPCA(0.0001), MahalanobisDetector()),
+    "oc_svm": one_class_svm,
+}
+TRAINED = ("autoencoder_mean", "autoencoder_components", "classifier")
+SIGMAS = (1, 2, 3, 4, 5)
+N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Category:
+    """Images of one category: normal ones to train on, and a test set.
+
+    Attributes
+    ----------
+    name : str
+    train : ndarray of shape (n_train,), dtype str
+        Paths of normal images.
+    test : ndarray of shape (n_test,), dtype str
+    labels : ndarray of shape (n_test,)
+        +1 for normal test images, -1 for anomalous.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    labels: np.ndarray
+
+    def folds(self):
+        """Rows to fit on, rows to test on and their labels, for each of five folds.
+
+        Rows count the training images, then the test images. As in the paper the
+        training images are divided and the test set is always the same. Where it has no
+        normal images, those of the training images that were held out stand in.
+
+        Returns
+        -------
+        folds : list of (ndarray, ndarray, ndarray)
+        """
+        test = len(self.train) + np.arange(len(self.test))
+        folds = []
+        splitter = KFold(N_FOLDS, shuffle=True, random_state=0)
+        for train, held_out in splitter.split(self.train):
+            if (self.labels == 1).any():
+                held_out = held_out[:0]
+            rows = np.concatenate([held_out, test])
+            labels = np.concatenate([np.ones(len(held_out), dtype=int), self.labels])
+            folds.append((train, rows, labels))
+        return folds
+
+
+def _exclusions(name):
+    """Operations not to augment a category by; none where MVTec AD has no such one."""
+    try:
+        return exclude_for(name)
+    except ValueError:
+        return ()
+
+
+def read_categories(root):
+    """Read all categories of a data set in the layout of MVTec AD.
+
+    Parameters
+    ----------
+    root : str
+        Folder of the data set, or of its only category.
+
+    Returns
+    -------
+    categories : list of Category
+    """
+    found = list_categories(root)
+    categories = []
+    for name in found or [None]:
+        train, test = (
+            load_mvtec(root, name, split=split) for split in ("train", "test")
+        )
+        categories.append(
+            Category(
+                name or Path(root).resolve().name, train.paths, test.paths, test.labels
+            )
+        )
+    return categories
+
+
+class Store:
+    """Features and figures in a folder, so that an interrupted run can be resumed.
+
+    Parameters
+    ----------
+    folder : str
+        Made where it is missing.
+    """
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._log = self._folder / "figures.jsonl"
+        self._figures = {}
+        if self._log.exists():
+            for line in self._log.read_text().splitlines():
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # the line that was being written at the interruption
+                self._figures[tuple(entry["key"])] = entry["figures"]
+
+    def figures(self, key, compute):
+        """Figures under a key of strings and numbers, computed at their first use."""
+        if key not in self._figures:
+            self._figures[key] = compute()
+            with self._log.open("a") as log:
+                log.write(
+                    "\n" + json.dumps({"key": key, "figures": self._figures[key]})
+                )
+        return self._figures[key]
+
+    def features(self, key, compute):
+        """Return arrays under a key, computed at their first use and saved whole."""
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
+        path = self._folder / f"{digest}.npz"
+        if not path.exists():
+            partial = path.with_suffix(".part.npz")
+            np.savez(partial, **compute())
+            os.replace(partial, path)
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Computes figures of methods on categories.
+
+    Attributes
+    ----------
+    store : Store
+    options : argparse.Namespace
+        ``interpolation``, ``augmented_epochs``, ``training_epochs``, ``image_size``,
+        ``min_area`` and ``quiet`` of the command line.
+    """
+
+    store: Store
+    options: object
+
+    def _key(self, category, *parts):
+        paths = json.dumps([*category.train, *category.test]).encode()
+        options = self.options
+        return (
+            category.name,
+            hashlib.sha256(paths).hexdigest()[:12],
+            options.interpolation or "native",
+            *parts,
+        )
+
+    def level_features(self, category, backbone, n_epochs=1):
+        """Features of all images of a category, at all levels.
+
+        Parameters
+        ----------
+        category : Category
+        backbone : str
+        n_epochs : int, default=1
+            Epochs of augmented copies of the training images, the first one plain.
+
+        Returns
+        -------
+        arrays : dict of {str: ndarray}
+            ``"features"`` of the training images epoch by epoch, then of the test
+            images, and ``"stops"``, the last column of each level plus 1.
+        """
+
+        def compute():
+            transformer = DeepFeatureTransformer(
+                backbone,
+                levels="all",
+                interpolation=self.options.interpolation,
+                verbose=not self.options.quiet,
+            )
+            augmentation = ImageAugmentation(exclude=_exclusions(category.name))
+            train = AugmentedImages(category.train, augmentation, n_epochs, seed=0)
+            transformer.fit(category.train)
+            features = [transformer.transform(x) for x in (train, category.test)]
+            stops = [part.stop for part in transformer.level_slices_.values()]
+            return {"features": np.vstack(features), "stops": np.array(stops)}
+
+        key = self._key(category, "features", backbone, n_epochs)
+        return self.store.features(key, compute)
+
+    def distances(self, category, backbone, method, fold, n_epochs=1, only=None):
+        """Fit a method to levels on one fold.
+
+        Parameters
+        ----------
+        category : Category
+        backbone : str
+        method : str
+            One of `DETECTORS`.
+        fold : int
+        n_epochs : int, default=1
+        only : int or None, default=None
+            The level to take, from 1; None takes all.
+
+        Returns
+        -------
+        detectors : list
+            Fitted, one a level.
+        test : list of ndarray
+            Features of the test images, one a level.
+        labels : ndarray
+        """
+        arrays = self.level_features(category, backbone, n_epochs)
+        train, test, labels = category.folds()[fold]
+        n_train = len(category.train)
+        copies = np.concatenate([train + n_train * epoch for epoch in range(n_epochs)])
+        test = np.where(test < n_train, test, test + n_train * (n_epochs - 1))
+        blocks = np.split(arrays["features"], arrays["stops"][:-1], axis=1)
+        blocks = blocks if only is None else blocks[only - 1 : only]
+        detectors = [DETECTORS[method]().fit(block[copies]) for block in blocks]
+        return detectors, [block[test] for block in blocks], labels
+
+    def aurocs(self, category, backbone, method):
+        """AUROC in percent of each level and of the sum, a list for each fold."""
+
+        def compute(fold):
+            detectors, blocks, labels = self.distances(category, backbone, method, fold)
+            scores = [
+                detector.score_samples(block)
+                for detector, block in zip(detectors, blocks, strict=True)
+            ]
+            scores.append(np.sum(scores, axis=0))
+            return [100 * roc_auc_score(labels == 1, score) for score in scores]
+
+        return [
+            self.store.figures(
+                self._key(category, "auroc", backbone, method, fold),
+                lambda fold=fold: compute(fold),
+            )
+            for fold in range(N_FOLDS)
+        ]
+
+    def working_points(self, category, backbone, method, level):
+        """FPR and TPR in percent at n sigma, then the AUROC, a list for each fold.
+
+        The thresholds are those of equation 8 for the rates of 1 to 5 sigma.
+        """
+        n_epochs = self.options.augmented_epochs
+
+        def compute(fold):
+            (detector,), (block,), labels = self.distances(
+                category, backbone, method, fold, n_epochs, only=level
+            )
+            figures = []
+            scores = detector.score_samples(block)
+            last = detector if hasattr(detector, "n_dof_") else detector[-1]
+            for sigma in SIGMAS:
+                predicted = np.where(
+                    scores >= -chi2_threshold(2 * norm.sf(sigma), last.n_dof_), 1, -1
+                )
+                found = np.mean(predicted[labels == -1] == -1)
+                figures += [100 * achieved_fpr(labels, predicted), 100 * found]
+            return [*figures, 100 * roc_auc_score(labels == 1, scores)]
+
+        return [
+            self.store.figures(
+                self._key(category, "rates", backbone, method, fold, level, n_epochs),
+                lambda fold=fold: compute(fold),
+            )
+            for fold in range(N_FOLDS)
+        ]
+
+    def trained_aurocs(self, category, backbone, method):
+        """AUROC in percent of a method that trains a network, one for each fold."""
+        options = self.options
+        shared = {
+            "n_epochs": options.training_epochs,
+            "image_size": options.image_size,
+            "augmentation": ImageAugmentation(exclude=_exclusions(category.name)),
+            "verbose": not options.quiet,
+        }
+        paths = np.concatenate([category.train, category.test])
+        y = np.concatenate([np.ones(len(category.train), int), category.labels])
+
+        def compute(fold):
+            if method == "classifier":
+                # Supervised, so training and test set are pooled (section IV-C).
+                splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
+                train, test = list(splitter.split(paths, y))[fold]
+                model = FineTunedClassifier(backbone, **shared).fit(
+                    paths[train], y[train]
+                )
+                return [100 * roc_auc_score(y[test], model.score_samples(paths[test]))]
+            train, test, labels = category.folds()[fold]
+            # No noise for the autoencoder (section IV-C).
+            shared["augmentation"] = ImageAugmentation(
+                exclude=(*_exclusions(category.name), "noise")
+            )
+            aggregation = method.removeprefix("autoencoder_")
+            model = ConvolutionalAutoencoder(
+                aggregation=aggregation, min_area=options.min_area, **shared
+            ).fit(paths[train])
+            return [100 * roc_auc_score(labels, model.score_samples(paths[test]))]
+
+        settings = (options.training_epochs, options.image_size, options.min_area)
+        return [
+            self.store.figures(
+                self._key(category, "trained", backbone, method, fold, *settings),
+                lambda fold=fold: compute(fold),
+            )
+            for fold in range(N_FOLDS)
+        ]
