@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgaussad import MahalanobisDetector
 from skgaussad.datasets import load_solar_cells
+from skgaussad.decomposition import NegatedPCA
 from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
 
 COLUMNS = {"level1": slice(0, 4), "level2": slice(4, 10), "level3": slice(10, 13)}
@@ -41,6 +42,7 @@ class NearestNeighborDistance(BaseEstimator):
 DETECTORS = [
     MahalanobisDetector("diagonal"),
     make_pipeline(PCA(2), MahalanobisDetector()),
+    make_pipeline(NegatedPCA(2), MahalanobisDetector()),
     make_pipeline(StandardScaler(), OneClassSVM()),
     LocalOutlierFactor(novelty=True),
     EllipticEnvelope(random_state=0),
