@@ -138,6 +138,21 @@ def test_blur_is_the_gaussian_filter_of_scipy(picture):
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("sigma", [0, 1e-30, 0.05])
+def test_a_blur_narrower_than_a_pixel_changes_nothing(sigma, picture):
+    image = torch.from_numpy(np.moveaxis(picture, -1, 0) / np.float32(255))
+    torch.testing.assert_close(blur(image, sigma), image, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (2, 3)])
+def test_a_blur_wider_than_the_image(shape):
+    image = torch.linspace(0.2, 0.8, shape[0] * shape[1]).reshape(1, *shape)
+    result = blur(image, 9)
+    assert result.shape == image.shape
+    assert result.min() >= image.min() - 1e-6
+    assert result.max() <= image.max() + 1e-6
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     angle=st.floats(-180, 180),

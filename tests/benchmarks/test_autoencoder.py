@@ -5,6 +5,7 @@ import pytest
 import torch
 from baselines import ConvolutionalAutoencoder, component_score
 from baselines._residuals import aggregate_residuals
+from baselines._resnet_autoencoder import _InvertedBlock
 from baselines._training import split_batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,6 +112,18 @@ def test_decoder_has_as_many_convolutions_as_the_encoder_and_shuffles_pixels():
     assert count(network.decoder, torch.nn.Conv2d) == n_convolutions + 1
     # Three layers with a shortcut each, the max-pooling and the stem.
     assert count(network.decoder, torch.nn.PixelShuffle) == 3 * 2 + 2
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_blocks_of_the_decoder_are_residual(factor):
+    block = _InvertedBlock(6, 6, factor).eval()
+    x = torch.linspace(-1, 1, 240).reshape(2, 6, 4, 5)
+    with torch.no_grad():
+        block.residual[-1].weight.zero_()
+        output = block(x)
+        assert torch.equal(output, block.shortcut(x).relu())
+    assert output.shape == (2, 6, 4 * factor, 5 * factor)
+    assert output.any()
 
 
 def test_training_lowers_the_loss_on_real_images(trained, cells):
