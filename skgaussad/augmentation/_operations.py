@@ -85,7 +85,7 @@ def move(image, angle, scale, shift):
     moved = torch.nn.functional.grid_sample(
         image.unsqueeze(0), grid, padding_mode="reflection", align_corners=False
     )
-    # Weights that add up to 1 by rounding only.
+    # Weights add up to 1 up to rounding, and an image with values above 1 is refused.
     return moved.squeeze(0).clamp(0, 1)
 
 
@@ -107,4 +107,5 @@ def blur(image, sigma):
         return image
     # The border is reflected, which needs an image longer than the radius.
     radius = min(math.ceil(3 * sigma), *(side - 1 for side in image.shape[1:]))
-    return functional.gaussian_blur(image, 2 * radius + 1, sigma)
+    # Clipped for the reason given in `move`.
+    return functional.gaussian_blur(image, 2 * radius + 1, sigma).clamp(0, 1)

@@ -199,7 +199,7 @@ def test_cross_validation_and_grid_search(pipe, normal, textures):
 def test_contract(pipe, normal):
     detector = AugmentedFit(pipe, augmentation=ImageAugmentation())
     assert is_outlier_detector(detector)
-    assert get_tags(detector).input_tags == get_tags(pipe).input_tags
+    assert get_tags(detector).input_tags == get_tags(pipe["features"]).input_tags
     params = detector.get_params()
     assert params["estimator__detector__fpr"] == 0.05
     assert params["augmentation__exclude"] == ()

@@ -78,6 +78,8 @@ def test_size_and_depth_are_kept(height, width, channels, depth, seed):
     """And the same seed gives the same image."""
     rng = np.random.default_rng(seed)
     image = rng.random((height, width, *channels))
+    # Between two values of 8 bits: a deep image that holds 8 bits only becomes uint8.
+    image.flat[0] = 100.5 / 255
     if depth.startswith("u"):
         image = image * np.iinfo(depth).max
     image = image.astype(depth)
@@ -178,6 +180,18 @@ def test_moving_is_an_interpolation_with_reflected_borders(
     expected = ndimage.map_coordinates(values, before, order=1, mode="reflect")
     result = move(torch.from_numpy(values[np.newaxis]), angle, scale, (right, down))
     np.testing.assert_allclose(result[0], expected, atol=1e-4)
+
+
+def test_results_are_images_to_apply_operations_to():
+    """White ones too, of which rounding must make no value above 1."""
+    white = np.ones((5, 12), dtype=np.float32)
+    # Not held in 8 bits, so that it stays a float image.
+    white[0, 0] = 0.5001
+    augmentation = only("rotation", "scaling", "translation", "blur")
+    for seed in range(200):
+        result = changed(augmentation, white, seed)
+        assert result.max() <= 1
+        changed(augmentation, result, seed)
 
 
 def test_there_are_no_black_corners():

@@ -163,9 +163,9 @@ def test_missing_root(load, root):
 
 def test_unknown_category(root):
     with pytest.raises(ValueError) as caught:
-        load_mvtec(root, "MetalNut")
+        load_mvtec(root, "METALNUT")
     message = str(caught.value)
-    assert "no category 'MetalNut'; found: 'metal_nut', 'screw'." in message
+    assert "no category 'METALNUT'; found: 'metal_nut', 'screw'." in message
     assert message.endswith("Did you mean 'metal_nut'?")
     with pytest.raises(ValueError, match="no category 'x'; found: .*'screw'.$"):
         load_mvtec(root, "x")
