@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from baselines import ConvolutionalAutoencoder, FineTunedClassifier, one_class_svm
+from baselines import (
+    ConvolutionalAutoencoder,
+    FineTunedClassifier,
+    one_class_svm,
+)
+from baselines._residuals import AGGREGATIONS, aggregate_residuals
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -115,6 +120,31 @@ def read_categories(root):
     return categories
 
 
+def level_aurocs(detectors, blocks, labels):
+    """AUROC in percent of each level, and of the sum of the levels' scores.
+
+    Parameters
+    ----------
+    detectors : list
+        Fitted, one a level.
+    blocks : list of ndarray
+        Features of the test images, one a level.
+    labels : ndarray of shape (n_images,)
+        +1 for normal images, -1 for anomalies.
+
+    Returns
+    -------
+    aurocs : list of float
+        One a level, then that of the sum.
+    """
+    scores = [
+        detector.score_samples(block)
+        for detector, block in zip(detectors, blocks, strict=True)
+    ]
+    scores.append(np.sum(scores, axis=0))
+    return [100 * roc_auc_score(labels == 1, score) for score in scores]
+
+
 class Store:
     """Features and figures in a folder, so that an interrupted run can be resumed.
 
@@ -218,7 +248,7 @@ class Protocol:
         key = self._key(category, "features", backbone, n_epochs)
         return self.store.features(key, compute)
 
-    def distances(self, category, backbone, method, fold, n_epochs=1, only=None):
+    def fit_fold(self, category, backbone, method, fold, n_epochs=1, only=None):
         """Fit a method to levels on one fold.
 
         Parameters
@@ -250,25 +280,22 @@ class Protocol:
         detectors = [DETECTORS[method]().fit(block[copies]) for block in blocks]
         return detectors, [block[test] for block in blocks], labels
 
+    def _by_fold(self, compute, category, *parts):
+        """Figures that `compute` gives for each fold, kept under a key of the parts."""
+        return [
+            self.store.figures(
+                self._key(category, *parts, fold), lambda fold=fold: compute(fold)
+            )
+            for fold in range(N_FOLDS)
+        ]
+
     def aurocs(self, category, backbone, method):
         """AUROC in percent of each level and of the sum, a list for each fold."""
 
         def compute(fold):
-            detectors, blocks, labels = self.distances(category, backbone, method, fold)
-            scores = [
-                detector.score_samples(block)
-                for detector, block in zip(detectors, blocks, strict=True)
-            ]
-            scores.append(np.sum(scores, axis=0))
-            return [100 * roc_auc_score(labels == 1, score) for score in scores]
+            return level_aurocs(*self.fit_fold(category, backbone, method, fold))
 
-        return [
-            self.store.figures(
-                self._key(category, "auroc", backbone, method, fold),
-                lambda fold=fold: compute(fold),
-            )
-            for fold in range(N_FOLDS)
-        ]
+        return self._by_fold(compute, category, "auroc", backbone, method)
 
     def working_points(self, category, backbone, method, level):
         """FPR and TPR in percent at n sigma, then the AUROC, a list for each fold.
@@ -278,7 +305,7 @@ class Protocol:
         n_epochs = self.options.augmented_epochs
 
         def compute(fold):
-            (detector,), (block,), labels = self.distances(
+            (detector,), (block,), labels = self.fit_fold(
                 category, backbone, method, fold, n_epochs, only=level
             )
             figures = []
@@ -292,51 +319,56 @@ class Protocol:
                 figures += [100 * achieved_fpr(labels, predicted), 100 * found]
             return [*figures, 100 * roc_auc_score(labels == 1, scores)]
 
-        return [
-            self.store.figures(
-                self._key(category, "rates", backbone, method, fold, level, n_epochs),
-                lambda fold=fold: compute(fold),
-            )
-            for fold in range(N_FOLDS)
-        ]
+        return self._by_fold(
+            compute, category, "rates", backbone, method, level, n_epochs
+        )
 
     def trained_aurocs(self, category, backbone, method):
         """AUROC in percent of a method that trains a network, one for each fold."""
         options = self.options
-        shared = {
-            "n_epochs": options.training_epochs,
-            "image_size": options.image_size,
-            "augmentation": ImageAugmentation(exclude=_exclusions(category.name)),
-            "verbose": not options.quiet,
+        settings = (options.training_epochs, options.image_size)
+        if method == "classifier":
+            figures = self._by_fold(
+                lambda fold: self._train_classifier(category, backbone, fold),
+                *(category, "classifier", backbone, *settings),
+            )
+            return [[auroc] for (auroc,) in figures]
+        # One training serves both ways of aggregating its residuals.
+        figures = self._by_fold(
+            lambda fold: self._train_autoencoder(category, fold),
+            *(category, "autoencoder", *settings, options.min_area),
+        )
+        column = AGGREGATIONS.index(method.removeprefix("autoencoder_"))
+        return [[aurocs[column]] for aurocs in figures]
+
+    def _training(self, category, *also_excluded):
+        exclude = (*_exclusions(category.name), *also_excluded)
+        return {
+            "n_epochs": self.options.training_epochs,
+            "image_size": self.options.image_size,
+            "augmentation": ImageAugmentation(exclude=exclude),
+            "verbose": not self.options.quiet,
         }
+
+    def _train_classifier(self, category, backbone, fold):
+        # Supervised, so training and test set are pooled (section IV-C).
         paths = np.concatenate([category.train, category.test])
         y = np.concatenate([np.ones(len(category.train), int), category.labels])
+        splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
+        train, test = list(splitter.split(paths, y))[fold]
+        model = FineTunedClassifier(backbone, **self._training(category))
+        model.fit(paths[train], y[train])
+        return [100 * roc_auc_score(y[test], model.score_samples(paths[test]))]
 
-        def compute(fold):
-            if method == "classifier":
-                # Supervised, so training and test set are pooled (section IV-C).
-                splitter = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-                train, test = list(splitter.split(paths, y))[fold]
-                model = FineTunedClassifier(backbone, **shared).fit(
-                    paths[train], y[train]
-                )
-                return [100 * roc_auc_score(y[test], model.score_samples(paths[test]))]
-            train, test, labels = category.folds()[fold]
-            # No noise for the autoencoder (section IV-C).
-            shared["augmentation"] = ImageAugmentation(
-                exclude=(*_exclusions(category.name), "noise")
-            )
-            aggregation = method.removeprefix("autoencoder_")
-            model = ConvolutionalAutoencoder(
-                aggregation=aggregation, min_area=options.min_area, **shared
-            ).fit(paths[train])
-            return [100 * roc_auc_score(labels, model.score_samples(paths[test]))]
-
-        settings = (options.training_epochs, options.image_size, options.min_area)
-        return [
-            self.store.figures(
-                self._key(category, "trained", backbone, method, fold, *settings),
-                lambda fold=fold: compute(fold),
-            )
-            for fold in range(N_FOLDS)
+    def _train_autoencoder(self, category, fold):
+        paths = np.concatenate([category.train, category.test])
+        train, test, labels = category.folds()[fold]
+        # No noise for the autoencoder (section IV-C).
+        model = ConvolutionalAutoencoder(**self._training(category, "noise"))
+        model.fit(paths[train])
+        maps = model.residual_maps(paths[test])
+        scores = [
+            [-aggregate_residuals(m, how, self.options.min_area) for m in maps]
+            for how in AGGREGATIONS
         ]
+        return [100 * roc_auc_score(labels, score) for score in scores]

@@ -18,9 +18,8 @@ import csv
 import sys
 
 import numpy as np
-from _paper_protocol import DETECTORS
+from _paper_protocol import DETECTORS, level_aurocs
 from baselines import NearestNeighborDetector
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 
 from skgaussad import DeepFeatureTransformer
@@ -51,15 +50,10 @@ def aurocs_by_level(features, level_slices, labels, make_detector):
     folds = []
     for train, held_out in KFold(5, shuffle=True, random_state=0).split(normal):
         test = np.concatenate([normal[held_out], anomalous])
-        distances = [
-            -make_detector()
-            .fit(features[normal[train], columns])
-            .score_samples(features[test, columns])
-            for columns in level_slices.values()
-        ]
-        distances.append(np.sum(distances, axis=0))
-        is_anomalous = labels[test] == -1
-        folds.append([100 * roc_auc_score(is_anomalous, d) for d in distances])
+        blocks = [features[:, columns] for columns in level_slices.values()]
+        detectors = [make_detector().fit(block[normal[train]]) for block in blocks]
+        tested = [block[test] for block in blocks]
+        folds.append(level_aurocs(detectors, tested, labels[test]))
     return np.mean(folds, axis=0)
 
 

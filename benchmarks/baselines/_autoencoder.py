@@ -2,21 +2,23 @@
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional
 
+from skgaussad._decisions import ThresholdMixin
 from skgaussad._validation import check_choice, check_integer, check_real
 from skgaussad.features._extraction import resolve_device
 from skgaussad.features._preprocessing import Preprocessing
+from skgaussad.features._tags import ImageInputMixin
 
 from ._residuals import AGGREGATIONS, aggregate_residuals
 from ._resnet_autoencoder import STRIDE, ResNetAutoencoder
 from ._training import TrainingImages, check_images, check_training, run, seeded, train
 
 
-class ConvolutionalAutoencoder(OutlierMixin, BaseEstimator):
+class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
     """Detect anomalies by how badly an autoencoder reconstructs an image.
 
     A ResNet-18 compresses normal images to a vector, and an inverse of it, which
@@ -273,38 +275,3 @@ class ConvolutionalAutoencoder(OutlierMixin, BaseEstimator):
         """
         maps = self._iterate_maps(X)
         return np.array([-aggregate_residuals(m, *self._aggregation) for m in maps])
-
-    def decision_function(self, X):
-        """Score relative to the threshold: negative for anomalies.
-
-        Parameters
-        ----------
-        X : sequence of n_images images
-
-        Returns
-        -------
-        decision : ndarray of shape (n_images,)
-            ``score_samples(X) - offset_``.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X):
-        """Tell normal images from anomalies.
-
-        Parameters
-        ----------
-        X : sequence of n_images images
-
-        Returns
-        -------
-        labels : ndarray of shape (n_images,)
-            +1 for normal, -1 for anomalous.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
-        return tags

@@ -16,6 +16,7 @@ from skgaussad._validation import check_integer, check_real
 from skgaussad.features._backbone import explain_image_size, read_network
 from skgaussad.features._extraction import resolve_device
 from skgaussad.features._preprocessing import Preprocessing
+from skgaussad.features._tags import ImageInputMixin
 
 from ._training import (
     TrainingImages,
@@ -29,7 +30,7 @@ from ._training import (
 )
 
 
-class FineTunedClassifier(ClassifierMixin, BaseEstimator):
+class FineTunedClassifier(ImageInputMixin, ClassifierMixin, BaseEstimator):
     """Fine-tune a pretrained network to tell normal images from anomalies.
 
     It is shown anomalies, which the other methods are not: an upper bound on what they
@@ -324,9 +325,6 @@ class FineTunedClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
         tags.classifier_tags.multi_class = False
         return tags
 

@@ -1,15 +1,16 @@
 """Distance to the nearest training samples, as an outlier detector."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skgaussad._decisions import ThresholdMixin
 from skgaussad._validation import check_integer, check_real
 from skgaussad.covariance._threshold import conformal_threshold
 
 
-class NearestNeighborDetector(OutlierMixin, BaseEstimator):
+class NearestNeighborDetector(ThresholdMixin, BaseEstimator):
     """Detect anomalies by their distance to the nearest training samples.
 
     The distance of a sample is the mean of its Euclidean distances (not squared) to the
@@ -118,31 +119,3 @@ class NearestNeighborDetector(OutlierMixin, BaseEstimator):
         X = validate_data(self, X, dtype=np.float64, reset=False)
         distances, _ = self._neighbors.kneighbors(X)
         return -distances.mean(axis=1)
-
-    def decision_function(self, X):
-        """Score relative to the threshold: negative for anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X):
-        """Tell normal samples from anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            +1 for normal, -1 for anomalous.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)

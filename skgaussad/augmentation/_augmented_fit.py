@@ -7,6 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_integer
+from ..features._tags import ImageInputMixin
 from ._augmented_images import AugmentedImages
 from ._image_augmentation import ImageAugmentation
 
@@ -16,7 +17,7 @@ def _estimator_has(method):
     return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
 
 
-class AugmentedFit(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
+class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     """Fit a detector of anomalous images on augmented copies of the normal ones.
 
     Random changes enlarge the training set, so that a Gaussian of few images also
@@ -198,11 +199,3 @@ class AugmentedFit(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(X)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        # Not asked of the estimator: a Pipeline says that it takes a matrix.
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
-        return tags

@@ -1,17 +1,18 @@
 """What the detectors share that measure Mahalanobis distances."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
 from ._threshold import chi2_threshold
 
 _THRESHOLDS = ("chi2",)
 
 
-class BaseMahalanobisDetector(OutlierMixin, BaseEstimator):
-    """Scores and decisions from the squared distances of a subclass.
+class BaseMahalanobisDetector(ThresholdMixin, BaseEstimator):
+    """Scores and threshold from the squared distances of a subclass.
 
     A subclass has the parameters ``covariance``, ``shrinkage``, ``threshold`` and
     ``fpr``, sets ``_covariance`` and calls `_set_threshold` in its fit, and defines
@@ -54,31 +55,3 @@ class BaseMahalanobisDetector(OutlierMixin, BaseEstimator):
             Float64, <= 0.
         """
         return -np.sqrt(self.mahalanobis(X))
-
-    def decision_function(self, X):
-        """Score relative to the threshold: negative for anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X):
-        """Tell normal samples from anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            +1 for normal, -1 for anomalous.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)

@@ -3,12 +3,13 @@
 import numbers
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.model_selection import KFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
 from ..covariance import MahalanobisDetector
 from ..covariance._threshold import conformal_threshold
@@ -17,7 +18,7 @@ from ._aggregation import AGGREGATIONS, aggregate
 from ._columns import resolve_columns
 
 
-class LevelEnsemble(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
+class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
     """Fit one detector on each level of the features and aggregate their scores.
 
     With the defaults this is the sum predictor of the paper [1]_ (figure 1): a Gaussian
@@ -162,8 +163,8 @@ class LevelEnsemble(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         estimator = MahalanobisDetector() if self.estimator is None else self.estimator
         # Threads: the work is in NumPy and SciPy, which release the interpreter lock.
         fitted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(_fit_and_score)(clone(estimator), X[:, group], train, test)
-            for group in self.columns_.values()
+            delayed(_fit_and_score)(clone(estimator), block, train, test)
+            for block in (X[:, group] for group in self.columns_.values())
             for train, test in runs
         )
         self.estimators_ = []
@@ -229,34 +230,6 @@ class LevelEnsemble(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         """
         distances = -self.group_scores(X)
         return -aggregate(distances, self.aggregation, self.top_share)
-
-    def decision_function(self, X):
-        """Score relative to the threshold: negative for anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X):
-        """Tell normal samples from anomalies.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            +1 for normal, -1 for anomalous.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
 
 
 def _fit_and_score(estimator, X, train, test):

@@ -9,12 +9,13 @@ from .._validation import check_choice, check_integer
 from ._images import as_image_sequence, check_items
 from ._pooling import resolve_pooling
 from ._preprocessing import Preprocessing
+from ._tags import ImageInputMixin
 
 # torch and timm are imported in the methods that need them: importing the package must
 # stay quick, and detectors work without them.
 
 
-class DeepFeatureTransformer(TransformerMixin, BaseEstimator):
+class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     """Turn images into pooled features of a pretrained network.
 
     Each image is resized whole to the network's input and sent through the network up
@@ -234,12 +235,6 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):
         check_items(as_image_sequence(X))
 
         seed = check_random_state(self.random_state).randint(2**31)
-        given = {
-            "interpolation": self.interpolation,
-            "crop_pct": self.crop_pct,
-            "mean": self.mean,
-            "std": self.std,
-        }
         backbone = Backbone(
             self.backbone,
             self.levels,
@@ -249,7 +244,12 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):
             bool(self.pickle_weights),
         )
         preprocessing = Preprocessing.resolve(
-            backbone.data_config, image_size=self.image_size, **given
+            backbone.data_config,
+            image_size=self.image_size,
+            interpolation=self.interpolation,
+            crop_pct=self.crop_pct,
+            mean=self.mean,
+            std=self.std,
         )
         extractor = Extractor(backbone, poolings, preprocessing, device, self.precision)
         names, slices = [], {}
@@ -327,8 +327,5 @@ class DeepFeatureTransformer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

@@ -127,7 +127,7 @@ def test_a_resumed_run_computes_nothing_again(root, printed, monkeypatch, capsys
     def fail(*args, **kwargs):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(_paper_protocol.Protocol, "distances", fail)
+    monkeypatch.setattr(_paper_protocol.Protocol, "fit_fold", fail)
     monkeypatch.setattr(_paper_protocol.Protocol, "level_features", fail)
     assert run(root, work, 1, 3, 4, 5, 8) == 0
     assert capsys.readouterr().out == out
