@@ -19,7 +19,7 @@ labels = data.labels[20:]
 pipe = Pipeline(
     [
         ("features", DeepFeatureTransformer(image_size=96)),
-        ("detector", MahalanobisDetector(fpr=0.05)),
+        ("detector", MahalanobisDetector(fpr=0.05, threshold="leave_one_group_out")),
     ]
 )
 
@@ -31,8 +31,9 @@ print("one copy:", ", ".join(augmentation.sample(rng)))
 
 # %%
 # The augmentation stands around the whole pipeline. Test images are left as they are.
+# All copies of an image are left out together to set the threshold.
 detectors = {
-    "20 images": pipe,
+    "20 images": AugmentedFit(pipe, n_epochs=1),
     "in 10 epochs": AugmentedFit(pipe, augmentation=augmentation, n_epochs=10),
 }
 for name, detector in detectors.items():

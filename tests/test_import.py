@@ -17,7 +17,9 @@ def run(code):
     return process.stdout
 
 
-@pytest.mark.parametrize("module", ["skgaussad", "skgaussad.features"])
+@pytest.mark.parametrize(
+    "module", ["skgaussad", "skgaussad.features", "skgaussad.inspection"]
+)
 def test_import_loads_no_heavy_library(module):
     loaded = run(f"import {module}, sys, json; print(json.dumps(list(sys.modules)))")
     assert module in json.loads(loaded)

@@ -73,7 +73,7 @@ def test_the_pipeline_equals_its_steps(cells, fitted):
 
 def test_named_output_reaches_the_detector(cells):
     paths, _ = cells
-    pipe = make_pipeline().set_output(transform="pandas").fit(paths[:10])
+    pipe = make_pipeline().set_output(transform="pandas").fit(paths[:20])
     assert list(pipe["detector"].feature_names_in_[:2]) == [
         "level7_0000",
         "level7_0001",

@@ -5,12 +5,12 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skgaussad._decisions import ThresholdMixin
 from skgaussad._validation import check_integer, check_real
-from skgaussad.covariance._threshold import conformal_threshold
+from skgaussad.calibration._held_out import HeldOutDistances
+from skgaussad.calibration._mixin import CalibratedMixin
 
 
-class NearestNeighborDetector(ThresholdMixin, BaseEstimator):
+class NearestNeighborDetector(CalibratedMixin, BaseEstimator):
     """Detect anomalies by their distance to the nearest training samples.
 
     The distance of a sample is the mean of its Euclidean distances (not squared) to the
@@ -27,14 +27,14 @@ class NearestNeighborDetector(ThresholdMixin, BaseEstimator):
 
     Attributes
     ----------
-    left_out_distances_ : ndarray of shape (n_samples,)
+    calibration_distances_ : ndarray of shape (n_samples,)
         Distance of each training sample to the others: a training sample is not its
         own neighbour.
 
     offset_ : float
         Minus the threshold on the distance:
         ``decision_function(X) = score_samples(X) - offset_``. The threshold is the
-        ceil((1 - fpr) (n + 1))-th smallest of the n `left_out_distances_`.
+        ceil((1 - fpr) (n + 1))-th smallest of the n `calibration_distances_`.
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -68,6 +68,9 @@ class NearestNeighborDetector(ThresholdMixin, BaseEstimator):
     array([-0.6, -2.9])
     """
 
+    # The rate is kept on average over training sets.
+    confidence = None
+
     def __init__(self, n_neighbors=5, *, fpr=0.05):
         self.n_neighbors = n_neighbors
         self.fpr = fpr
@@ -99,8 +102,8 @@ class NearestNeighborDetector(ThresholdMixin, BaseEstimator):
         )
         self._neighbors = NearestNeighbors(n_neighbors=self.n_neighbors).fit(X)
         distances, _ = self._neighbors.kneighbors()
-        self.left_out_distances_ = distances.mean(axis=1)
-        self.offset_ = -conformal_threshold(self.left_out_distances_, self.fpr)
+        self._held_out = HeldOutDistances(distances.mean(axis=1))
+        self._set_held_out_threshold()
         return self
 
     def score_samples(self, X):

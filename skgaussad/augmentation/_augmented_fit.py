@@ -1,5 +1,9 @@
 """Fit a detector on augmented copies of its training images."""
 
+import warnings
+
+import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
@@ -7,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_integer
+from ..calibration import FalseAlarmRateWarning
 from ..features._tags import ImageInputMixin
 from ._augmented_images import AugmentedImages
 from ._image_augmentation import ImageAugmentation
@@ -62,18 +67,11 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
 
     Copies of one image are not independent, and estimates that take them for
     independent are too sure of themselves. Ledoit and Wolf's shrinkage falls as copies
-    are added, though the number of images does not grow. Where the changes do not
-    cover what tells normal images apart, held-out ones then lie further away, and
-    more of them exceed the chi-square threshold than without augmentation: check
-    the false-positive rate on normal images that are not in the fit.
-
-    Likewise a detector that holds out rows to set its threshold, as
-    :class:`~skgaussad.ensemble.LevelEnsemble` does, has copies of a held-out image in
-    the other folds, so its threshold comes out too low. Folds that keep the copies of
-    an image together avoid that. The rows are epoch after epoch::
-
-        groups = np.tile(np.arange(n_images), n_epochs)
-        cv = list(GroupKFold(5).split(groups, groups=groups))
+    are added, though the number of images does not grow. A detector that leaves out
+    one row at a time to set its threshold keeps the other copies of the image, and its
+    threshold comes out too low. With ``threshold="leave_one_group_out"`` all copies of
+    an image are left out together: `fit` then gives the detector, the last step of the
+    pipeline, the image of each row as its ``groups``. Other thresholds are warned of.
 
     References
     ----------
@@ -91,7 +89,7 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
     >>> pipe = Pipeline(
     ...     [
     ...         ("features", DeepFeatureTransformer(image_size=96)),
-    ...         ("detector", MahalanobisDetector()),
+    ...         ("detector", MahalanobisDetector(threshold="leave_one_group_out")),
     ...     ]
     ... )
     >>> augmentation = ImageAugmentation(rotation=2)
@@ -127,6 +125,11 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
             If a parameter is out of its range.
         InvalidImageError
             If an image cannot be used; names its position in `X`.
+
+        Warns
+        -----
+        FalseAlarmRateWarning
+            If the detector would set its threshold by leaving out single copies.
         """
         check_integer("n_epochs", self.n_epochs, 1)
         augmentation = self.augmentation
@@ -141,8 +144,31 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
         augmentation.check()
         seed = check_random_state(self.random_state).randint(2**31)
         images = AugmentedImages(X, augmentation, self.n_epochs, seed)
-        self.estimator_ = clone(self.estimator).fit(images)
+        groups = np.tile(np.arange(len(images) // self.n_epochs), self.n_epochs)
+        self.estimator_ = clone(self.estimator)
+        self.estimator_.fit(images, **self._fit_parameters(groups))
         return self
+
+    def _fit_parameters(self, groups):
+        """Return the images of the rows, for a detector that leaves them out whole."""
+        detector, names = self.estimator, []
+        while isinstance(detector, Pipeline):
+            names.append(detector.steps[-1][0])
+            detector = detector[-1]
+        threshold = getattr(detector, "threshold", None)
+        if threshold == "leave_one_group_out":
+            routed = get_config()["enable_metadata_routing"]
+            return {"groups" if routed else "__".join([*names, "groups"]): groups}
+        if threshold in ("leave_one_out", "tail") and self.n_epochs > 1:
+            warnings.warn(
+                f"threshold={threshold!r} leaves out one copy of an image and keeps "
+                "the others, so more normal images will be called anomalous than fpr "
+                "asks for. Set threshold='leave_one_group_out' on the "
+                f"{type(detector).__name__}.",
+                FalseAlarmRateWarning,
+                stacklevel=3,
+            )
+        return {}
 
     @property
     def offset_(self):

@@ -6,29 +6,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
-from ._threshold import chi2_threshold
-
-_THRESHOLDS = ("chi2",)
+from ._estimation import COVARIANCES
 
 
 class BaseMahalanobisDetector(ThresholdMixin, BaseEstimator):
     """Scores and threshold from the squared distances of a subclass.
 
-    A subclass has the parameters ``covariance``, ``shrinkage``, ``threshold`` and
-    ``fpr``, sets ``_covariance`` and calls `_set_threshold` in its fit, and defines
-    ``mahalanobis``.
+    A subclass has the parameters ``covariance`` and ``shrinkage``, sets ``_covariance``
+    and ``offset_`` in its fit, and defines ``mahalanobis``.
     """
 
-    def _check_parameters(self, covariances):
-        check_choice("covariance", self.covariance, covariances)
-        check_choice("threshold", self.threshold, _THRESHOLDS)
-        check_real("fpr", self.fpr, 0, 1)
+    def _check_covariance(self):
+        """Judge the parameters of the covariance."""
+        check_choice("covariance", self.covariance, COVARIANCES)
         if self.covariance == "shrunk":
             check_real("shrinkage", self.shrinkage, 0, 1, closed="high")
-
-    def _set_threshold(self, n_dof):
-        self.n_dof_ = n_dof
-        self.offset_ = -chi2_threshold(self.fpr, n_dof)
 
     @property
     def covariance_(self):

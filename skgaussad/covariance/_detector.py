@@ -3,11 +3,18 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..calibration._groups import number_groups
+from ..calibration._held_out import HeldOutDistances
+from ..calibration._mixin import CalibratedMixin
 from ._base import BaseMahalanobisDetector
-from ._estimation import COVARIANCES, CentredRows, estimate, mean_of
+from ._estimation import CentredRows, estimate, mean_of
+from ._leave_out import leave_out
+from ._threshold import check_law, chi2_threshold, f_threshold
+
+_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "chi2", "f")
 
 
-class MahalanobisDetector(BaseMahalanobisDetector):
+class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     """Detect anomalies by their Mahalanobis distance to normal samples.
 
     A multivariate Gaussian is fitted to the features of normal samples only. A new
@@ -35,15 +42,32 @@ class MahalanobisDetector(BaseMahalanobisDetector):
     shrinkage : float, default=0.1
         Shrinkage intensity in (0, 1], used by ``covariance="shrunk"`` only.
 
-    threshold : {"chi2"}, default="chi2"
-        How `fpr` becomes a distance. ``"chi2"`` takes the squared distances of normal
-        samples to follow a chi-square law, equation 8 of [1]_. The law holds for
-        Gaussian data with n much larger than D. Deep features are neither: expect more
-        false alarms than asked for, and check on held-out normal samples.
+    threshold : {"leave_one_out", "leave_one_group_out", "tail", "chi2", "f"}, \
+            default="leave_one_out"
+        How `fpr` becomes a distance.
+
+        - ``"leave_one_out"``: by the distance of each training sample to the Gaussian
+          fitted to all others, the ceil((1 - fpr) (n + 1))-th smallest of them. It
+          assumes no law, only that new normal samples are like the training samples.
+        - ``"leave_one_group_out"``: the same with a whole group left out, for samples
+          that come in lots, shifts or capture runs: the rate in a new group. `fit`
+          takes the `groups`.
+        - ``"tail"``: a law fitted to the largest leave-one-out distances, for rates
+          below 1 / (n + 1) that they cannot tell themselves.
+        - ``"chi2"``: the chi-square law, equation 8 of [1]_, which holds for Gaussian
+          features and n much larger than D. Deep features are neither: `fit` warns
+          where the leave-one-out distances contradict it.
+        - ``"f"``: Hotelling's law, exact for Gaussian features and n > D with
+          ``covariance="empirical"``; warns likewise.
 
     fpr : float, default=0.05
         Acceptable false-positive rate, in (0, 1): the share of normal samples that may
         be called anomalous.
+
+    confidence : float or None, default=None
+        With ``threshold="leave_one_out"``, None keeps `fpr` on average over training
+        sets. A number in (0, 1) keeps it in that share of training sets, by a higher
+        threshold: 0.95 for "at most `fpr` with 95 % confidence".
 
     Attributes
     ----------
@@ -63,6 +87,18 @@ class MahalanobisDetector(BaseMahalanobisDetector):
     n_dof_ : int
         Degrees of freedom of the chi-square law: the number of features that vary
         among the training samples.
+
+    leave_one_out_distances_ : ndarray of shape (n_samples,)
+        Mahalanobis distance (not squared) of each training sample to the Gaussian
+        fitted to all others, mean, covariance and shrinkage included. Infinite where
+        the others do not determine a Gaussian.
+
+    leave_one_group_out_distances_ : ndarray of shape (n_samples,) or None
+        The same with the whole group of the sample left out; None without `groups`.
+
+    calibration_distances_ : ndarray of shape (n_samples,)
+        Those of the two that the threshold and ``p_values`` come from:
+        `leave_one_group_out_distances_` for ``threshold="leave_one_group_out"``.
 
     offset_ : float
         Minus the threshold on the distance (not squared):
@@ -103,22 +139,30 @@ class MahalanobisDetector(BaseMahalanobisDetector):
     array([ 1, -1])
     >>> detector.score_samples([[0, 5, 0], [0, 5, 30]]).round(1)
     array([ -0.1, -10.5])
+    >>> detector.p_values([[0, 5, 0], [0, 5, 30]]).round(3)
+    array([1.   , 0.005])
     """
+
+    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
+    # them.
+    __metadata_request__fit = {"groups": False}  # noqa: RUF012
 
     def __init__(
         self,
         covariance="ledoit_wolf",
         *,
         shrinkage=0.1,
-        threshold="chi2",
+        threshold="leave_one_out",
         fpr=0.05,
+        confidence=None,
     ):
         self.covariance = covariance
         self.shrinkage = shrinkage
         self.threshold = threshold
         self.fpr = fpr
+        self.confidence = confidence
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None):
         """Fit the Gaussian and set the threshold.
 
         Parameters
@@ -127,6 +171,8 @@ class MahalanobisDetector(BaseMahalanobisDetector):
             Features of normal samples.
         y : Ignored
             Present for API consistency: all rows of `X` are taken to be normal.
+        groups : array-like of shape (n_samples,) or None, default=None
+            Lot, shift or capture run of each sample, at least two different ones.
 
         Returns
         -------
@@ -137,16 +183,63 @@ class MahalanobisDetector(BaseMahalanobisDetector):
         ValueError
             If a parameter is out of its range, `X` holds NaN or infinity, all rows are
             identical, or the samples are too few for the covariance asked for.
+
+        Warns
+        -----
+        UserWarning
+            If the samples are too few for `fpr`, with the number that would do, or if
+            the leave-one-out distances contradict the law asked for, with both rates.
         """
-        self._check_parameters(COVARIANCES)
+        self._check_covariance()
+        self._check_working_point(_THRESHOLDS, groups)
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         self.location_ = mean_of(X)
         centred = CentredRows.around(X, self.location_)
-        self._covariance, self.shrinkage_ = estimate(
-            centred, self.covariance, self.shrinkage
-        )
-        self._set_threshold(centred.n_dof)
+        estimated = estimate(centred, self.covariance, self.shrinkage)
+        self._covariance, self.shrinkage_ = estimated.covariance, estimated.shrinkage
+        self.n_dof_ = centred.n_dof
+
+        def distances_without(groups):
+            """Distances of the training samples without their groups, not squared."""
+            return np.sqrt(
+                leave_out(
+                    centred,
+                    self.covariance,
+                    self.shrinkage,
+                    estimated.spectrum,
+                    groups,
+                )
+            )
+
+        self.leave_one_out_distances_ = distances_without(None)
+        self._held_out = HeldOutDistances(self.leave_one_out_distances_)
+        self.leave_one_group_out_distances_ = None
+        if groups is not None:
+            groups = number_groups(groups, X)
+            self.leave_one_group_out_distances_ = distances_without(groups)
+            if self.threshold == "leave_one_group_out":
+                self._held_out = HeldOutDistances(
+                    self.leave_one_group_out_distances_, groups
+                )
+        if self.threshold in ("chi2", "f"):
+            self._set_law_threshold(len(X))
+        else:
+            self._set_held_out_threshold()
         return self
+
+    def _set_law_threshold(self, n_samples):
+        """Set ``offset_`` by the law for Gaussian samples that is asked for."""
+        if self.threshold == "chi2":
+            threshold = chi2_threshold(self.fpr, self.n_dof_)
+        else:
+            if self.covariance != "empirical":
+                raise ValueError(
+                    "threshold='f' needs covariance='empirical', whose law it is; got "
+                    f"covariance={self.covariance!r}. Use threshold='leave_one_out'."
+                )
+            threshold = f_threshold(self.fpr, n_samples, self.n_features_in_)
+        check_law(threshold, self.fpr, self.threshold, self.leave_one_out_distances_)
+        self.offset_ = -threshold
 
     def mahalanobis(self, X):
         """Squared Mahalanobis distance to the Gaussian.

@@ -92,6 +92,24 @@ def mean_of(X):
         return np.where(np.ptp(X, axis=0) > 0, X.mean(axis=0), X[0])
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A covariance, and what it was made of.
+
+    Attributes
+    ----------
+    covariance : SpectralCovariance or DiagonalCovariance
+    shrinkage : float
+        Shrinkage intensity rho in use.
+    spectrum : Spectrum or None
+        Of the sample covariance, for the estimators that decompose it.
+    """
+
+    covariance: SpectralCovariance | DiagonalCovariance
+    shrinkage: float
+    spectrum: Spectrum | None = None
+
+
 def estimate(centred, covariance, shrinkage):
     """Estimate a covariance.
 
@@ -104,9 +122,7 @@ def estimate(centred, covariance, shrinkage):
 
     Returns
     -------
-    estimated : SpectralCovariance or DiagonalCovariance
-    rho : float
-        Shrinkage intensity in use.
+    estimated : Estimate
 
     Raises
     ------
@@ -116,7 +132,16 @@ def estimate(centred, covariance, shrinkage):
     if covariance in ("diagonal", "isotropic"):
         return _estimate_diagonal(centred, covariance)
     spectrum = Spectrum.of(centred.rows)
-    rho = _choose_shrinkage(spectrum, covariance, shrinkage)
+    moments = (
+        spectrum.squared_norms.mean(),
+        (spectrum.eigenvalues**2).sum(),
+        (spectrum.squared_norms**2).mean(),
+    )
+    rho = float(
+        choose_shrinkage(
+            covariance, shrinkage, spectrum.n_samples, spectrum.n_features, *moments
+        )
+    )
     complement = None
     if spectrum.rank < spectrum.n_features:
         if rho == 0:
@@ -126,7 +151,7 @@ def estimate(centred, covariance, shrinkage):
     estimated = SpectralCovariance(
         spectrum.axes, variances * centred.squared_unit, complement
     )
-    return estimated, rho
+    return Estimate(estimated, rho, spectrum)
 
 
 def _estimate_diagonal(centred, covariance):
@@ -136,26 +161,36 @@ def _estimate_diagonal(centred, covariance):
     else:
         variances[~centred.varies] = variances[centred.varies].min()
     rho = 1.0 if covariance == "isotropic" else 0.0
-    return DiagonalCovariance(variances * centred.squared_unit), rho
+    return Estimate(DiagonalCovariance(variances * centred.squared_unit), rho)
 
 
-def _choose_shrinkage(spectrum, covariance, shrinkage):
-    n_samples, n_features = spectrum.n_samples, spectrum.n_features
+def choose_shrinkage(
+    covariance, shrinkage, n_samples, n_features, trace, squared_norm, mean_fourth
+):
+    """Shrinkage intensity of the estimators that decompose S, from the moments of S.
+
+    Parameters
+    ----------
+    covariance : {"ledoit_wolf", "oas", "shrunk", "empirical"}
+    shrinkage : float
+        The intensity for ``"shrunk"``.
+    n_samples, n_features, trace, squared_norm, mean_fourth
+        As for `ledoit_wolf`; the moments may be arrays.
+
+    Returns
+    -------
+    rho : ndarray of the shape of the moments
+    """
     # A single variance has no other to shrink towards.
     if covariance == "empirical" or n_features == 1:
-        return 0.0
+        return np.zeros_like(trace)
     if covariance == "shrunk":
-        return float(shrinkage)
-    trace = spectrum.squared_norms.mean()
-    squared_norm = (spectrum.eigenvalues**2).sum()
+        return np.full_like(trace, shrinkage)
     if covariance == "oas":
-        rho = _shrinkage.oas(n_samples, n_features, trace, squared_norm)
-    else:
-        mean_fourth = (spectrum.squared_norms**2).mean()
-        rho = _shrinkage.ledoit_wolf(
-            n_samples, n_features, trace, squared_norm, mean_fourth
-        )
-    return float(rho)
+        return _shrinkage.oas(n_samples, n_features, trace, squared_norm)
+    return _shrinkage.ledoit_wolf(
+        n_samples, n_features, trace, squared_norm, mean_fourth
+    )
 
 
 def _explain_singular(spectrum, varies, covariance):

@@ -2,8 +2,10 @@
 
 Each function returns the intensity rho of the paper's equation (6),
 C = (1 - rho) S + rho nu I with nu = tr(S) / D, from the moments of the centred rows
-z_i alone.
+z_i alone. Moments may be arrays, of several samples at once.
 """
+
+import numpy as np
 
 
 def ledoit_wolf(n_samples, n_features, trace, squared_norm, mean_fourth):
@@ -13,16 +15,16 @@ def ledoit_wolf(n_samples, n_features, trace, squared_norm, mean_fourth):
     ----------
     n_samples, n_features : int
         n and D.
-    trace : float
+    trace : float or ndarray
         tr(S).
-    squared_norm : float
+    squared_norm : float or ndarray
         Squared Frobenius norm of S.
-    mean_fourth : float
+    mean_fourth : float or ndarray
         Mean of the fourth powers of the rows' Euclidean norms, (1/n) sum |z_i|^4.
 
     Returns
     -------
-    shrinkage : float
+    shrinkage : ndarray of the shape of the moments
         In [0, 1].
 
     References
@@ -33,12 +35,11 @@ def ledoit_wolf(n_samples, n_features, trace, squared_norm, mean_fourth):
     mean_variance = trace / n_features
     dispersion = (squared_norm - n_features * mean_variance**2) / n_features
     n_values = n_features * n_samples
-    error = min((mean_fourth - squared_norm) / n_values, dispersion)
+    error = np.minimum((mean_fourth - squared_norm) / n_values, dispersion)
     # Where all rows are +z or -z, as two samples always are, the error is estimated as
     # zero; what is left of the difference then is rounding.
-    if error <= 1e-13 * mean_fourth / n_values:
-        return 0.0
-    return error / dispersion
+    estimable = error > 1e-13 * mean_fourth / n_values
+    return np.where(estimable, error / np.where(estimable, dispersion, 1.0), 0.0)
 
 
 def oas(n_samples, n_features, trace, squared_norm):
@@ -48,14 +49,14 @@ def oas(n_samples, n_features, trace, squared_norm):
     ----------
     n_samples, n_features : int
         n and D.
-    trace : float
+    trace : float or ndarray
         tr(S).
-    squared_norm : float
+    squared_norm : float or ndarray
         Squared Frobenius norm of S.
 
     Returns
     -------
-    shrinkage : float
+    shrinkage : ndarray of the shape of the moments
         In [0, 1].
 
     References
@@ -68,4 +69,6 @@ def oas(n_samples, n_features, trace, squared_norm):
     mean_variance_squared = (trace / n_features) ** 2
     numerator = mean_square + mean_variance_squared
     denominator = (n_samples + 1) * (mean_square - mean_variance_squared / n_features)
-    return min(numerator / denominator, 1.0) if denominator > 0 else 1.0
+    positive = denominator > 0
+    ratio = numerator / np.where(positive, denominator, 1.0)
+    return np.where(positive, np.minimum(ratio, 1.0), 1.0)

@@ -21,11 +21,15 @@ class Spectrum:
         The matching unit eigenvectors, one a row.
     squared_norms : ndarray of shape (n_samples,)
         Squared Euclidean norm of each row of Z.
+    row_vectors : ndarray of shape (n_samples, rank) or None
+        Left singular vectors U of Z, where the decomposition gave them:
+        Z = sqrt(n) U diag(sqrt(eigenvalues)) axes.
     """
 
     eigenvalues: np.ndarray
     axes: np.ndarray
     squared_norms: np.ndarray
+    row_vectors: np.ndarray | None
 
     @property
     def n_samples(self):
@@ -66,7 +70,7 @@ class Spectrum:
         n_samples, n_features = centred.shape
         squared_norms = np.einsum("ij,ij->i", centred, centred)
         if n_samples < _SVD_BELOW * n_features:
-            _, singular_values, axes = linalg.svd(
+            row_vectors, singular_values, axes = linalg.svd(
                 centred, full_matrices=False, check_finite=False
             )
             eigenvalues = singular_values**2 / n_samples
@@ -80,6 +84,7 @@ class Spectrum:
                 scatter, overwrite_a=True, check_finite=False, driver="evd"
             )
             eigenvalues, axes = eigenvalues[::-1], vectors.T[::-1]
+            row_vectors = None
             floor = np.finfo(float).eps * n_features
         rank = np.count_nonzero(eigenvalues > floor * eigenvalues[0])
         # One memory order, so that a pickled copy rounds as the original does.
@@ -87,4 +92,22 @@ class Spectrum:
             np.ascontiguousarray(eigenvalues[:rank]),
             np.ascontiguousarray(axes[:rank]),
             squared_norms,
+            None if row_vectors is None else row_vectors[:, :rank],
         )
+
+    def row_vectors_of(self, centred):
+        """Left singular vectors of the rows that were decomposed.
+
+        Parameters
+        ----------
+        centred : ndarray of shape (n_samples, n_features)
+            The rows given to `of`.
+
+        Returns
+        -------
+        row_vectors : ndarray of shape (n_samples, rank)
+        """
+        if self.row_vectors is not None:
+            return self.row_vectors
+        scales = np.sqrt(self.n_samples * self.eigenvalues)
+        return (centred @ self.axes.T) / scales

@@ -10,9 +10,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._validation import check_integer
+from .._validation import check_choice, check_integer, check_real
 from ._base import BaseMahalanobisDetector
-from ._estimation import COVARIANCES, CentredRows, estimate, mean_of
+from ._estimation import CentredRows, estimate, mean_of
+from ._threshold import chi2_threshold
+
+_THRESHOLDS = ("chi2",)
 
 
 class VariantMahalanobisDetector(BaseMahalanobisDetector):
@@ -175,7 +178,9 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
             If a parameter is out of its range, the samples within variants are
             identical, or there are too few of them.
         """
-        self._check_parameters(COVARIANCES)
+        self._check_covariance()
+        check_choice("threshold", self.threshold, _THRESHOLDS)
+        check_real("fpr", self.fpr, 0, 1)
         check_integer("n_variants", self.n_variants, 1)
         check_integer("n_init", self.n_init, 1)
         check_integer("max_iter", self.max_iter, 1)
@@ -200,10 +205,10 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
             [mean_of(X[assigned == index]) for index in range(len(self.variants_))]
         )
         centred = CentredRows.around(X, self.locations_[assigned])
-        self._covariance, self.shrinkage_ = estimate(
-            centred, self.covariance, self.shrinkage
-        )
-        self._set_threshold(centred.n_dof)
+        estimated = estimate(centred, self.covariance, self.shrinkage)
+        self._covariance, self.shrinkage_ = estimated.covariance, estimated.shrinkage
+        self.n_dof_ = centred.n_dof
+        self.offset_ = -chi2_threshold(self.fpr, self.n_dof_)
 
     def _search(self, X):
         """Find variants among unlabelled samples; return the variant of each."""

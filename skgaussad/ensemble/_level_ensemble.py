@@ -1,24 +1,28 @@
 """One detector a level, or a level and cell, their scores aggregated."""
 
-import numbers
+import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.model_selection import KFold, check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
+from ..calibration import FalseAlarmRateWarning
+from ..calibration._folds import fit_and_score, split_folds
+from ..calibration._groups import number_groups
+from ..calibration._held_out import HeldOutDistances
+from ..calibration._mixin import CalibratedMixin
 from ..covariance import MahalanobisDetector
-from ..covariance._threshold import conformal_threshold
 from ..features import DeepFeatureTransformer
 from ._aggregation import AGGREGATIONS, aggregate
 from ._columns import resolve_columns
 
+_THRESHOLDS = ("leave_one_out", "leave_one_group_out")
 
-class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
+
+class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
     """Fit one detector on each level of the features and aggregate their scores.
 
     With the defaults this is the sum predictor of the paper [1]_ (figure 1): a Gaussian
@@ -48,11 +52,25 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
         Share of the groups averaged by ``aggregation="top"``, in (0, 1], rounded up to
         a whole number of groups.
 
+    threshold : {"leave_one_out", "leave_one_group_out"}, default="leave_one_out"
+        How `fpr` becomes an aggregated distance, as in
+        :class:`~skgaussad.covariance.MahalanobisDetector`.
+
     fpr : float, default=0.05
         Acceptable false-positive rate, in (0, 1).
 
-    cv : int or cross-validation splitter, default=5
-        Folds for the threshold. An integer shuffles the rows, always the same way.
+    confidence : float or None, default=None
+        With ``threshold="leave_one_out"``, a number in (0, 1) keeps `fpr` in that share
+        of training sets, None on average over them.
+
+    cv : "auto", int or cross-validation splitter, default="auto"
+        Where the held-out distances come from. ``"auto"`` leaves out one sample (or
+        group) at a time, exactly and without fitting again, if `estimator` is a
+        :class:`~skgaussad.covariance.MahalanobisDetector`. For any other, such as a
+        pipeline with :class:`~skgaussad.decomposition.NegatedPCA`, all its steps are
+        fitted again without each of 5 folds of samples (or without each group). An
+        integer or splitter sets the folds;
+        :class:`~sklearn.model_selection.LeaveOneOut` fits once for each sample.
 
     n_jobs : int or None, default=None
         Threads over which the fits are spread. None is 1 unless in a
@@ -66,9 +84,9 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
     columns_ : dict of {str: ndarray of int}
         The columns of each group, by its name, in the order of `estimators_`.
 
-    held_out_distances_ : ndarray of shape (n_samples,)
-        Aggregated distance of each training sample to detectors fitted without its
-        fold.
+    calibration_distances_ : ndarray of shape (n_samples,)
+        Aggregated distance of each training sample to detectors fitted without it (or
+        without its group, or fold).
 
     offset_ : float
         Minus the threshold on the aggregated distance:
@@ -87,12 +105,15 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
     Notes
     -----
     No law is known for a sum of Mahalanobis distances, so the paper sets no threshold
-    for it. Here the detectors are also fitted without each of `cv` folds, and the
-    threshold is the ceil((1 - fpr) (n + 1))-th smallest of the n aggregated distances
-    of the samples that were held out. Detectors fitted on fewer samples lie a little
-    farther from new ones, so the achieved rate tends to be below `fpr` rather than
-    above it. Where (n + 1) fpr < 1 the samples cannot tell such a rate: the largest
-    held-out distance is taken, with a warning.
+    for it. Here each training sample is measured by detectors that were fitted without
+    it, its distances are aggregated, and the threshold is the ceil((1 - fpr)
+    (n + 1))-th smallest of the n sums. Detectors fitted on fewer samples, as with
+    folds, lie a little farther from new ones, so that the achieved rate tends to be
+    below `fpr` rather than above it.
+
+    The detectors in `estimators_` have thresholds of their own, by their own
+    parameters, that play no part in the ensemble's; that these lack samples for
+    their rates is not warned of.
 
     References
     ----------
@@ -112,6 +133,10 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
     array([[-0.1, -5.5]])
     """
 
+    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
+    # them.
+    __metadata_request__fit = {"groups": False}  # noqa: RUF012
+
     def __init__(
         self,
         estimator=None,
@@ -119,19 +144,23 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
         columns="level",
         aggregation="sum",
         top_share=0.05,
+        threshold="leave_one_out",
         fpr=0.05,
-        cv=5,
+        confidence=None,
+        cv="auto",
         n_jobs=None,
     ):
         self.estimator = estimator
         self.columns = columns
         self.aggregation = aggregation
         self.top_share = top_share
+        self.threshold = threshold
         self.fpr = fpr
+        self.confidence = confidence
         self.cv = cv
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None):
         """Fit a detector on each group of columns, and set the threshold.
 
         Parameters
@@ -140,6 +169,9 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
             Features of normal samples.
         y : Ignored
             Present for API consistency: all rows of `X` are taken to be normal.
+        groups : array-like of shape (n_samples,) or None, default=None
+            Lot, shift or capture run of each sample, at least two different ones, for
+            ``threshold="leave_one_group_out"``.
 
         Returns
         -------
@@ -150,48 +182,77 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
         ValueError
             If a parameter is out of its range, the groups cannot be found, or a
             detector cannot be fitted.
+
+        Warns
+        -----
+        FalseAlarmRateWarning
+            If the samples are too few for `fpr`, with the number that would do.
         """
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
         check_real("top_share", self.top_share, 0, 1, closed="high")
-        check_real("fpr", self.fpr, 0, 1)
+        self._check_working_point(_THRESHOLDS, groups)
         X = validate_data(self, X, ensure_min_samples=2)
         names = getattr(self, "feature_names_in_", None)
         self.columns_ = resolve_columns(self.columns, X.shape[1], names)
-        folds = list(self._split(X))
-        everything = np.arange(len(X))
-        runs = [(everything, everything[:0]), *folds]
+        if groups is not None:
+            groups = number_groups(groups, X)
+        if self.threshold != "leave_one_group_out":
+            groups = None
         estimator = MahalanobisDetector() if self.estimator is None else self.estimator
-        # Threads: the work is in NumPy and SciPy, which release the interpreter lock.
-        fitted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(_fit_and_score)(clone(estimator), block, train, test)
-            for block in (X[:, group] for group in self.columns_.values())
-            for train, test in runs
-        )
-        self.estimators_ = []
-        held_out = np.empty((len(X), len(self.columns_)))
-        for column in range(len(self.columns_)):
-            start = column * len(runs)
-            self.estimators_.append(fitted[start][0])
-            scores = [scores for _, scores in fitted[start + 1 : start + len(runs)]]
-            for (_, test), part in zip(folds, scores, strict=True):
-                held_out[test, column] = -part
-        self.held_out_distances_ = aggregate(held_out, self.aggregation, self.top_share)
-        self.offset_ = -conformal_threshold(self.held_out_distances_, self.fpr)
+        blocks = [X[:, columns] for columns in self.columns_.values()]
+        with warnings.catch_warnings():
+            # The working points of the parts are not that of the ensemble.
+            warnings.simplefilter("ignore", FalseAlarmRateWarning)
+            if self._is_closed_form(estimator):
+                held_out = self._leave_out(estimator, blocks, groups)
+            else:
+                folds = split_folds(self.cv, len(X), groups)
+                held_out = self._fit_folds(estimator, blocks, folds)
+        distances = aggregate(held_out, self.aggregation, self.top_share)
+        self._held_out = HeldOutDistances(distances, groups)
+        self._set_held_out_threshold()
         return self
 
-    def _split(self, X):
-        """Split the rows into folds that hold out each of them once."""
-        if isinstance(self.cv, numbers.Integral) and self.cv >= 2:
-            n_splits = min(self.cv, len(X))
-            return KFold(n_splits, shuffle=True, random_state=0).split(X)
-        folds = list(check_cv(self.cv).split(X))
-        held_out = np.sort(np.concatenate([test for _, test in folds]))
-        if not np.array_equal(held_out, np.arange(len(X))):
-            raise ValueError(
-                f"cv must hold out each of the {len(X)} training samples exactly once, "
-                f"as KFold does; got {self.cv!r}."
+    def _is_closed_form(self, estimator):
+        """Whether held-out distances come without fitting again."""
+        automatic = isinstance(self.cv, str) and self.cv == "auto"
+        return automatic and isinstance(estimator, MahalanobisDetector)
+
+    def _leave_out(self, estimator, blocks, groups):
+        """Fit the detectors; return the distances that they find by leaving out."""
+        self.estimators_ = self._parallel(
+            delayed(clone(estimator).fit)(block, groups=groups) for block in blocks
+        )
+        return np.column_stack(
+            [
+                detector.leave_one_out_distances_
+                if groups is None
+                else detector.leave_one_group_out_distances_
+                for detector in self.estimators_
+            ]
+        )
+
+    def _fit_folds(self, estimator, blocks, folds):
+        """Fit the detectors, also without each fold; return distances of the folds."""
+        self.estimators_ = self._parallel(
+            delayed(clone(estimator).fit)(block) for block in blocks
+        )
+        parts = iter(
+            self._parallel(
+                delayed(fit_and_score)(clone(estimator), block, train, test)
+                for block in blocks
+                for train, test in folds
             )
-        return folds
+        )
+        held_out = np.empty((len(blocks[0]), len(blocks)))
+        for column in range(len(blocks)):
+            for _, test in folds:
+                held_out[test, column] = next(parts)
+        return held_out
+
+    def _parallel(self, tasks):
+        # Threads: the work is in NumPy and SciPy, which release the interpreter lock.
+        return Parallel(n_jobs=self.n_jobs, prefer="threads")(tasks)
 
     def group_scores(self, X):
         """Score of each group of columns: higher is more normal.
@@ -209,9 +270,9 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
-        scores = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(detector.score_samples)(X[:, group])
-            for detector, group in zip(
+        scores = self._parallel(
+            delayed(detector.score_samples)(X[:, columns])
+            for detector, columns in zip(
                 self.estimators_, self.columns_.values(), strict=True
             )
         )
@@ -232,18 +293,16 @@ class LevelEnsemble(MetaEstimatorMixin, ThresholdMixin, BaseEstimator):
         return -aggregate(distances, self.aggregation, self.top_share)
 
 
-def _fit_and_score(estimator, X, train, test):
-    estimator.fit(X[train])
-    return estimator, estimator.score_samples(X[test]) if len(test) else None
-
-
 def make_level_pipeline(
     estimator=None,
     *,
     columns="level",
     aggregation="sum",
     top_share=0.05,
+    threshold="leave_one_out",
     fpr=0.05,
+    confidence=None,
+    cv="auto",
     n_jobs=None,
     levels="all",
     **features,
@@ -261,7 +320,7 @@ def make_level_pipeline(
         What is fitted on each group; None is
         :class:`~skgaussad.covariance.MahalanobisDetector`.
 
-    columns, aggregation, top_share, fpr, n_jobs
+    columns, aggregation, top_share, threshold, fpr, confidence, cv, n_jobs
         As for :class:`LevelEnsemble`.
 
     levels : int, list of int, "all" or "auto", default="all"
@@ -299,7 +358,10 @@ def make_level_pipeline(
         columns=columns,
         aggregation=aggregation,
         top_share=top_share,
+        threshold=threshold,
         fpr=fpr,
+        confidence=confidence,
+        cv=cv,
         n_jobs=n_jobs,
     )
     return Pipeline(

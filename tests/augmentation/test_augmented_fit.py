@@ -1,10 +1,12 @@
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import config_context
 from sklearn.base import BaseEstimator, OutlierMixin, clone, is_outlier_detector
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
@@ -14,9 +16,15 @@ from sklearn.utils import get_tags
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
 from skgaussad.augmentation import AugmentedFit, ImageAugmentation
 from skgaussad.augmentation._augmented_images import AugmentedImages
+from skgaussad.calibration import FalseAlarmRateWarning
 from skgaussad.datasets import make_textures
 from skgaussad.features import InvalidImageError
 from skgaussad.model_selection import NormalKFold, auroc_scorer
+
+# A dozen images support no rate worth the name.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+)
 
 
 class Recorder(OutlierMixin, BaseEstimator):
@@ -130,6 +138,43 @@ def test_one_epoch_is_no_augmentation(pipe, normal, textures):
             getattr(plain, method)(textures.images),
         )
     assert detector.offset_ == plain["detector"].offset_
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["pipeline", "nested"])
+def test_all_copies_of_an_image_are_left_out_together(pipe, normal, nested):
+    pipe.set_params(detector__threshold="leave_one_group_out", detector__fpr=0.2)
+    wrapped = Pipeline([("inner", pipe)]) if nested else pipe
+    augmented = AugmentedFit(wrapped, n_epochs=3).fit(normal)
+    fitted = augmented.estimator_[-1] if nested else augmented.estimator_
+    X = pipe[:-1].fit_transform(copies(normal, n_epochs=3))
+    n_images = len(normal)
+    expected = np.empty(len(X))
+    for image in range(n_images):
+        out = np.arange(len(X)) % n_images == image
+        detector = MahalanobisDetector().fit(X[~out])
+        expected[out] = -detector.score_samples(X[out])
+    distances = fitted["detector"].calibration_distances_
+    np.testing.assert_allclose(distances, expected, rtol=1e-6)
+    single = fitted["detector"].leave_one_out_distances_
+    assert np.median(single) < np.median(distances), "its copies are close"
+
+
+def test_groups_reach_the_detector_with_metadata_routing(pipe, normal):
+    pipe.set_params(detector__threshold="leave_one_group_out", detector__fpr=0.2)
+    direct = AugmentedFit(pipe, n_epochs=2).fit(normal).offset_
+    with config_context(enable_metadata_routing=True):
+        pipe["detector"].set_fit_request(groups=True)
+        assert AugmentedFit(pipe, n_epochs=2).fit(normal).offset_ == direct
+
+
+def test_leaving_out_single_copies_is_warned_of(pipe, normal):
+    pipe.set_params(detector__fpr=0.2)
+    with pytest.warns(FalseAlarmRateWarning, match="leaves out one copy of an") as seen:
+        AugmentedFit(pipe, n_epochs=2).fit(normal)
+    assert seen[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        AugmentedFit(pipe, n_epochs=1).fit(normal)
 
 
 def test_it_is_the_estimator_fitted_on_all_copies(pipe, normal, textures):

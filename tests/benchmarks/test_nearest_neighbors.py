@@ -49,7 +49,7 @@ def test_distances_are_those_of_brute_force(
         brute_force(X_train[[i]], np.delete(X_train, i, axis=0), n_neighbors)[0]
         for i in range(25)
     ]
-    np.testing.assert_allclose(detector.left_out_distances_, left_out, atol=1e-6)
+    np.testing.assert_allclose(detector.calibration_distances_, left_out, atol=1e-6)
     # ceil(0.9 * 26) = 24
     assert -detector.offset_ == pytest.approx(np.sort(left_out)[23], abs=1e-6)
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.base import BaseEstimator, clone
-from sklearn.covariance import EllipticEnvelope, LedoitWolf
+from sklearn.covariance import EllipticEnvelope, EmpiricalCovariance, LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import (
     GridSearchCV,
     KFold,
+    LeaveOneGroupOut,
     LeaveOneOut,
     ShuffleSplit,
 )
@@ -148,9 +149,67 @@ def test_threshold_is_the_quantile_of_held_out_distances(samples):
     held_out = np.empty(len(X))
     for train, test in cv.split(X):
         held_out[test] = -clone(ensemble).fit(X[train]).score_samples(X[test])
-    np.testing.assert_allclose(ensemble.held_out_distances_, held_out)
+    np.testing.assert_allclose(ensemble.calibration_distances_, held_out)
     # ceil(0.9 * 121) = 109
-    assert -ensemble.offset_ == np.sort(held_out)[108]
+    assert -ensemble.offset_ == pytest.approx(np.sort(held_out)[108])
+
+
+@pytest.mark.parametrize("aggregation", ["sum", "max"])
+def test_leaves_out_exactly_without_fitting_again(samples, aggregation):
+    X, _, _ = samples
+    exact, refitted = (
+        LevelEnsemble(columns=COLUMNS, aggregation=aggregation, cv=cv).fit(X[:40])
+        for cv in ("auto", LeaveOneOut())
+    )
+    np.testing.assert_allclose(
+        exact.calibration_distances_, refitted.calibration_distances_, rtol=1e-9
+    )
+    assert exact.offset_ == pytest.approx(refitted.offset_, rel=1e-9)
+
+
+def test_leaves_out_whole_groups(samples):
+    X, _, _ = samples
+    runs = np.repeat(["a", "b", "c", "d"], 30)
+    exact, refitted = (
+        LevelEnsemble(
+            columns=COLUMNS, threshold="leave_one_group_out", fpr=0.25, cv=cv
+        ).fit(X, groups=runs)
+        for cv in ("auto", LeaveOneGroupOut())
+    )
+    np.testing.assert_allclose(
+        exact.calibration_distances_, refitted.calibration_distances_, rtol=1e-9
+    )
+    pipelines = LevelEnsemble(
+        make_pipeline(StandardScaler(), MahalanobisDetector("empirical")),
+        columns=COLUMNS,
+        threshold="leave_one_group_out",
+        fpr=0.25,
+    ).fit(X, groups=runs)
+    expected = np.empty(len(X))
+    for run in "abcd":
+        rest = X[runs != run]
+        expected[runs == run] = sum(
+            np.sqrt(
+                EmpiricalCovariance()
+                .fit(rest[:, part])
+                .mahalanobis(X[runs == run][:, part])
+            )
+            for part in COLUMNS.values()
+        )
+    np.testing.assert_allclose(pipelines.calibration_distances_, expected, rtol=1e-9)
+
+
+def test_no_step_of_a_pipeline_has_seen_the_samples_held_out(samples):
+    """NPCA fitted on all samples keeps directions in which these do not vary."""
+    X, _, _ = samples
+    pipe = make_pipeline(NegatedPCA(3), MahalanobisDetector())
+    columns = {"all": slice(0, None)}
+    ensemble = LevelEnsemble(pipe, columns=columns, cv=LeaveOneOut()).fit(X[:30])
+    expected = [
+        -clone(pipe).fit(np.delete(X[:30], i, axis=0)).score_samples(X[i : i + 1])[0]
+        for i in range(30)
+    ]
+    np.testing.assert_allclose(ensemble.calibration_distances_, expected, rtol=1e-9)
 
 
 def test_the_threshold_holds_its_rate_for_the_sum_of_levels():
@@ -161,7 +220,7 @@ def test_the_threshold_holds_its_rate_for_the_sum_of_levels():
     rates = []
     for _ in range(40):
         X = rng.standard_t(5, size=(440, 60)) @ mixing
-        ensemble = LevelEnsemble(columns=columns, fpr=0.1, cv=20).fit(X[:40])
+        ensemble = LevelEnsemble(columns=columns, fpr=0.1).fit(X[:40])
         rates.append(np.mean(ensemble.predict(X[40:]) == -1))
     standard_error = stats.sem(rates)
     assert abs(np.mean(rates) - 0.1) < 3 * standard_error + 1 / 41
@@ -172,14 +231,14 @@ def test_too_few_samples_for_the_rate(samples):
     ensemble = LevelEnsemble(columns=COLUMNS, fpr=0.005)
     with pytest.warns(UserWarning, match="fpr=0.005 needs at least 199.*there are 120"):
         ensemble.fit(X)
-    assert -ensemble.offset_ == ensemble.held_out_distances_.max()
+    assert -ensemble.offset_ == ensemble.calibration_distances_.max()
 
 
 def test_integer_folds_are_at_most_the_samples(samples):
     X, _, _ = samples
     few = LevelEnsemble(columns=COLUMNS, fpr=0.3, cv=50).fit(X[:6])
     loo = LevelEnsemble(columns=COLUMNS, fpr=0.3, cv=LeaveOneOut()).fit(X[:6])
-    np.testing.assert_allclose(few.held_out_distances_, loo.held_out_distances_)
+    np.testing.assert_allclose(few.calibration_distances_, loo.calibration_distances_)
 
 
 @pytest.mark.parametrize("n_jobs", [2, -1])

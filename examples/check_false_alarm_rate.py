@@ -1,0 +1,81 @@
+"""Check on good images whether a detector keeps the false-alarm rate asked for.
+
+Run it with ``python examples/check_false_alarm_rate.py``. It leaves a picture,
+``false_alarm_rate.png``, in the working directory.
+"""
+
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.calibration import (
+    CalibrationReport,
+    FalseAlarmRateWarning,
+    RateEstimate,
+    calibration_report,
+    fpr_bound,
+    p_values,
+    planning_table,
+)
+from skgaussad.datasets import load_solar_cells
+from skgaussad.inspection import (
+    ChiSquareQQDisplay,
+    FalsePositiveRateDisplay,
+    PValueDisplay,
+)
+
+# %%
+# Before any image is taken: how many good ones a rate takes, on average over training
+# sets and with some confidence in the one at hand.
+print(planning_table([0.1, 0.05, 0.01], [0.9, 0.95]), end="\n\n")
+
+# %%
+# Fit on some of the functional cells, and keep the others to check with. A rate that the
+# images do not support shall stop the script, not only be warned of.
+warnings.simplefilter("error", FalseAlarmRateWarning)
+cells = load_solar_cells("mono")
+rng = np.random.default_rng(0)
+functional = rng.permutation(np.flatnonzero(cells.labels == 1))
+defective = rng.permutation(np.flatnonzero(cells.labels == -1))[:60]
+train, held_out = functional[:200], functional[200:400]
+detector = MahalanobisDetector(fpr=0.05)
+pipe = Pipeline(
+    [
+        ("features", DeepFeatureTransformer(levels=7, image_size=96)),
+        ("detector", detector),
+    ]
+).fit(cells.paths[train])
+bound = detector.fpr_bound(confidence=0.95)
+print(f"5 % asked for on average, at most {bound:.1%} with 95 % confidence")
+print(f"with 1000 images it would be {fpr_bound(49, 1000):.1%}\n")
+
+# %%
+# Groups are what may make a difference, such as lots or cameras. The data set is sorted
+# by module, so its halves are of different modules.
+halves = np.where(held_out < np.median(held_out), "first half", "second half")
+report: CalibrationReport = calibration_report(
+    pipe, cells.paths[held_out], groups=halves
+)
+print(report, end="\n\n")
+first: RateEstimate = report.groups["first half"]
+print(f"first half: {first.rate:.1%}, from {first.low:.1%} to {first.high:.1%}")
+print("p-values of defective cells:", p_values(pipe, cells.paths[defective[:5]]))
+
+# %%
+# The features are computed once for the three pictures. The law in the third is that
+# of threshold="chi2", which takes it for granted.
+good, bad = (pipe[:-1].transform(cells.paths[rows]) for rows in (held_out, defective))
+figure, axes = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
+FalsePositiveRateDisplay.from_estimator(detector, good, ax=axes[0], name="level 7")
+PValueDisplay.from_estimator(
+    detector,
+    np.concatenate([good, bad]),
+    np.repeat([1, -1], [len(good), len(bad)]),
+    ax=axes[1],
+    name="level 7",
+)
+ChiSquareQQDisplay.from_estimator(detector, good, ax=axes[2], name="level 7")
+figure.savefig("false_alarm_rate.png", dpi=80)

@@ -1,0 +1,68 @@
+"""Watch a production line for drift and for bursts of defects.
+
+Run it with ``python examples/watch_production.py``.
+"""
+
+import numpy as np
+
+from skgaussad import MahalanobisDetector
+from skgaussad.calibration import ConformalMonitor
+
+# %%
+# Features of normal parts, here random numbers. The detector is fitted on one half of
+# them. The distances of the other half are what distances to come are compared with.
+rng = np.random.default_rng(0)
+n_features = 30
+
+
+def produce(n_parts, spread=1.0):
+    """Features of normal parts; a spread other than 1 makes all of them different."""
+    return rng.normal(scale=spread, size=(n_parts, n_features))
+
+
+detector = MahalanobisDetector().fit(produce(400))
+
+
+def distances_of(parts):
+    """Distances to the Gaussian of normal parts, not squared."""
+    return -detector.score_samples(parts)
+
+
+reference = distances_of(produce(400))
+monitor = ConformalMonitor(alpha=0.01, random_state=0).fit(reference)
+
+
+def watch(parts):
+    """Hand parts to the monitor one by one, as a line does."""
+    for number, distance in enumerate(distances_of(parts), start=1):
+        if monitor.update_distances(distance) and monitor.alarm_index_ == (
+            monitor.n_seen_ - 1
+        ):
+            print(f"alarm at part {number}")
+    print(f"after {len(parts)} parts: {monitor.diagnosis_ or 'no alarm'}")
+
+
+# %%
+# As long as nothing changes, the probability of ever raising an alarm is 1 % at most.
+print("a quiet week")
+watch(produce(2000))
+
+# %%
+# A tool breaks: every fifth part is defective, the others are as before. The kind of
+# change is told at the alarm and revised while the evidence grows.
+print("a burst of defects")
+parts = produce(150)
+parts[::5] += 2
+watch(parts)
+
+# %%
+# The tool is replaced. The defects must not stay in the reference, so that the
+# monitor is given the first one again.
+monitor.fit(reference)
+print("the tool replaced")
+watch(produce(500))
+
+# %%
+# A lamp ages: all parts look a little different from those of the fit.
+print("a drift")
+watch(produce(150, spread=1.1))

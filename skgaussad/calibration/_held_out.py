@@ -1,0 +1,140 @@
+"""What distances of normal samples to models that did not see them say of a rate."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.stats import beta
+
+from ._planning import required_samples
+
+# Rounding must not push a whole number such as 0.95 * 20 to the next.
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class HeldOutDistances:
+    """Distances of normal samples, each to a model fitted without it.
+
+    Attributes
+    ----------
+    distances : ndarray of shape (n_samples,)
+        Larger is more anomalous; may hold infinity.
+    groups : ndarray of shape (n_samples,), dtype int, or None
+        Number of each sample's group, counted from 0 without gaps, where whole groups
+        were held out. Each group then counts as much as any other.
+    """
+
+    distances: np.ndarray
+    groups: np.ndarray | None = None
+
+    @property
+    def n_units(self):
+        """Number of samples, or of groups, that were held out one by one."""
+        return len(self.distances) if self.groups is None else self.groups.max() + 1
+
+    @cached_property
+    def _sorted(self):
+        """Distances in rising order, and the weight of those from each on."""
+        order = np.argsort(self.distances, kind="stable")
+        weights = np.ones(len(order))
+        if self.groups is not None:
+            weights = (1 / np.bincount(self.groups))[self.groups[order]]
+        from_each = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
+        return self.distances[order], from_each
+
+    def supports(self, fpr, confidence=None):
+        """Whether a finite threshold can promise a rate."""
+        return self.n_units >= required_samples(fpr, confidence)
+
+    def threshold(self, fpr, confidence=None):
+        """Distance that a normal sample exceeds with a probability of `fpr` at most.
+
+        Without groups it is the ceil((1 - fpr) (n + 1))-th smallest distance. With K
+        groups it is the least distance t with (1 + sum_k s_k(t)) / (K + 1) <= fpr, s_k
+        being the share of group k above t: the rate in a new group, for groups that are
+        exchangeable [1]_. With `confidence` it is the k-th smallest distance for the
+        least k with which the rate, that follows a beta law over training sets with the
+        parameters n - k + 1 and k, is at most `fpr` in that share of them [2]_.
+
+        Where no finite threshold keeps the rate (see `supports`), the largest distance
+        is returned, or with groups that which `fpr` of the samples exceed on average
+        over the groups.
+
+        Parameters
+        ----------
+        fpr : float
+            Acceptable false-positive rate, in (0, 1).
+        confidence : float or None, default=None
+            In (0, 1). Not with groups.
+
+        Returns
+        -------
+        threshold : float
+            On the same scale as the distances.
+
+        References
+        ----------
+        .. [1] Y. Lee, R. F. Barber and R. Willett, "Distribution-free inference with
+           hierarchical data", arXiv:2306.06342 (2023).
+        .. [2] V. Vovk, "Conditional validity of inductive conformal predictors",
+           Machine Learning 92 (2013), 349-376.
+        """
+        distances, _ = self._sorted
+        if not self.supports(fpr, confidence):
+            if self.groups is None:
+                return float(distances[-1])
+            return self._least_with(fpr * self.n_units)
+        if confidence is None:
+            return self._least_with(fpr * (self.n_units + 1) - 1)
+        ranks = np.arange(1, len(distances) + 1)
+        kept = beta.cdf(fpr, len(distances) - ranks + 1, ranks) >= confidence
+        # At the bound of what n samples support, rounding may deny the last rank.
+        kept[-1] = True
+        return float(distances[np.argmax(kept)])
+
+    def _least_with(self, weight):
+        """Least distance above which the samples weigh at most `weight`."""
+        distances, from_each = self._sorted
+        above = from_each[np.searchsorted(distances, distances, side="right")]
+        return float(distances[np.argmax(above <= weight + _TOLERANCE)])
+
+    def p_values(self, distances):
+        """Conformal p-values, (1 + number of held-out distances >= d) / (n + 1).
+
+        With groups the number is the sum over the groups of the share of their
+        distances, and n the number of groups.
+
+        Parameters
+        ----------
+        distances : ndarray of shape (n_samples,)
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,)
+            In (0, 1].
+        """
+        held_out, from_each = self._sorted
+        first = np.searchsorted(held_out, distances, side="left")
+        return np.minimum((1 + from_each[first]) / (self.n_units + 1), 1.0)
+
+    def explain_unsupported(self, fpr, confidence=None):
+        """Tell a user whose samples are too few for a rate what would do."""
+        unit = "training samples" if self.groups is None else "groups"
+        needed = required_samples(fpr, confidence)
+        promise = "" if confidence is None else f" with confidence={confidence:g}"
+        if self.groups is None:
+            chosen = (
+                "The threshold is the largest of their held-out distances, which a "
+                "normal sample exceeds with a probability of about "
+                f"{1 / (self.n_units + 1):.2g}"
+            )
+        else:
+            chosen = (
+                "The threshold is set so that the groups have this rate on average, "
+                "and a new group may well have a higher one"
+            )
+        return (
+            f"fpr={fpr:g}{promise} needs at least {needed} {unit}, and there are "
+            f"{self.n_units}. {chosen}. Give more {unit} or accept a higher fpr."
+        )

@@ -1,0 +1,336 @@
+"""An alarm, with a bounded error, when production is no longer as it was."""
+
+from array import array
+from bisect import bisect_left, bisect_right
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+
+from .._validation import check_real
+from ._betting import N_BETS, advance, log_martingales, log_mean
+
+
+class ConformalMonitor(BaseEstimator):
+    """Raise an alarm, with a bounded error, when production has changed.
+
+    As long as production stays as it was, conformal p-values are uniform. The monitor
+    bets against that, part by part, and alarms when its capital has grown 1 / `alpha`
+    times: a conformal test martingale [1]_. It tells a *drift*, where all parts have
+    become less normal or more normal than they were, from a *burst* of defects, where
+    some parts are very anomalous and the others as before.
+
+    There are two ways in. `update_distances` takes the distances of a detector and
+    makes p-values itself, by rank among the reference distances given to `fit` and all
+    distances since; `update` takes p-values that are known to be uniform.
+
+    Parameters
+    ----------
+    alpha : float, default=0.01
+        Bound on the probability of ever raising an alarm while nothing has changed, in
+        (0, 1). It holds for the whole run, from `fit` or `reset` to the next, however
+        long. Read at the start of a run.
+
+    random_state : int, RandomState instance or None, default=None
+        Breaks ties among distances, as exact p-values need. Read by `fit`; not used
+        for p-values.
+
+    Attributes
+    ----------
+    n_seen_ : int
+        Number of parts taken in this run.
+
+    log_martingale_ : float
+        Log of the capital, 0 at the start: the mean of the two below.
+
+    log_components_ : dict of str to float
+        Log of the martingale against ``"drift"`` and of that against ``"burst"``, each
+        0 at the start.
+
+    alarm_ : bool
+        Whether an alarm stands. It stays until `reset` or `fit`.
+
+    alarm_index_ : int or None
+        Index, counted from 0, of the part in this run that raised the alarm.
+
+    diagnosis_ : {"drift", "burst"} or None
+        Which of the two martingales was larger when the capital was largest, from the
+        alarm on; None without an alarm. The first parts after a change seldom tell
+        its kind, so that the diagnosis may be revised while the evidence still grows.
+
+    See Also
+    --------
+    skgaussad.MahalanobisDetector : Gives the distances: minus its `score_samples`.
+
+    Notes
+    -----
+    **The bets.** A bet on a burst is a density of the p-value p that is a mixture: a
+    share of 0.05, 0.1 or 0.3 of the p-values is uniform below 0.005, 0.02 or 0.05, the
+    others are uniform on [0, 1]. With a share of 0.9 it is a bet on a large drift. For
+    smaller drifts, p is distributed as though normal scores had shifted by -2 to 2
+    standard deviations, with a flat density where p is within 0.01 of 0 or of 1. Other
+    martingales learn the density from the past [2]_.
+
+    **When the change happens** is not known. A part of the capital enters each bet with
+    every p-value, so that 1 / (1 + log(1 + n)) of it is still in reserve after n of
+    them. A quiet time of n parts therefore costs about log(n) + 2 log(log(n)) of
+    evidence and no more, where a bet made once and for all would lose its capital. A
+    mixture with fixed weights is a martingale as well, and by Ville's inequality [4]_
+    it ever reaches 1 / `alpha` with a probability of at most `alpha`. This bounds the
+    probability of a false alarm in a run; procedures that bound the frequency of false
+    alarms instead are in [3]_.
+
+    **Several runs.** The p-values made by `update_distances` are independent, so that
+    the run after a `reset` has an error of `alpha` whatever happened before. If it is
+    called after alarms only, and production never changes, the expected number of
+    alarms in all runs together is at most `alpha` / (1 - `alpha`). After a true alarm
+    the reference holds distances of defective parts: call `fit` instead.
+
+    **A fixed calibration set is not enough.** Its p-values are uniform on average over
+    calibration sets, but given the one at hand they are off by about 1 / sqrt(n), and
+    what is off for ever is found in the end. Of 400 simulated streams of 20,000 normal
+    parts, at ``alpha=0.01``, p-values of a fixed set raised a false alarm in 53 % (set
+    of 100 distances), 26 % (300) and 8 % (1,000); breaking ties at random changed
+    little. With `update_distances` and 300 distances to begin with it was 0.5 %. An
+    online p-value needs all distances seen, 8 bytes each, and time in proportion to
+    their number to insert one (a memory move); p-values take constant memory and time.
+    The reference should be held-out distances: leave-one-out distances are exchangeable
+    with new ones in approximation only.
+
+    **What to expect.** Simulated with 300 standard normal reference distances, 1,000
+    normal parts before the change and ``alpha=0.01``, 300 streams each. The alarm came
+    within so many parts, in half and in 95 % of the streams, and the diagnosis 50 parts
+    later was right in so many of those alarmed after the change:
+
+    ====================================  ======  =====  =========
+    change                                  half   95 %  diagnosis
+    ====================================  ======  =====  =========
+    all shifted by 0.5 deviations            122    229      100 %
+    all shifted by -0.5 (more normal)        125    225      100 %
+    all shifted by 1                          34     64      100 %
+    all shifted by 2                          10     16      100 %
+    all shifted by 4                           4      6      100 %
+    defects, 10 % of parts                    70    132      100 %
+    defects, 20 %                             28     59      100 %
+    defects, 40 %                             11     24      100 %
+    defects, 60 %                              7     12       81 %
+    ====================================  ======  =====  =========
+
+    Weaker changes are missed in part: 79 % of the streams alarmed within 1,000 parts of
+    a shift by 0.25, and 92 % within 500 parts of 5 % defects. At the time of the alarm
+    itself the diagnosis was right in 93 % or more of the drifts, and in 96 % of the
+    bursts of 20 % but 76 % of those of 40 %, which may begin with nothing but defects.
+    Where most parts are defective the change counts as a drift. With the change right
+    after the reference the alarm comes sooner, and the later diagnosis was right in
+    96 % or more of the streams, but in 92 % for the shift by 0.25 and in 68 % for 60 %
+    of defects, which soon make up a large part of all distances seen. A change of
+    spread alone, with more p-values both near 0 and near 1, is taken for a burst.
+
+    References
+    ----------
+    .. [1] V. Vovk, I. Nouretdinov and A. Gammerman, "Testing exchangeability on-line",
+       ICML 2003.
+    .. [2] V. Fedorova, A. Gammerman, I. Nouretdinov and V. Vovk, "Plug-in martingales
+       for testing exchangeability on-line", ICML 2012.
+    .. [3] V. Vovk, I. Petej, I. Nouretdinov, E. Ahlberg, L. Carlsson and A. Gammerman,
+       "Retrain or not retrain: conformal test martingales for change-point detection",
+       COPA 2021.
+    .. [4] J. Ville, "Étude critique de la notion de collectif", Gauthier-Villars, 1939.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgaussad.calibration import ConformalMonitor
+    >>> rng = np.random.default_rng(0)
+    >>> monitor = ConformalMonitor(alpha=0.01, random_state=0)
+    >>> monitor = monitor.fit(rng.normal(10, 1, size=300))
+    >>> monitor.update_distances(rng.normal(10, 1, size=1000))
+    False
+    >>> monitor.update_distances(rng.normal(11, 1, size=200))
+    True
+    >>> monitor.alarm_index_, monitor.diagnosis_
+    (1021, 'drift')
+    """
+
+    def __init__(self, alpha=0.01, *, random_state=None):
+        self.alpha = alpha
+        self.random_state = random_state
+
+    def fit(self, distances, y=None):
+        """Take reference distances, against which those to come are ranked.
+
+        What the monitor has seen before is forgotten, an alarm included.
+
+        Parameters
+        ----------
+        distances : array-like of shape (n_reference,)
+            Distances of normal parts that the detector was not fitted on, squared or
+            not but as in `update_distances`. At least one.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : ConformalMonitor
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range or `distances` are no finite numbers.
+        """
+        distances = _finite_numbers("distances", distances)
+        if not distances.size:
+            raise ValueError(
+                "distances is empty; give the distances of normal parts that the "
+                "detector was not fitted on, a few hundred of them if you can."
+            )
+        self.reset()
+        self._random = check_random_state(self.random_state)
+        self._distances = array("d", np.sort(distances))
+        return self
+
+    def reset(self):
+        """Withdraw the alarm and bet anew with a capital of 1.
+
+        The distances that `update_distances` has ranked stay in the reference; call
+        `fit` to replace them. The next run has the error `alpha` to itself.
+
+        Returns
+        -------
+        self : ConformalMonitor
+
+        Raises
+        ------
+        ValueError
+            If `alpha` is out of its range.
+        """
+        check_real("alpha", self.alpha, 0, 1)
+        self._log_threshold = -np.log(self.alpha)
+        self._log_capitals = np.full(N_BETS, -np.inf)
+        self._log_peak = -np.inf
+        self.n_seen_ = 0
+        self.log_martingale_ = 0.0
+        self.log_components_ = {"drift": 0.0, "burst": 0.0}
+        self.alarm_ = False
+        self.alarm_index_ = None
+        self.diagnosis_ = None
+        return self
+
+    def update(self, p_values):
+        """Take the p-values of the next parts.
+
+        Under "nothing has changed" they must be independent and uniform on [0, 1], see
+        the Notes; where they are not known to be, use `update_distances`.
+
+        Parameters
+        ----------
+        p_values : float or array-like of shape (n_parts,)
+            In [0, 1], in the order of production.
+
+        Returns
+        -------
+        alarm : bool
+            Whether an alarm stands, raised now or before.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, `p_values` are no numbers in [0, 1], or
+            the monitor was given reference distances. Nothing is taken then.
+        """
+        if hasattr(self, "_distances"):
+            raise ValueError(
+                "This monitor was fitted on reference distances and makes p-values "
+                "itself. Call update_distances, or take a new monitor for p-values."
+            )
+        p_values = _finite_numbers("p_values", p_values)
+        outside = np.flatnonzero((p_values < 0) | (p_values > 1))
+        if outside.size:
+            raise ValueError(
+                f"p_values must be in [0, 1]; item {outside[0]} is "
+                f"{p_values[outside[0]]:g}. Distances go to update_distances."
+            )
+        if not hasattr(self, "n_seen_"):
+            self.reset()
+        for p_value in p_values:
+            self._bet(p_value)
+        return self.alarm_
+
+    def update_distances(self, distances):
+        """Take the distances of the next parts.
+
+        Each is ranked among the reference distances and all distances taken before it,
+        ties being broken at random, and then joins them.
+
+        Parameters
+        ----------
+        distances : float or array-like of shape (n_parts,)
+            In the order of production, on the scale of those given to `fit`; larger is
+            more anomalous.
+
+        Returns
+        -------
+        alarm : bool
+            Whether an alarm stands, raised now or before.
+
+        Raises
+        ------
+        NotFittedError
+            If the monitor has no reference distances.
+        ValueError
+            If `distances` are no finite numbers. Nothing is taken then.
+        """
+        if not hasattr(self, "_distances"):
+            raise NotFittedError(
+                "update_distances needs reference distances. Call fit with the "
+                "distances of normal parts first, or give p-values to update."
+            )
+        for distance in _finite_numbers("distances", distances):
+            self._bet(self._rank(distance))
+        return self.alarm_
+
+    def _rank(self, distance):
+        """Online p-value of `distance`, which joins the distances seen."""
+        low = bisect_left(self._distances, distance)
+        high = bisect_right(self._distances, distance, lo=low)
+        n_seen = len(self._distances)
+        # The part itself is one of those that tie with it.
+        tied = self._random.random_sample() * (high - low + 1)
+        self._distances.insert(high, distance)
+        return (n_seen - high + tied) / (n_seen + 1)
+
+    def _bet(self, p_value):
+        self.n_seen_ += 1
+        self._log_capitals = advance(self._log_capitals, p_value, self.n_seen_)
+        drift, burst = log_martingales(self._log_capitals, self.n_seen_)
+        self.log_martingale_ = float(log_mean(drift, burst))
+        self.log_components_ = {"drift": float(drift), "burst": float(burst)}
+        if not self.alarm_ and self.log_martingale_ >= self._log_threshold:
+            self.alarm_ = True
+            self.alarm_index_ = self.n_seen_ - 1
+        # The first parts seldom tell the kind of change, and long after it the capital
+        # is back to noise: the kind is read off where the evidence is strongest.
+        if self.alarm_ and self.log_martingale_ > self._log_peak:
+            self._log_peak = self.log_martingale_
+            self.diagnosis_ = "drift" if drift > burst else "burst"
+
+
+def _finite_numbers(name, values):
+    """Return `values` as a float64 array of shape (n,), or raise a ValueError."""
+    try:
+        values = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers: {error}") from error
+    if values.ndim > 1:
+        raise ValueError(
+            f"{name} must be a number or of shape (n_parts,); got shape {values.shape}."
+        )
+    values = np.atleast_1d(values)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise ValueError(
+            f"{name} must be finite; item {bad[0]} is {values[bad[0]]}. Leave out the "
+            "parts that could not be scored."
+        )
+    return values

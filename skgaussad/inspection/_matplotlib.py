@@ -1,0 +1,46 @@
+"""Matplotlib, which is optional and imported where something is drawn."""
+
+
+def check_matplotlib(user, *, extra="plot"):
+    """Raise unless matplotlib can be imported.
+
+    Parameters
+    ----------
+    user : str
+        What draws with it, for the message.
+    extra : str, default="plot"
+        The optional dependencies of the package that have it.
+
+    Raises
+    ------
+    ImportError
+        If it is missing; says how to install it.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            f"{user} draws with matplotlib, which is not installed. Run: "
+            f'pip install "skgaussad[{extra}]"'
+        ) from None
+
+
+def axes_to_draw_on(ax, user):
+    """Return `ax`, or the axes of a new figure where it is None.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes or None
+    user : str
+        What draws on them, for the message if matplotlib is missing.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+    """
+    check_matplotlib(user)
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(layout="constrained")
+    return ax

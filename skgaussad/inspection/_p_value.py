@@ -1,0 +1,290 @@
+"""A histogram of p-values."""
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length
+
+from .._labels import check_labels
+from .._validation import check_integer, check_real
+from ..calibration import p_values as p_values_of
+from ..calibration._p_values import n_calibration_units
+from ..calibration._pipeline import split_pipeline
+from ._bands import check_p_values, share_band
+from ._matplotlib import axes_to_draw_on, check_matplotlib
+
+
+class PValueDisplay:
+    """Histogram of p-values, of good samples and of anomalous ones.
+
+    P-values of good samples are uniform where the detector keeps its rates: their bars
+    end in the band. Those of anomalous samples gather in the first bar.
+
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
+    become attributes.
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (n_samples,)
+        In (0, 1].
+
+    y : ndarray of shape (n_samples,) or None, default=None
+        +1 for good samples, -1 for anomalous ones; None takes all for good.
+
+    n_calibration : int or None, default=None
+        Number of training samples whose held-out distances the p-values come from, or
+        of groups where whole groups were held out; for the band.
+
+    name : str or None, default=None
+        Name of the detector, for the title.
+
+    Attributes
+    ----------
+    bars_ : dict of {1, -1: matplotlib BarContainer}
+        The bars of the good and of the anomalous samples, as far as there are any.
+
+    uniform_line_ : matplotlib Line2D
+        The height of all bars were the p-values uniform.
+
+    band_ : matplotlib PolyCollection or None
+        Where the bars of good samples end if the detector is calibrated, each with the
+        confidence that :meth:`plot` takes; None without good samples.
+
+    ax_ : matplotlib Axes
+        The axes drawn on.
+
+    figure_ : matplotlib Figure
+        The figure that holds them.
+
+    See Also
+    --------
+    FalsePositiveRateDisplay : The same p-values of good samples, summed up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgaussad import MahalanobisDetector
+    >>> from skgaussad.inspection import PValueDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> detector = MahalanobisDetector().fit(rng.normal(size=(200, 4)))
+    >>> PValueDisplay.from_estimator(detector, rng.normal(size=(300, 4)))
+    <...>
+    """
+
+    def __init__(self, *, p_values, y=None, n_calibration=None, name=None):
+        self.p_values = p_values
+        self.y = y
+        self.n_calibration = n_calibration
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        name=None,
+        ax=None,
+        n_bins=20,
+        confidence=0.95,
+        **kwargs,
+    ):
+        """Draw the p-values that a detector gives.
+
+        Parameters
+        ----------
+        estimator : outlier detector or Pipeline
+            Fitted, with p-values (see :func:`skgaussad.calibration.p_values`).
+        X : array-like of shape (n_samples, n_features), or sequence of images
+            Samples that were not in the fit.
+        y : array-like of shape (n_samples,) or None, default=None
+            +1 for good samples, -1 for anomalous ones; None takes all for good.
+        name : str or None, default=None
+            For the title; None is the class of the detector.
+        ax : matplotlib Axes or None, default=None
+            What to draw on; None makes a new figure.
+        n_bins : int, default=20
+            Number of bars, of equal width.
+        confidence : float, default=0.95
+            Probability of the band at each bar, in (0, 1).
+        **kwargs : dict
+            Passed to matplotlib's ``bar``.
+
+        Returns
+        -------
+        display : PValueDisplay
+
+        Raises
+        ------
+        TypeError
+            If the detector has no p-values.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        detector, X = split_pipeline(estimator, X)
+        return cls.from_predictions(
+            p_values_of(detector, X),
+            y,
+            n_calibration=n_calibration_units(detector),
+            name=type(detector).__name__ if name is None else name,
+            ax=ax,
+            n_bins=n_bins,
+            confidence=confidence,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        p_values,
+        y=None,
+        *,
+        n_calibration=None,
+        name=None,
+        ax=None,
+        n_bins=20,
+        confidence=0.95,
+        **kwargs,
+    ):
+        """Draw p-values.
+
+        Parameters
+        ----------
+        p_values : array-like of shape (n_samples,)
+            In (0, 1], of samples that were not in the fit.
+        y : array-like of shape (n_samples,) or None, default=None
+            +1 for good samples, -1 for anomalous ones; None takes all for good.
+        n_calibration : int or None, default=None
+            Number of training samples whose held-out distances the p-values come from,
+            or of groups where whole groups were held out. The fewer, the wider the
+            band; None takes it for infinite.
+        name : str or None, default=None
+            For the title.
+        ax : matplotlib Axes or None, default=None
+            What to draw on; None makes a new figure.
+        n_bins : int, default=20
+            Number of bars, of equal width.
+        confidence : float, default=0.95
+            Probability of the band at each bar, in (0, 1).
+        **kwargs : dict
+            Passed to matplotlib's ``bar``.
+
+        Returns
+        -------
+        display : PValueDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no p-value, one is not in (0, 1], or `y` holds other labels or
+            is of another length.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib(f"{cls.__name__}.from_predictions")
+        p_values = check_p_values(p_values)
+        if y is not None:
+            y = check_labels("y", y)
+            check_consistent_length(p_values, y)
+        if n_calibration is not None:
+            check_integer("n_calibration", n_calibration, 1)
+        display = cls(p_values=p_values, y=y, n_calibration=n_calibration, name=name)
+        return display.plot(ax=ax, n_bins=n_bins, confidence=confidence, **kwargs)
+
+    def plot(self, ax=None, *, name=None, n_bins=20, confidence=0.95, **kwargs):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            What to draw on; None makes a new figure.
+        name : str or None, default=None
+            For the title; None is the one given before.
+        n_bins : int, default=20
+            Number of bars, of equal width.
+        confidence : float, default=0.95
+            Probability of the band at each bar, in (0, 1).
+        **kwargs : dict
+            Passed to matplotlib's ``bar``.
+
+        Returns
+        -------
+        display : PValueDisplay
+            Itself.
+        """
+        check_integer("n_bins", n_bins, 1)
+        check_real("confidence", confidence, 0, 1)
+        self.ax_ = axes_to_draw_on(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+        name = self.name if name is None else name
+        y = np.ones(len(self.p_values), dtype=int) if self.y is None else self.y
+
+        edges = np.arange(n_bins + 1) / n_bins
+        self.bars_ = {}
+        for label, kind, color in (
+            (1, "good", "tab:blue"),
+            (-1, "anomalous", "tab:red"),
+        ):
+            chosen = self.p_values[y == label]
+            if len(chosen) == 0:
+                continue
+            style = {
+                "label": f"{len(chosen)} {kind} samples",
+                "color": color,
+                "alpha": 0.6,
+            }
+            self.bars_[label] = self.ax_.bar(
+                edges[:-1],
+                100 * _shares(chosen, n_bins),
+                width=1 / n_bins,
+                align="edge",
+                **(style | kwargs),
+            )
+        self.band_ = None
+        if 1 in self.bars_:
+            self.band_ = self._draw_band(edges, (y == 1).sum(), confidence)
+        self.uniform_line_ = self.ax_.axhline(
+            100 / n_bins, color="black", linestyle="--", label="uniform"
+        )
+        self.ax_.set(
+            xlim=(0, 1),
+            xlabel="p-value",
+            ylabel="share of the samples of each kind, %",
+            title=name or "",
+        )
+        # Room for the legend above the bars.
+        self.ax_.set_ylim(0, 1.4 * self.ax_.dataLim.ymax)
+        self.ax_.legend(loc="upper right")
+        return self
+
+    def _draw_band(self, edges, n_samples, confidence):
+        if self.n_calibration is None:
+            widths = np.diff(edges)
+        else:
+            # Of few possible p-values, some bars have one more than others.
+            n_values = self.n_calibration + 1
+            possible = np.arange(1, n_values + 1) / n_values
+            widths = _shares(possible, len(edges) - 1)
+        low, high = share_band(widths, n_samples, confidence, self.n_calibration)
+        return self.ax_.fill_between(
+            edges,
+            100 * np.append(low, low[-1]),
+            100 * np.append(high, high[-1]),
+            step="post",
+            facecolor="none",
+            edgecolor="dimgrey",
+            hatch="////",
+            linewidth=0.5,
+            label=f"{100 * confidence:g} % band if calibrated",
+        )
+
+
+def _shares(p_values, n_bins):
+    """Share of the p-values in each of `n_bins` bins of equal width.
+
+    A bin holds its upper edge, because a sample is flagged at a p-value equal to the
+    rate asked for.
+    """
+    edges = np.arange(1, n_bins + 1) / n_bins
+    bins = np.searchsorted(edges, p_values, side="left")
+    return np.bincount(bins, minlength=n_bins) / len(p_values)

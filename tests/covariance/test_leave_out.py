@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
+
+from skgaussad.covariance import _leave_out
+from skgaussad.covariance._estimation import (
+    COVARIANCES,
+    CentredRows,
+    estimate,
+    mean_of,
+)
+from skgaussad.covariance._leave_out import leave_out
+
+SHRINKAGE = 0.1
+REFERENCES = {
+    "ledoit_wolf": LedoitWolf(),
+    "oas": OAS(),
+    "shrunk": ShrunkCovariance(shrinkage=SHRINKAGE),
+    "empirical": EmpiricalCovariance(),
+}
+SHAPES = [(50, 200), (200, 50), (80, 80), (60, 100), (4, 30), (40, 1)]
+
+
+def correlated(n_samples, n_features, seed=0, decay=3.0):
+    rng = np.random.default_rng(seed)
+    mixing = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+    scales = np.exp(-decay * np.arange(n_features) / n_features)
+    return rng.normal(size=(n_samples, n_features)) @ (mixing * scales).T
+
+
+def left_out(X, covariance, groups=None):
+    """Squared leave-out distances by the closed form; None if the fit is refused."""
+    centred = CentredRows.around(X, mean_of(X))
+    try:
+        estimated = estimate(centred, covariance, SHRINKAGE)
+    except ValueError:
+        return None
+    return leave_out(centred, covariance, SHRINKAGE, estimated.spectrum, groups)
+
+
+def refitted(X, covariance, groups=None):
+    """The same by a fit to the others for each group; infinite if it is refused."""
+    groups = np.arange(len(X)) if groups is None else groups
+    squared = np.full(len(X), np.inf)
+    for group in np.unique(groups):
+        out = groups == group
+        others = X[~out]
+        location = mean_of(others) if len(others) else None
+        try:
+            centred = CentredRows.around(others, location)
+            estimated = estimate(centred, covariance, SHRINKAGE)
+        except (ValueError, TypeError):
+            continue
+        squared[out] = estimated.covariance.mahalanobis(X[out], location)
+    return squared
+
+
+def groups_of(n_samples, seed=0):
+    """Groups of different sizes, members scattered over the rows."""
+    n_groups = max(2, n_samples // 6)
+    numbers = np.random.default_rng(seed).integers(0, n_groups, n_samples)
+    return np.unique(numbers, return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("covariance", REFERENCES)
+def test_equals_refits_of_scikit_learn(covariance, shape):
+    if covariance == "empirical" and shape[0] <= shape[1]:
+        pytest.skip("the empirical covariance of n <= D samples is singular")
+    X = correlated(*shape)
+    expected = [
+        REFERENCES[covariance].fit(np.delete(X, i, 0)).mahalanobis(X[i : i + 1])[0]
+        for i in range(len(X))
+    ]
+    np.testing.assert_allclose(left_out(X, covariance), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("covariance", REFERENCES)
+def test_equals_refits_of_scikit_learn_without_groups(covariance, shape):
+    groups = groups_of(shape[0])
+    if covariance == "empirical" and shape[0] <= 2 * shape[1]:
+        pytest.skip("without a group n <= D")
+    if shape[0] == 4:
+        pytest.skip("two samples left: scikit-learn inverts what is singular")
+    X = correlated(*shape)
+    expected = np.empty(len(X))
+    for group in range(groups.max() + 1):
+        out = groups == group
+        expected[out] = REFERENCES[covariance].fit(X[~out]).mahalanobis(X[out])
+    np.testing.assert_allclose(left_out(X, covariance, groups), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("groups", [None, groups_of(40)], ids=["samples", "groups"])
+@pytest.mark.parametrize("covariance", ["diagonal", "isotropic"])
+def test_diagonal_covariances(covariance, groups):
+    X = correlated(40, 12) * np.geomspace(1, 100, 12)
+    names = np.arange(40) if groups is None else groups
+    expected = np.empty(40)
+    for name in np.unique(names):
+        rest, out = X[names != name], X[names == name]
+        variances = rest.var(axis=0)
+        if covariance == "isotropic":
+            variances = np.full(12, variances.mean())
+        expected[names == name] = ((out - rest.mean(axis=0)) ** 2 / variances).sum(1)
+    np.testing.assert_allclose(left_out(X, covariance, groups), expected, rtol=1e-9)
+
+
+@st.composite
+def training_rows(draw):
+    """Any shape and scale; constant, rare and duplicate rows and features."""
+    n_samples = draw(st.integers(3, 40))
+    n_features = draw(st.integers(1, 60))
+    seed = draw(st.integers(0, 2**32 - 1))
+    X = correlated(n_samples, n_features, seed, draw(st.sampled_from([0.0, 3.0])))
+    kind = draw(st.sampled_from(["plain", "constant", "rare", "rectified", "low rank"]))
+    if kind == "constant":
+        X[:, : n_features // 2] = draw(st.sampled_from([0.0, 0.1, -7.0]))
+    elif kind == "rare":
+        X[:, 0] = 0.0
+        X[0, 0] = 1.0
+    elif kind == "rectified":
+        X = np.maximum(X - X.std(), 0)
+    elif kind == "low rank":
+        X = (
+            X[:, :2] @ correlated(2, n_features, seed + 1)[:, :n_features]
+            if (n_features > 2)
+            else X
+        )
+    if draw(st.booleans()):
+        X[n_samples // 2 :] = X[: n_samples - n_samples // 2]
+    if draw(st.booleans()):
+        X[-1] *= draw(st.sampled_from([10.0, 300.0]))
+    return 10.0 ** draw(st.integers(-30, 30)) * X
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    X=training_rows(),
+    covariance=st.sampled_from([c for c in COVARIANCES if c != "empirical"]),
+    grouped=st.booleans(),
+)
+def test_equals_a_fit_without_them(X, covariance, grouped):
+    if not np.ptp(X, axis=0).any():
+        return
+    groups = groups_of(len(X)) if grouped else None
+    closed = left_out(X, covariance, groups)
+    if closed is not None:
+        np.testing.assert_allclose(closed, refitted(X, covariance, groups), rtol=1e-9)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    n_features=st.integers(1, 20),
+    n_extra=st.integers(2, 40),
+    seed=st.integers(0, 2**32 - 1),
+    grouped=st.booleans(),
+)
+def test_empirical_equals_a_fit_without_them(n_features, n_extra, seed, grouped):
+    X = correlated(n_features + n_extra, n_features, seed)
+    groups = groups_of(len(X), seed) if grouped else None
+    closed = left_out(X, "empirical", groups)
+    expected = refitted(X, "empirical", groups)
+    # A refit to barely more samples than features has lost digits itself.
+    np.testing.assert_allclose(closed, expected, rtol=1e-7)
+
+
+def test_a_sample_that_alone_varies_in_a_feature_is_infinitely_far():
+    X = correlated(50, 4)
+    X[:, 2] = 0.0
+    X[7, 2] = 1.0
+    squared = left_out(X, "empirical")
+    assert np.isinf(squared[7])
+    assert np.isfinite(np.delete(squared, 7)).all()
+    assert np.isfinite(left_out(X, "ledoit_wolf")).all()
+
+
+def test_a_dominant_sample_keeps_the_digits_of_the_others():
+    """What is left without it is a millionth of a millionth of the moments."""
+    X = correlated(30, 12)
+    X[3] *= 1e6
+    for covariance in ("ledoit_wolf", "oas", "diagonal", "isotropic"):
+        squared = left_out(X, covariance)
+        expected = refitted(X, covariance)
+        assert squared[3] == pytest.approx(expected[3], rel=1e-9)
+
+
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "diagonal"])
+def test_many_rows_are_worked_on_like_few(covariance, monkeypatch):
+    X, groups = correlated(40, 15), groups_of(40)
+    whole = [left_out(X, covariance, g) for g in (None, groups)]
+    monkeypatch.setattr(_leave_out, "_BLOCK_VALUES", 50)
+    blocks = [left_out(X, covariance, g) for g in (None, groups)]
+    np.testing.assert_allclose(blocks, whole, rtol=1e-12)
+
+
+def test_a_group_of_more_rows_than_directions():
+    X = correlated(60, 5)
+    groups = np.repeat([0, 1], [20, 40])
+    np.testing.assert_allclose(
+        left_out(X, "oas", groups), refitted(X, "oas", groups), rtol=1e-9
+    )
