@@ -33,8 +33,8 @@ from skgaussad.inspection import (
 print(planning_table([0.1, 0.05, 0.01], [0.9, 0.95]), end="\n\n")
 
 # %%
-# Fit on some of the functional cells, and keep the others to check with. A rate that the
-# images do not support shall stop the script, not only be warned of.
+# Fit on some of the functional cells, and keep the others to check with. A rate that
+# the images do not support shall stop the script, not only be warned of.
 warnings.simplefilter("error", FalseAlarmRateWarning)
 cells = load_solar_cells("mono")
 rng = np.random.default_rng(0)
