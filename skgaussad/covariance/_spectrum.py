@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-# The ratio n / D from which the decomposition of the D x D matrix is the cheaper one.
+# Inner products are accurate to eps relative to the largest eigenvalue: down to this
+# share of it, eigenvalues keep nine digits and axes stay orthogonal to as many.
+_GRAM_ABOVE = 1e-6
+# The ratio n / D from which the decomposition of the D x D matrix is cheaper than that
+# of the rows.
 _SVD_BELOW = 2 / 3
 
 
@@ -55,8 +59,10 @@ class Spectrum:
     def of(cls, centred):
         """Decompose the sample covariance of centred rows.
 
-        With clearly fewer rows than columns the singular value decomposition of the
-        rows is taken, which costs n^2 D instead of D^3 and never forms a D x D matrix.
+        With fewer rows than columns the n x n matrix of the rows' inner products is
+        decomposed, which costs n^2 D instead of D^3 and never forms a D x D matrix. It
+        has the squares of the singular values, so where these differ too much for that,
+        the rows are decomposed themselves.
 
         Parameters
         ----------
@@ -68,31 +74,17 @@ class Spectrum:
         spectrum : Spectrum
         """
         n_samples, n_features = centred.shape
-        squared_norms = np.einsum("ij,ij->i", centred, centred)
-        if n_samples < _SVD_BELOW * n_features:
-            row_vectors, singular_values, axes = linalg.svd(
-                centred, full_matrices=False, check_finite=False
-            )
-            eigenvalues = singular_values**2 / n_samples
-            # Singular values are accurate to eps relative to the largest, so their
-            # squares are meaningful down to eps squared.
-            floor = (np.finfo(float).eps * n_features) ** 2
-        else:
-            scatter = centred.T @ centred
-            scatter /= n_samples
-            eigenvalues, vectors = linalg.eigh(
-                scatter, overwrite_a=True, check_finite=False, driver="evd"
-            )
-            eigenvalues, axes = eigenvalues[::-1], vectors.T[::-1]
-            row_vectors = None
-            floor = np.finfo(float).eps * n_features
-        rank = np.count_nonzero(eigenvalues > floor * eigenvalues[0])
-        # One memory order, so that a pickled copy rounds as the original does.
+        parts = None
+        if n_samples <= n_features:
+            parts = _decompose_inner_products(centred)
+        if parts is None:
+            if n_samples < _SVD_BELOW * n_features:
+                parts = _decompose_rows(centred)
+            else:
+                parts = _decompose_scatter(centred)
+        eigenvalues, axes, row_vectors = parts
         return cls(
-            np.ascontiguousarray(eigenvalues[:rank]),
-            np.ascontiguousarray(axes[:rank]),
-            squared_norms,
-            None if row_vectors is None else row_vectors[:, :rank],
+            eigenvalues, axes, np.einsum("ij,ij->i", centred, centred), row_vectors
         )
 
     def row_vectors_of(self, centred):
@@ -111,3 +103,54 @@ class Spectrum:
             return self.row_vectors
         scales = np.sqrt(self.n_samples * self.eigenvalues)
         return (centred @ self.axes.T) / scales
+
+
+def _decompose_inner_products(centred):
+    """Return eigenvalues, axes and row vectors, or None if they would be inaccurate."""
+    n_samples = len(centred)
+    eigenvalues, vectors = linalg.eigh(
+        centred @ centred.T, overwrite_a=True, check_finite=False, driver="evd"
+    )
+    # The least is that of the ones, zero for centred rows.
+    eigenvalues, vectors = eigenvalues[:0:-1], vectors[:, :0:-1]
+    if len(eigenvalues) == 0 or eigenvalues[-1] <= _GRAM_ABOVE * eigenvalues[0]:
+        return None
+    axes = vectors.T @ centred
+    axes /= np.sqrt(eigenvalues)[:, np.newaxis]
+    return eigenvalues / n_samples, axes, vectors
+
+
+def _decompose_rows(centred):
+    """Return eigenvalues, axes and row vectors by singular values."""
+    n_samples, n_features = centred.shape
+    row_vectors, singular_values, axes = linalg.svd(
+        centred, full_matrices=False, check_finite=False
+    )
+    eigenvalues = singular_values**2 / n_samples
+    # Singular values are accurate to eps relative to the largest, so their squares are
+    # meaningful down to eps squared.
+    rank = _rank(eigenvalues, (np.finfo(float).eps * n_features) ** 2)
+    return eigenvalues[:rank], axes[:rank], row_vectors[:, :rank]
+
+
+def _decompose_scatter(centred):
+    """Return eigenvalues and axes by the D x D matrix, and no row vectors."""
+    n_samples, n_features = centred.shape
+    scatter = centred.T @ centred
+    scatter /= n_samples
+    eigenvalues, vectors = linalg.eigh(
+        scatter, overwrite_a=True, check_finite=False, driver="evd"
+    )
+    eigenvalues, axes = eigenvalues[::-1], vectors.T[::-1]
+    rank = _rank(eigenvalues, np.finfo(float).eps * n_features)
+    # One memory order, so that a pickled copy rounds as the original does.
+    return (
+        np.ascontiguousarray(eigenvalues[:rank]),
+        np.ascontiguousarray(axes[:rank]),
+        None,
+    )
+
+
+def _rank(eigenvalues, floor):
+    """Count the eigenvalues, largest first, above a share of the largest."""
+    return np.count_nonzero(eigenvalues > floor * eigenvalues[0])

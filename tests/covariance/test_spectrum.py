@@ -25,6 +25,36 @@ def test_spectrum_rebuilds_the_sample_covariance(shape, rank):
     assert spectrum.mean_variance == pytest.approx(X.var(axis=0).mean())
 
 
+@pytest.mark.parametrize("shape", [(12, 40), (35, 40), (40, 40), (60, 40)], ids=str)
+@pytest.mark.parametrize("decay", [1, 7, 12], ids="spread 1e-{}".format)
+def test_every_way_gives_the_singular_value_decomposition(shape, decay):
+    """Eigenvalues over up to 24 orders; the way is chosen by shape and spread."""
+    rng = np.random.default_rng(0)
+    n_samples, n_features = shape
+    X = rng.normal(size=shape)
+    left, _, right = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
+    rank = min(n_samples - 1, n_features)
+    values = np.geomspace(1, 10.0**-decay, rank)
+    centred = (left[:, :rank] * values) @ right[:rank]
+    spectrum = Spectrum.of(centred)
+    # The D x D matrix is for n close to D and above, and knows the larger ones only.
+    kept = spectrum.rank
+    if n_samples < 2 / 3 * n_features or decay == 1:
+        assert kept == rank
+    np.testing.assert_allclose(
+        np.sqrt(n_samples * spectrum.eigenvalues),
+        values[:kept],
+        rtol=1e-9,
+        atol=1e-15 if n_samples < 2 / 3 * n_features else 1e-7,
+    )
+    large = values[:kept] > 1e-3
+    rows = spectrum.row_vectors_of(centred)
+    for found, expected in ((spectrum.axes, right), (rows.T, left.T)):
+        cosines = np.abs(np.einsum("kj,kj->k", found[large], expected[:kept][large]))
+        np.testing.assert_allclose(cosines, 1, rtol=1e-9)
+    np.testing.assert_allclose(spectrum.axes @ spectrum.axes.T, np.eye(kept), atol=1e-9)
+
+
 def test_the_decomposition_leaves_its_input_alone():
     centred = np.random.default_rng(0).normal(size=(10, 4))
     before = centred.copy()
