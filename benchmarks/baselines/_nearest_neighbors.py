@@ -6,7 +6,6 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgaussad._validation import check_integer, check_real
-from skgaussad.calibration._held_out import HeldOutDistances
 from skgaussad.calibration._mixin import CalibratedMixin
 
 
@@ -69,7 +68,7 @@ class NearestNeighborDetector(CalibratedMixin, BaseEstimator):
     """
 
     # The rate is kept on average over training sets.
-    confidence = None
+    threshold, confidence = "leave_one_out", None
 
     def __init__(self, n_neighbors=5, *, fpr=0.05):
         self.n_neighbors = n_neighbors
@@ -102,7 +101,7 @@ class NearestNeighborDetector(CalibratedMixin, BaseEstimator):
         )
         self._neighbors = NearestNeighbors(n_neighbors=self.n_neighbors).fit(X)
         distances, _ = self._neighbors.kneighbors()
-        self._held_out = HeldOutDistances(distances.mean(axis=1))
+        self._set_held_out(distances.mean(axis=1))
         self._set_held_out_threshold()
         return self
 

@@ -7,10 +7,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._folds import fit_and_score, split_folds
 from ._groups import number_groups
-from ._held_out import HeldOutDistances
 from ._mixin import CalibratedMixin
 
-_THRESHOLDS = ("leave_one_out", "leave_one_group_out")
+_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail")
 
 
 class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
@@ -28,7 +27,8 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         A pipeline that ends in a detector, or anything else with ``score_samples`` that
         is higher for more normal samples, of scikit-learn or other packages.
 
-    threshold : {"leave_one_out", "leave_one_group_out"}, default="leave_one_out"
+    threshold : {"leave_one_out", "leave_one_group_out", "tail"}, \
+            default="leave_one_out"
         How `fpr` becomes a distance, which is minus the score: see
         :class:`~skgaussad.covariance.MahalanobisDetector`.
 
@@ -157,7 +157,7 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         distances = np.empty(len(X))
         for (_, test), part in zip(folds, parts, strict=True):
             distances[test] = part
-        self._held_out = HeldOutDistances(distances, groups)
+        self._set_held_out(distances, groups)
         self._set_held_out_threshold()
         return self
 

@@ -7,9 +7,12 @@ import numpy as np
 from scipy.stats import beta
 
 from ._planning import required_samples
+from ._tail import GeneralizedParetoTail
 
 # Rounding must not push a whole number such as 0.95 * 20 to the next.
 _TOLERANCE = 1e-9
+# How far below 1 / (n + 1) the fitted tail was checked, see benchmarks/README.rst.
+_FARTHEST = 10
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,13 @@ class HeldOutDistances:
     groups : ndarray of shape (n_samples,), dtype int, or None
         Number of each sample's group, counted from 0 without gaps, where whole groups
         were held out. Each group then counts as much as any other.
+    tail : GeneralizedParetoTail or None
+        A law for what lies beyond the largest distance. Not with groups.
     """
 
     distances: np.ndarray
     groups: np.ndarray | None = None
+    tail: GeneralizedParetoTail | None = None
 
     @property
     def n_units(self):
@@ -57,9 +63,9 @@ class HeldOutDistances:
         least k with which the rate, that follows a beta law over training sets with the
         parameters n - k + 1 and k, is at most `fpr` in that share of them [2]_.
 
-        Where no finite threshold keeps the rate (see `supports`), the largest distance
-        is returned, or with groups that which `fpr` of the samples exceed on average
-        over the groups.
+        Where no finite threshold keeps the rate (see `supports`), it comes from the
+        tail. Without one the largest distance is returned, or with groups that which
+        `fpr` of the samples exceed on average over the groups.
 
         Parameters
         ----------
@@ -82,9 +88,10 @@ class HeldOutDistances:
         """
         distances, _ = self._sorted
         if not self.supports(fpr, confidence):
-            if self.groups is None:
-                return float(distances[-1])
-            return self._least_with(fpr * self.n_units)
+            if self.groups is not None:
+                return self._least_with(fpr * self.n_units)
+            largest = float(distances[-1])
+            return largest if self.tail is None else self._extrapolate(largest, fpr)
         if confidence is None:
             return self._least_with(fpr * (self.n_units + 1) - 1)
         ranks = np.arange(1, len(distances) + 1)
@@ -92,6 +99,10 @@ class HeldOutDistances:
         # At the bound of what n samples support, rounding may deny the last rank.
         kept[-1] = True
         return float(distances[np.argmax(kept)])
+
+    def _extrapolate(self, largest, fpr):
+        """Threshold beyond the largest distance, or that itself."""
+        return largest if self.tail.rate(largest) <= fpr else self.tail.threshold(fpr)
 
     def _least_with(self, weight):
         """Least distance above which the samples weigh at most `weight`."""
@@ -103,7 +114,8 @@ class HeldOutDistances:
         """Conformal p-values, (1 + number of held-out distances >= d) / (n + 1).
 
         With groups the number is the sum over the groups of the share of their
-        distances, and n the number of groups.
+        distances, and n the number of groups. Beyond the largest distance they come
+        from the tail, if there is one.
 
         Parameters
         ----------
@@ -116,9 +128,30 @@ class HeldOutDistances:
         """
         held_out, from_each = self._sorted
         first = np.searchsorted(held_out, distances, side="left")
-        return np.minimum((1 + from_each[first]) / (self.n_units + 1), 1.0)
+        p_values = np.minimum((1 + from_each[first]) / (self.n_units + 1), 1.0)
+        if self.tail is not None:
+            beyond = distances > held_out[-1]
+            rates = self.tail.rate(distances[beyond])
+            p_values[beyond] = np.minimum(p_values[beyond], rates)
+        return p_values
 
-    def explain_unsupported(self, fpr, confidence=None):
+    def doubt(self, fpr, confidence=None):
+        """Say why a rate is not to be relied on, or return None."""
+        if self.supports(fpr, confidence):
+            return None
+        if self.tail is None:
+            return self._explain_unsupported(fpr, confidence)
+        if fpr * (self.n_units + 1) >= 1 / _FARTHEST:
+            return None
+        return (
+            f"fpr={fpr:g} is {1 / (fpr * (self.n_units + 1)):.0f} times below what "
+            f"{self.n_units} training samples can tell, and the law fitted to their "
+            f"tail has been checked to {_FARTHEST} times below. Give at least "
+            f"{required_samples(_FARTHEST * fpr)} training samples or accept a higher "
+            "fpr."
+        )
+
+    def _explain_unsupported(self, fpr, confidence=None):
         """Tell a user whose samples are too few for a rate what would do."""
         unit = "training samples" if self.groups is None else "groups"
         needed = required_samples(fpr, confidence)
@@ -136,5 +169,10 @@ class HeldOutDistances:
             )
         return (
             f"fpr={fpr:g}{promise} needs at least {needed} {unit}, and there are "
-            f"{self.n_units}. {chosen}. Give more {unit} or accept a higher fpr."
+            f"{self.n_units}. {chosen}. Give more {unit} or accept a higher fpr"
+            + (
+                ", or set threshold='tail'."
+                if self.groups is None and confidence is None
+                else "."
+            )
         )

@@ -8,15 +8,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
+from ._held_out import HeldOutDistances
 from ._planning import fpr_bound
+from ._tail import GeneralizedParetoTail
 from ._warnings import FalseAlarmRateWarning
 
 
 class CalibratedMixin(ThresholdMixin):
     """Outlier detector with p-values and rates from held-out distances.
 
-    A subclass has the parameters ``threshold``, ``fpr`` and ``confidence`` and sets
-    ``_held_out``, a `HeldOutDistances`, in its fit.
+    A subclass has the parameters ``threshold``, ``fpr`` and ``confidence``, and calls
+    `_set_held_out` and `_set_held_out_threshold` in its fit.
     """
 
     @property
@@ -45,14 +47,18 @@ class CalibratedMixin(ThresholdMixin):
                 "average over training sets."
             )
 
+    def _set_held_out(self, distances, groups=None):
+        """Keep the held-out distances, with a law for their tail if asked for."""
+        tail = None
+        if self.threshold == "tail":
+            tail = GeneralizedParetoTail.fit(distances)
+        self._held_out = HeldOutDistances(distances, groups, tail)
+
     def _set_held_out_threshold(self):
         """Set ``offset_`` by the held-out distances; warn where they are too few."""
-        if not self._held_out.supports(self.fpr, self.confidence):
-            warnings.warn(
-                self._held_out.explain_unsupported(self.fpr, self.confidence),
-                FalseAlarmRateWarning,
-                stacklevel=3,
-            )
+        doubt = self._held_out.doubt(self.fpr, self.confidence)
+        if doubt is not None:
+            warnings.warn(doubt, FalseAlarmRateWarning, stacklevel=3)
         threshold = self._held_out.threshold(self.fpr, self.confidence)
         if not np.isfinite(threshold):
             distances = self._held_out.distances

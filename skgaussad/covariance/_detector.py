@@ -4,14 +4,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..calibration._groups import number_groups
-from ..calibration._held_out import HeldOutDistances
 from ..calibration._mixin import CalibratedMixin
 from ._base import BaseMahalanobisDetector
 from ._estimation import CentredRows, estimate, mean_of
 from ._leave_out import leave_out
 from ._threshold import check_law, chi2_threshold, f_threshold
 
-_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "chi2", "f")
+_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail", "chi2", "f")
 
 
 class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
@@ -52,8 +51,10 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         - ``"leave_one_group_out"``: the same with a whole group left out, for samples
           that come in lots, shifts or capture runs: the rate in a new group. `fit`
           takes the `groups`.
-        - ``"tail"``: a law fitted to the largest leave-one-out distances, for rates
-          below 1 / (n + 1) that they cannot tell themselves.
+        - ``"tail"``: as ``"leave_one_out"``, and below 1 / (n + 1), which n samples
+          cannot tell, by a generalised Pareto law fitted to the largest fifth of the
+          distances. It assumes that the law goes on beyond the largest of them; see
+          Notes.
         - ``"chi2"``: the chi-square law, equation 8 of [1]_, which holds for Gaussian
           features and n much larger than D. Deep features are neither: `fit` warns
           where the leave-one-out distances contradict it.
@@ -122,6 +123,20 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     says nothing of its own scale. So that the distance stays finite and a deviation in
     the feature counts, ``"diagonal"`` gives it the least variance of the others,
     ``"isotropic"`` the mean variance of the others, and the shrunk covariances rho nu.
+
+    The leave-one-out distances are exact and cost little: removing a sample changes the
+    covariance by one rank, so that nothing is decomposed again. Steps before the
+    detector that learn from the data, such as
+    :class:`~skgaussad.decomposition.NegatedPCA`, have seen the sample all the same;
+    :class:`~skgaussad.calibration.ConformalDetector` leaves it out of these, too.
+
+    On solar cells and simulated data with 100 to 700 samples, the rates that the tail
+    gave for 0.3 and 0.1 % were within a factor of two of these on average, but for sums
+    of levels on polycrystalline cells, where they were up to three and a half times as
+    high. `fit` warns where the rate is ten times below 1 / (n + 1) or more.
+
+    In a pipeline give groups as ``pipe.fit(X, detector__groups=groups)``, or through
+    scikit-learn's metadata routing with ``set_fit_request(groups=True)``.
 
     References
     ----------
@@ -212,15 +227,13 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
             )
 
         self.leave_one_out_distances_ = distances_without(None)
-        self._held_out = HeldOutDistances(self.leave_one_out_distances_)
+        self._set_held_out(self.leave_one_out_distances_)
         self.leave_one_group_out_distances_ = None
         if groups is not None:
             groups = number_groups(groups, X)
             self.leave_one_group_out_distances_ = distances_without(groups)
             if self.threshold == "leave_one_group_out":
-                self._held_out = HeldOutDistances(
-                    self.leave_one_group_out_distances_, groups
-                )
+                self._set_held_out(self.leave_one_group_out_distances_, groups)
         if self.threshold in ("chi2", "f"):
             self._set_law_threshold(len(X))
         else:

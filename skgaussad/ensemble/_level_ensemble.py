@@ -12,14 +12,13 @@ from .._validation import check_choice, check_real
 from ..calibration import FalseAlarmRateWarning
 from ..calibration._folds import fit_and_score, split_folds
 from ..calibration._groups import number_groups
-from ..calibration._held_out import HeldOutDistances
 from ..calibration._mixin import CalibratedMixin
 from ..covariance import MahalanobisDetector
 from ..features import DeepFeatureTransformer
 from ._aggregation import AGGREGATIONS, aggregate
 from ._columns import resolve_columns
 
-_THRESHOLDS = ("leave_one_out", "leave_one_group_out")
+_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail")
 
 
 class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
@@ -52,7 +51,8 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         Share of the groups averaged by ``aggregation="top"``, in (0, 1], rounded up to
         a whole number of groups.
 
-    threshold : {"leave_one_out", "leave_one_group_out"}, default="leave_one_out"
+    threshold : {"leave_one_out", "leave_one_group_out", "tail"}, \
+            default="leave_one_out"
         How `fpr` becomes an aggregated distance, as in
         :class:`~skgaussad.covariance.MahalanobisDetector`.
 
@@ -209,7 +209,7 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
                 folds = split_folds(self.cv, len(X), groups)
                 held_out = self._fit_folds(estimator, blocks, folds)
         distances = aggregate(held_out, self.aggregation, self.top_share)
-        self._held_out = HeldOutDistances(distances, groups)
+        self._set_held_out(distances, groups)
         self._set_held_out_threshold()
         return self
 
