@@ -81,15 +81,18 @@ class CalibratedMixin(ThresholdMixin):
         Returns
         -------
         p_values : ndarray of shape (n_samples,)
-            In (0, 1], (1 + number of held-out distances >= the sample's) / (n + 1). A
-            normal sample has a p-value of at most a with a probability of at most a,
-            if normal samples are exchangeable, which independent ones are [1]_.
+            In (0, 1], (1 + number of held-out distances >= the sample's) / (n + 1). If
+            normal samples are exchangeable, which independent ones are, one has a
+            p-value of at most a with a probability of at most a [1]_, up to what one
+            training sample does to the model: see Notes.
 
         Notes
         -----
-        The distances of the training samples are to models that were fitted without
-        them, on slightly fewer samples than the model that `X` is measured by, so the
-        p-values are a little too large rather than too small.
+        For the guarantee to be exact, a training sample would have to be measured by
+        the model of all others and the new sample. It is measured by that of the others,
+        so by a model of one sample (or fold, or group) less than the model that `X` is
+        measured by. This makes the p-values a little too large rather than too small;
+        ``benchmarks/calibration.py`` measures what is left of it.
 
         References
         ----------
