@@ -89,10 +89,10 @@ class CalibratedMixin(ThresholdMixin):
         Notes
         -----
         For the guarantee to be exact, a training sample would have to be measured by
-        the model of all others and the new sample. It is measured by that of the others,
-        so by a model of one sample (or fold, or group) less than the model that `X` is
-        measured by. This makes the p-values a little too large rather than too small;
-        ``benchmarks/calibration.py`` measures what is left of it.
+        the model of all others and the new sample. It is measured by that of the
+        others, so by a model of one sample (or fold, or group) less than the model that
+        `X` is measured by. This makes the p-values a little too large rather than too
+        small; ``benchmarks/calibration.py`` measures what is left of it.
 
         References
         ----------
