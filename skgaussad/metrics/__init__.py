@@ -1,6 +1,18 @@
 """Figures of merit that scikit-learn does not have."""
 
 from ._aggregation import mean_and_sem
+from ._by_type import map_metrics_by_type
+from ._per_region_overlap import per_region_overlap, pro_curve
+from ._pixels import pixel_average_precision, pixel_roc_auc
 from ._rates import achieved_fpr, tpr_at_fpr
 
-__all__ = ["achieved_fpr", "mean_and_sem", "tpr_at_fpr"]
+__all__ = [
+    "achieved_fpr",
+    "map_metrics_by_type",
+    "mean_and_sem",
+    "per_region_overlap",
+    "pixel_average_precision",
+    "pixel_roc_auc",
+    "pro_curve",
+    "tpr_at_fpr",
+]
