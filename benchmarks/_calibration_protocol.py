@@ -146,7 +146,8 @@ def extract_solar_cells(n_images=None, image_size=None, verbose=True):
     Parameters
     ----------
     n_images : int or None, default=None
-        Take only so many images of each type, functional ones first.
+        Take only so many functional cells of each type, and a quarter as many defective
+        ones.
     image_size : int or None, default=None
         None takes the network's own.
     verbose : bool, default=True
@@ -163,7 +164,9 @@ def extract_solar_cells(n_images=None, image_size=None, verbose=True):
     data = load_solar_cells()
     for kind in CELL_TYPES:
         rows = np.flatnonzero(data.cell_types == kind)
-        cells[kind] = rows[np.argsort(-data.labels[rows], kind="stable")][:n_images]
+        functional, defective = (rows[data.labels[rows] == label] for label in (1, -1))
+        n_defective = None if n_images is None else n_images // 4
+        cells[kind] = np.concatenate([functional[:n_images], defective[:n_defective]])
     order = np.concatenate(list(cells.values()))
 
     def transform(levels, pooling):

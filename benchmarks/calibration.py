@@ -27,6 +27,9 @@ target may seem to be above it. The share of splits in which a bound that keeps 
 promise exactly would seem to fail stands beside the share measured; it follows from the
 numbers of samples alone.
 
+``contamination`` mixes defective cells into the training images, and compares a robust
+fit with one to the functional ones alone.
+
 ``cost`` times a fit, the leave-one-out distances after it, and scikit-learn's fit.
 
 Each table is followed by verdicts on criteria that were set before the measurement.
@@ -36,6 +39,11 @@ import argparse
 import sys
 
 import numpy as np
+from _calibration_contamination import (
+    SHARES,
+    measure_contamination,
+    print_contamination,
+)
 from _calibration_protocol import (
     BOUND_TARGETS,
     CELL_TYPES,
@@ -60,7 +68,7 @@ from _calibration_verdicts import (
 
 # The rules whose threshold is one of the distances, which may be too few.
 RANKED = ("leave-one-out", "95 % confidence")
-TABLES = ("rates", "bound", "cost")
+TABLES = ("rates", "bound", "contamination", "cost")
 FULL = {
     "sizes": (100, 300, 700),
     "n_images": None,
@@ -205,10 +213,24 @@ def main(argv=None):
     scale = QUICK if arguments.quick else FULL
     if "cost" in arguments.only:
         print_cost(*scale["cost"])
-    if {"rates", "bound"} & set(arguments.only):
+    if {"rates", "bound", "contamination"} & set(arguments.only):
         features, labels = extract_solar_cells(
             scale["n_images"], scale["image_size"], verbose=not arguments.quiet
         )
+    if "contamination" in arguments.only:
+        print_contamination(
+            {
+                kind: measure_contamination(
+                    by_name["level 7"],
+                    labels[kind],
+                    SHARES,
+                    arguments.splits,
+                    arguments.seed,
+                )
+                for kind, by_name in features.items()
+            }
+        )
+    if {"rates", "bound"} & set(arguments.only):
         images = [
             NormalImages(
                 kind,

@@ -1,7 +1,14 @@
+import re
+
 import _calibration_protocol as protocol
 import calibration
 import numpy as np
 import pytest
+from _calibration_contamination import (
+    FITS,
+    measure_contamination,
+    print_contamination,
+)
 from _calibration_protocol import CONFIDENCE, RULES, SETTINGS, TARGETS
 from _calibration_verdicts import (
     Cell,
@@ -81,7 +88,7 @@ def test_settings_fit_the_columns_they_name():
 def test_features_of_solar_cells_are_those_of_the_settings():
     features, labels = protocol.extract_solar_cells(5, image_size=128, verbose=False)
     data = load_solar_cells("poly")
-    paths = data.paths[data.labels == 1][:5]
+    paths = [*data.paths[data.labels == 1][:5], data.paths[data.labels == -1][0]]
     transformer = DeepFeatureTransformer(
         levels="all", image_size=128, interpolation="bilinear"
     )
@@ -92,11 +99,12 @@ def test_features_of_solar_cells_are_those_of_the_settings():
     np.testing.assert_allclose(levels, by_level, atol=1e-5)
     np.testing.assert_array_equal(level, levels[:, transformer.level_slices_[7]])
     # The map of level 7 has 4 x 4 positions, a cell each; cells are outer to channels.
-    by_cell = grid.reshape(5, 16, 192)
+    by_cell = grid.reshape(6, 16, 192)
     np.testing.assert_allclose(by_cell.mean(axis=1), level, atol=1e-5)
     np.testing.assert_array_equal(cells, grid)
-    assert all((kind == 1).all() for kind in labels.values())
-    assert features["mono"]["level 7"].shape == (5, 192)
+    for kind in labels.values():
+        np.testing.assert_array_equal(kind, [1, 1, 1, 1, 1, -1])
+    assert features["mono"]["level 7"].shape == (6, 192)
     assert (features["mono"]["level 7"] != level).all()
 
 
@@ -328,8 +336,31 @@ def test_quick_run_prints_every_table(capsys):
             assert f"\n{source}, {setting.name}, n = 50 " in printed
     for rule in RULES:
         assert printed.count(f"\n  50 {rule} ") == 16
-    assert printed.count("[holds]") + printed.count("[FAILS]") == 6
+    assert printed.count("[holds]") + printed.count("[FAILS]") == 7
     assert "scikit-learn" in printed
+    assert len(re.findall(r"^(mono|poly) +(0|5|10|20)%", printed, re.M)) == 8
+
+
+def test_contaminated_fits_are_those_of_the_estimators():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(140, 6))
+    labels = np.repeat([1, -1], [100, 40])
+    X[100:] += 4
+    found = measure_contamination(X, labels, (0.0, 0.1), 3, seed=0)
+    for name in ("clean", "all", "rechecked"):
+        np.testing.assert_array_equal(found[0.0][name], found[0.0]["clean"])
+    clean, mixed, rechecked = (
+        found[0.1][name].mean(axis=0) for name in ("clean", "all", "rechecked")
+    )
+    assert mixed[1] < clean[1], "anomalies raise the threshold"
+    np.testing.assert_allclose(rechecked, clean, atol=0.05)
+
+
+@pytest.mark.parametrize(("loss", "verdict"), [(0.009, "holds"), (0.011, "FAILS")])
+def test_contamination_holds_up_to_one_point(loss, verdict, capsys):
+    fits = {name: np.array([[0.9, 0.05]]) for name in FITS}
+    print_contamination({"made": {0.1: fits | {"robust": np.array([[0.9 - loss, 0]])}}})
+    assert f"[{verdict}]" in capsys.readouterr().out
 
 
 def test_cells_hold_the_rates_of_their_rule_and_target(small_settings):
