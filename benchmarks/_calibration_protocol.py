@@ -285,7 +285,7 @@ def measure(sources, sizes, n_splits, seed=0, n_jobs=None, verbose=True):
     sources : list of NormalImages or SyntheticNormals
     sizes : sequence of int
         Numbers of training samples. Of images, those are left out that leave less than
-        a quarter of the images to test on.
+        a fifth of the images to test on.
     n_splits : int
     seed : int, default=0
     n_jobs : int or None, default=None
@@ -302,7 +302,7 @@ def measure(sources, sizes, n_splits, seed=0, n_jobs=None, verbose=True):
         possible = sizes
         if isinstance(source, NormalImages):
             n_images = len(next(iter(source.features.values())))
-            possible = [n for n in sizes if 4 * (n_images - n) >= n_images]
+            possible = [n for n in sizes if 5 * (n_images - n) >= n_images]
         plan += [(source, setting, possible) for setting in SETTINGS if possible]
     tasks = (
         delayed(_measure_split)(source, setting, possible, [seed, number, split])

@@ -4,7 +4,7 @@
     python benchmarks/calibration.py --only cost --splits 60
 
 Normal samples are split at random, a detector is fitted to 100, 300 or 700 of them (as
-far as that leaves a quarter of the images), and the share of the others beyond the
+far as that leaves a fifth of the images), and the share of the others beyond the
 threshold of each rule is counted, for several target rates. The data are functional
 solar cells, mono- and polycrystalline, and synthetic samples, new ones in each split: a
 Gaussian whose k-th variance is 1 / k, and a multivariate t law with 5 degrees of

@@ -146,20 +146,20 @@ def test_splits_train_and_test_on_different_images(small_settings):
         assert (rows[:, 0] != X[:, 0]).any()
 
 
-def test_measures_where_a_quarter_of_the_images_is_left(small_settings):
+def test_measures_where_a_fifth_of_the_images_is_left(small_settings):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(80, 6))
     images = protocol.NormalImages("images", {"one": X[:, :4], "sum": X})
     sources = [images, *protocol.make_synthetic(50)]
-    found = protocol.measure(sources, (30, 60, 61), 2, n_jobs=1, verbose=False)
+    found = protocol.measure(sources, (30, 64, 65), 2, n_jobs=1, verbose=False)
     shapes = [(m.source, m.setting, m.n_train, m.n_test) for m in found]
     assert shapes == [
-        *(("images", s, n, 80 - n) for s in ("one", "sum") for n in (30, 60)),
+        *(("images", s, n, 80 - n) for s in ("one", "sum") for n in (30, 64)),
         *(
-            (source, s, n, 61 + 50 - n)
+            (source, s, n, 65 + 50 - n)
             for source in ("Gaussian", "heavy-tailed")
             for s in ("one", "sum")
-            for n in (30, 60, 61)
+            for n in (30, 64, 65)
         ),
     ]
     for measurement in found:
