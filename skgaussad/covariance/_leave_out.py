@@ -26,6 +26,9 @@ from ._estimation import CentredRows, choose_shrinkage, estimate, mean_of
 # is taken as a difference, and is taken over the other rows anew. As only a group that
 # carries nearly all of the moment does that, there are few.
 _CANCELLED = 1e-4
+# Where the rows left are +z or -z, as copies of two samples are, Ledoit and Wolf's
+# error is zero, and its digits are lost in that difference.
+_DEGENERATE = 1e-6
 # The same for K, of which the first terms, of order 1, may cancel.
 _NEARLY_SINGULAR = 1e-5
 # What rounding may leave of a K that is singular.
@@ -67,10 +70,12 @@ def leave_out(centred, covariance, shrinkage, spectrum, groups=None):
     squared = np.empty(n_samples)
     for members in _batches(groups, rule.width):
         n_left_out = members.shape[1]
-        if n_samples - n_left_out < 2:
+        n_left = n_samples - n_left_out
+        if n_left < 2:
             # A single row has no spread.
             squared[members] = np.inf
-        elif n_left_out > rule.width:
+        # Two rows are a case of their own for the shrinkage: +z and -z.
+        elif n_left == 2 or n_left_out > rule.width:
             for rows in members:
                 squared[rows] = _refit(centred, rows, covariance, shrinkage)
         else:
@@ -199,6 +204,7 @@ class _SpectralRule:
             (trace < _CANCELLED * a * trace_before)
             | (squared_norm < _CANCELLED * a**2 * squared_before)
             | (fourth < _CANCELLED * fourth_before)
+            | (fourth / n_left - squared_norm < _DEGENERATE * fourth / n_left)
         )
         return trace, squared_norm, fourth / n_left, failed
 

@@ -13,6 +13,11 @@ from sklearn.model_selection import KFold
 from skgaussad import DeepFeatureTransformer
 from skgaussad.datasets import make_textures
 
+# The tables are made of scores; a dozen images support no rate.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+)
+
 BACKBONE = "tf_efficientnet_lite0"
 
 
