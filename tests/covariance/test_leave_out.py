@@ -131,8 +131,6 @@ def training_rows(draw):
         )
     if draw(st.booleans()):
         X[n_samples // 2 :] = X[: n_samples - n_samples // 2]
-    if draw(st.booleans()):
-        X[-1] *= draw(st.sampled_from([10.0, 300.0]))
     return 10.0 ** draw(st.integers(-30, 30)) * X
 
 
