@@ -132,6 +132,8 @@ class HeldOutDistances:
         if self.tail is not None:
             beyond = distances > held_out[-1]
             rates = self.tail.rate(distances[beyond])
+            # A law that ends at a finite distance gives 0, which no p-value is.
+            rates = np.maximum(rates, np.finfo(float).tiny)
             p_values[beyond] = np.minimum(p_values[beyond], rates)
         return p_values
 

@@ -84,7 +84,8 @@ class CalibratedMixin(ThresholdMixin):
             In (0, 1], (1 + number of held-out distances >= the sample's) / (n + 1). If
             normal samples are exchangeable, which independent ones are, one has a
             p-value of at most a with a probability of at most a [1]_, up to what one
-            training sample does to the model: see Notes.
+            training sample does to the model: see Notes. With ``threshold="tail"``
+            those below 1 / (n + 1) come from the fitted law, without that guarantee.
 
         Notes
         -----
@@ -122,9 +123,10 @@ class CalibratedMixin(ThresholdMixin):
 
         Notes
         -----
-        No p-value is below 1 / (n + 1) with n training samples. A batch of m samples
-        of which k are anomalous needs about m / (k fdr) training samples, or none can
-        be called anomalous.
+        No p-value is below 1 / (n + 1) with n training samples, unless it comes from
+        ``threshold="tail"``. A batch of m samples of which k are anomalous needs about
+        m / (k fdr) training samples, or none can be called anomalous. With the tail
+        fewer will do, and the limit then rests on its law.
 
         References
         ----------

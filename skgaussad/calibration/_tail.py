@@ -124,7 +124,13 @@ class GeneralizedParetoTail:
         low, high = self.start, self.start + self.scales.max()
         while self.rate(high) > fpr:
             low, high = high, self.start + 2 * (high - self.start)
-        return float(brentq(lambda distance: self.rate(distance) - fpr, low, high))
+        # The tolerance of brentq is absolute, and distances may be in any unit.
+        tolerance = 1e-12 * (high - self.start)
+        return float(
+            brentq(
+                lambda distance: self.rate(distance) - fpr, low, high, xtol=tolerance
+            )
+        )
 
 
 def _posterior(excesses, quartile):

@@ -80,11 +80,47 @@ def test_thresholds_and_p_values_agree(seed, n_samples, law, fprs):
 
 
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-6, 1e6))
+@given(seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([1e-15, 1e-6, 0.3, 1e9]))
 def test_the_law_has_the_units_of_the_distances(seed, scale):
     distances = np.random.default_rng(seed).chisquare(5, size=50)
     one, other = (GeneralizedParetoTail.fit(d) for d in (distances, scale * distances))
-    assert other.threshold(1e-3) == pytest.approx(scale * one.threshold(1e-3), rel=1e-6)
+    assert other.threshold(1e-3) / scale == pytest.approx(one.threshold(1e-3))
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
+def test_the_law_begins_beyond_the_largest_distance(far):
+    """Whether the largest distance is nearer than the law expects it, or farther."""
+    distances = np.sort(np.sqrt(stats.chi2(20).rvs(99, random_state=0)))
+    distances[-1] = distances[-2] + (3.0 if far else 1e-3)
+    largest = distances[-1]
+    tail = GeneralizedParetoTail.fit(distances)
+    assert tail.mass == 21 / 100
+    assert (tail.rate(largest) < 0.006) == far
+    held_out = HeldOutDistances(distances, tail=tail)
+    assert held_out.threshold(0.01) == largest
+    assert held_out.threshold(0.0099) == pytest.approx(
+        largest if far else tail.threshold(0.0099)
+    )
+    grid = largest + np.linspace(0, 10, 500)
+    p_values = held_out.p_values(grid)
+    np.testing.assert_allclose(
+        p_values[1:], np.minimum(0.01, tail.rate(grid[1:])), rtol=1e-12
+    )
+    assert p_values[0] == pytest.approx(0.02)
+    assert (p_values[1:] <= 0.01).all()
+
+
+def test_p_values_stay_positive_where_the_law_ends():
+    distances = np.random.default_rng(0).uniform(size=30_000)
+    held_out = HeldOutDistances(distances, tail=GeneralizedParetoTail.fit(distances))
+    assert (held_out.p_values(np.array([1.5, 10.0, np.inf])) > 0).all()
+
+
+def test_doubt_begins_beyond_ten_times_the_least_rate():
+    distances = np.random.default_rng(0).chisquare(5, size=99)
+    held_out = HeldOutDistances(distances, tail=GeneralizedParetoTail.fit(distances))
+    assert held_out.doubt(0.00101) is None
+    assert "10 times below what 99" in held_out.doubt(0.00099)
 
 
 def test_the_rate_is_an_average_over_laws():
