@@ -1,6 +1,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.base import clone
@@ -130,6 +131,22 @@ def test_works_around_ensembles_and_pipelines():
         assert set(range(4)) <= set(detector.suspects_)
         copy = pickle.loads(pickle.dumps(detector))
         np.testing.assert_array_equal(copy.p_values(X), detector.p_values(X))
+
+
+def test_levels_come_from_the_names_of_a_data_frame():
+    rng = np.random.default_rng(5)
+    X = correlated(60, 6, rng)
+    X[:3] += 8
+    names = [f"level{level}_{channel:04d}" for level in (1, 2) for channel in range(3)]
+    frame = pd.DataFrame(X, columns=names)
+    by_name = RobustDetector(LevelEnsemble()).fit(frame)
+    columns = {"level1": slice(0, 3), "level2": slice(3, 6)}
+    by_hand = RobustDetector(LevelEnsemble(columns=columns)).fit(X)
+    assert list(by_name.estimator_.columns_) == ["level1", "level2"]
+    np.testing.assert_array_equal(by_name.suspects_, by_hand.suspects_)
+    np.testing.assert_array_equal(
+        by_name.score_samples(frame), by_hand.score_samples(X)
+    )
 
 
 def test_most_are_never_left_out():
