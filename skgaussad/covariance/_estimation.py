@@ -8,8 +8,7 @@ from . import _shrinkage
 from ._covariance import DiagonalCovariance, SpectralCovariance
 from ._spectrum import Spectrum
 
-SPECTRAL = ("ledoit_wolf", "oas", "shrunk", "empirical")
-COVARIANCES = (*SPECTRAL, "diagonal", "isotropic")
+COVARIANCES = ("ledoit_wolf", "oas", "shrunk", "empirical", "diagonal", "isotropic")
 
 
 @dataclass(frozen=True)

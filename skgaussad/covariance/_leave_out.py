@@ -26,11 +26,11 @@ from ._estimation import CentredRows, choose_shrinkage, estimate, mean_of
 # is taken as a difference, and is taken over the other rows anew. As only a group that
 # carries nearly all of the moment does that, there are few.
 _CANCELLED = 1e-4
+# The same for K, of which the first terms, of order 1, may cancel.
+_NEARLY_SINGULAR = 1e-5
 # Where the rows left are +z or -z, as copies of two samples are, Ledoit and Wolf's
 # error is zero, and its digits are lost in that difference.
 _DEGENERATE = 1e-6
-# The same for K, of which the first terms, of order 1, may cancel.
-_NEARLY_SINGULAR = 1e-5
 # What rounding may leave of a K that is singular.
 _ROUNDING = 1e-13
 # Values worked on at a time, few enough for a processor's cache.
@@ -74,15 +74,13 @@ def leave_out(centred, covariance, shrinkage, spectrum, groups=None):
         if n_left < 2:
             # A single row has no spread.
             squared[members] = np.inf
+            continue
         # Two rows are a case of their own for the shrinkage: +z and -z.
-        elif n_left == 2 or n_left_out > rule.width:
-            for rows in members:
-                squared[rows] = _refit(centred, rows, covariance, shrinkage)
-        else:
-            distances, failed = rule.apply(members)
-            squared[members] = distances
-            for rows in members[failed]:
-                squared[rows] = _refit(centred, rows, covariance, shrinkage)
+        failed = np.full(len(members), n_left == 2 or n_left_out > rule.width)
+        if not failed.any():
+            squared[members], failed = rule.apply(members)
+        for rows in members[failed]:
+            squared[rows] = _refit(centred, rows, covariance, shrinkage)
     return squared
 
 
@@ -119,11 +117,11 @@ class _SpectralRule:
         self.n_features = spectrum.n_features
         self.rank = self.width = spectrum.rank
         self.eigenvalues = spectrum.eigenvalues
-        self.row_vectors = spectrum.row_vectors_of(centred.rows)
-        self.square_norms = spectrum.squared_norms
+        self.row_vectors = spectrum.row_vectors
+        self.squared_norms = spectrum.squared_norms
         self.scales = np.sqrt(self.n_samples * spectrum.eigenvalues)
         # sum_j |z_j|^2 z_j, in the eigenbasis.
-        self.cubic = (self.square_norms @ self.row_vectors) * self.scales
+        self.cubic = (self.squared_norms @ self.row_vectors) * self.scales
 
     def apply(self, members):
         """Squared distances, and which groups need a fit of their own."""
@@ -163,11 +161,8 @@ class _SpectralRule:
 
     def _moments(self, members, vectors):
         """Moments of the rows left, and where they have cancelled."""
-        n_samples, eigenvalues, norms = (
-            self.n_samples,
-            self.eigenvalues,
-            self.square_norms,
-        )
+        n_samples, eigenvalues = self.n_samples, self.eigenvalues
+        norms = self.squared_norms
         n_left = n_samples - members.shape[1]
         a = n_samples / n_left
         rows = vectors * self.scales

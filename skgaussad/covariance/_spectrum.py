@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-# Inner products are accurate to eps relative to the largest eigenvalue: down to this
-# share of it, eigenvalues keep nine digits and axes stay orthogonal to as many.
-_GRAM_ABOVE = 1e-6
-# The ratio n / D from which the decomposition of the D x D matrix is cheaper than that
-# of the rows.
-_SVD_BELOW = 2 / 3
+# Matrices of products are accurate to eps relative to the largest eigenvalue: down to
+# this share of it, eigenvalues keep nine digits and axes stay orthogonal to as many.
+_NARROW = 1e-6
+# Up to this ratio n / D a wide spectrum is taken from the rows themselves. With more
+# rows, each one weighs too little for the smallest eigenvalues to matter, and singular
+# values would cost much more than the D x D matrix.
+_FEW_ROWS = 3 / 2
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,14 @@ class Spectrum:
         The matching unit eigenvectors, one a row.
     squared_norms : ndarray of shape (n_samples,)
         Squared Euclidean norm of each row of Z.
-    row_vectors : ndarray of shape (n_samples, rank) or None
-        Left singular vectors U of Z, where the decomposition gave them:
-        Z = sqrt(n) U diag(sqrt(eigenvalues)) axes.
+    row_vectors : ndarray of shape (n_samples, rank)
+        Left singular vectors U of Z: Z = sqrt(n) U diag(sqrt(eigenvalues)) axes.
     """
 
     eigenvalues: np.ndarray
     axes: np.ndarray
     squared_norms: np.ndarray
-    row_vectors: np.ndarray | None
+    row_vectors: np.ndarray
 
     @property
     def n_samples(self):
@@ -59,10 +59,10 @@ class Spectrum:
     def of(cls, centred):
         """Decompose the sample covariance of centred rows.
 
-        With fewer rows than columns the n x n matrix of the rows' inner products is
-        decomposed, which costs n^2 D instead of D^3 and never forms a D x D matrix. It
-        has the squares of the singular values, so where these differ too much for that,
-        the rows are decomposed themselves.
+        Of the n x n matrix of the rows' inner products and the D x D matrix the smaller
+        one is decomposed, so that none of D x D is formed with n << D. They have the
+        squares of the singular values; where these differ too much for that, and there
+        are few rows, the rows are decomposed themselves.
 
         Parameters
         ----------
@@ -74,49 +74,35 @@ class Spectrum:
         spectrum : Spectrum
         """
         n_samples, n_features = centred.shape
-        parts = None
         if n_samples <= n_features:
             parts = _decompose_inner_products(centred)
-        if parts is None:
-            if n_samples < _SVD_BELOW * n_features:
-                parts = _decompose_rows(centred)
-            else:
-                parts = _decompose_scatter(centred)
+        else:
+            parts = _decompose_scatter(centred)
+        if n_samples < _FEW_ROWS * n_features and not _is_narrow(parts[0]):
+            parts = _decompose_rows(centred)
         eigenvalues, axes, row_vectors = parts
         return cls(
             eigenvalues, axes, np.einsum("ij,ij->i", centred, centred), row_vectors
         )
 
-    def row_vectors_of(self, centred):
-        """Left singular vectors of the rows that were decomposed.
 
-        Parameters
-        ----------
-        centred : ndarray of shape (n_samples, n_features)
-            The rows given to `of`.
-
-        Returns
-        -------
-        row_vectors : ndarray of shape (n_samples, rank)
-        """
-        if self.row_vectors is not None:
-            return self.row_vectors
-        scales = np.sqrt(self.n_samples * self.eigenvalues)
-        return (centred @ self.axes.T) / scales
+def _is_narrow(eigenvalues):
+    """Whether eigenvalues, largest first, are near enough to keep their digits."""
+    return len(eigenvalues) > 0 and eigenvalues[-1] > _NARROW * eigenvalues[0]
 
 
 def _decompose_inner_products(centred):
-    """Return eigenvalues, axes and row vectors, or None if they would be inaccurate."""
+    """Return eigenvalues, axes and row vectors, to be used if they are narrow."""
     n_samples = len(centred)
     eigenvalues, vectors = linalg.eigh(
         centred @ centred.T, overwrite_a=True, check_finite=False, driver="evd"
     )
     # The least is that of the ones, zero for centred rows.
     eigenvalues, vectors = eigenvalues[:0:-1], vectors[:, :0:-1]
-    if len(eigenvalues) == 0 or eigenvalues[-1] <= _GRAM_ABOVE * eigenvalues[0]:
-        return None
-    axes = vectors.T @ centred
-    axes /= np.sqrt(eigenvalues)[:, np.newaxis]
+    axes = None
+    if _is_narrow(eigenvalues):
+        axes = vectors.T @ centred
+        axes /= np.sqrt(eigenvalues)[:, np.newaxis]
     return eigenvalues / n_samples, axes, vectors
 
 
@@ -134,21 +120,23 @@ def _decompose_rows(centred):
 
 
 def _decompose_scatter(centred):
-    """Return eigenvalues and axes by the D x D matrix, and no row vectors."""
+    """Return eigenvalues, axes and row vectors by the D x D matrix."""
     n_samples, n_features = centred.shape
     scatter = centred.T @ centred
     scatter /= n_samples
     eigenvalues, vectors = linalg.eigh(
         scatter, overwrite_a=True, check_finite=False, driver="evd"
     )
-    eigenvalues, axes = eigenvalues[::-1], vectors.T[::-1]
-    rank = _rank(eigenvalues, np.finfo(float).eps * n_features)
+    rank = _rank(eigenvalues[::-1], np.finfo(float).eps * n_features)
     # One memory order, so that a pickled copy rounds as the original does.
-    return (
-        np.ascontiguousarray(eigenvalues[:rank]),
-        np.ascontiguousarray(axes[:rank]),
-        None,
-    )
+    axes = np.ascontiguousarray(vectors.T[::-1][:rank])
+    # The variances along the axes keep their digits where eigenvalues, which are
+    # accurate to eps relative to the largest, have lost them.
+    row_vectors = centred @ axes.T
+    squared_lengths = np.einsum("ik,ik->k", row_vectors, row_vectors)
+    row_vectors /= np.sqrt(squared_lengths)
+    order = np.argsort(-squared_lengths, kind="stable")
+    return squared_lengths[order] / n_samples, axes[order], row_vectors[:, order]
 
 
 def _rank(eigenvalues, floor):

@@ -48,7 +48,7 @@ def test_every_way_gives_the_singular_value_decomposition(shape, decay):
         atol=1e-15 if n_samples < 2 / 3 * n_features else 1e-7,
     )
     large = values[:kept] > 1e-3
-    rows = spectrum.row_vectors_of(centred)
+    rows = spectrum.row_vectors
     for found, expected in ((spectrum.axes, right), (rows.T, left.T)):
         cosines = np.abs(np.einsum("kj,kj->k", found[large], expected[:kept][large]))
         np.testing.assert_allclose(cosines, 1, rtol=1e-9)
