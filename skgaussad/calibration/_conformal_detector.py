@@ -3,13 +3,11 @@
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._folds import fit_and_score, split_folds
-from ._groups import number_groups
-from ._mixin import CalibratedMixin
-
-_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail")
+from ._folds import fit_and_score, gather, split_folds
+from ._frames import validate_named
+from ._mixin import HELD_OUT_THRESHOLDS, CalibratedMixin
 
 
 class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
@@ -142,22 +140,16 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         FalseAlarmRateWarning
             If the samples are too few for `fpr`, with the number that would do.
         """
-        self._check_working_point(_THRESHOLDS, groups)
-        X = validate_data(self, X, ensure_min_samples=2)
-        if groups is not None:
-            groups = number_groups(groups, X)
-        if self.threshold != "leave_one_group_out":
-            groups = None
+        self._check_working_point(HELD_OUT_THRESHOLDS, groups)
+        X = validate_named(self, X, ensure_min_samples=2)
+        groups = self._groups_to_hold_out(groups, X)
         folds = split_folds(self.cv, len(X), groups)
         self.estimator_ = clone(self.estimator).fit(X)
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(fit_and_score)(clone(self.estimator), X, train, test)
             for train, test in folds
         )
-        distances = np.empty(len(X))
-        for (_, test), part in zip(folds, parts, strict=True):
-            distances[test] = part
-        self._set_held_out(distances, groups)
+        self._set_held_out(gather(folds, parts), groups)
         self._set_held_out_threshold()
         return self
 
@@ -173,5 +165,5 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         scores : ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X = validate_named(self, X, reset=False)
         return np.asarray(self.estimator_.score_samples(X), dtype=np.float64)

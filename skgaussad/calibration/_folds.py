@@ -5,6 +5,8 @@ import numbers
 import numpy as np
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, check_cv
 
+from ._frames import take_rows
+
 
 def split_folds(cv, n_samples, groups=None):
     """Split samples into folds that hold out each of them exactly once.
@@ -58,7 +60,7 @@ def fit_and_score(estimator, X, train, test):
     ----------
     estimator : outlier detector
         Fitted in place.
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or data frame of shape (n_samples, n_features)
     train, test : ndarray of int
 
     Returns
@@ -66,4 +68,25 @@ def fit_and_score(estimator, X, train, test):
     distances : ndarray of shape (n_test,)
         Minus the scores.
     """
-    return -estimator.fit(X[train]).score_samples(X[test])
+    estimator.fit(take_rows(X, train))
+    return -estimator.score_samples(take_rows(X, test))
+
+
+def gather(folds, parts):
+    """Put the results of folds in the order of the samples.
+
+    Parameters
+    ----------
+    folds : list of (train, test) tuples of ndarrays of int
+        That hold out each sample once.
+    parts : iterable of ndarray of shape (n_test,)
+        One a fold.
+
+    Returns
+    -------
+    gathered : ndarray of shape (n_samples,)
+    """
+    held_out = np.concatenate([test for _, test in folds])
+    gathered = np.empty(len(held_out))
+    gathered[held_out] = np.concatenate(list(parts))
+    return gathered

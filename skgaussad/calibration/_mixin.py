@@ -8,10 +8,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
+from ._groups import number_groups
 from ._held_out import HeldOutDistances
 from ._planning import fpr_bound
 from ._tail import GeneralizedParetoTail
 from ._warnings import FalseAlarmRateWarning
+
+# Those that need nothing but held-out distances.
+HELD_OUT_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail")
 
 
 class CalibratedMixin(ThresholdMixin):
@@ -46,6 +50,12 @@ class CalibratedMixin(ThresholdMixin):
                 f"threshold={self.threshold!r}. Set confidence=None for the rate on "
                 "average over training sets."
             )
+
+    def _groups_to_hold_out(self, groups, X):
+        """Return the groups as numbers, or None where single samples are held out."""
+        if groups is not None:
+            groups = number_groups(groups, X)
+        return groups if self.threshold == "leave_one_group_out" else None
 
     def _set_held_out(self, distances, groups=None):
         """Keep the held-out distances, with a law for their tail if asked for."""

@@ -1,6 +1,7 @@
 """One detector a level, or a level and cell, their scores aggregated."""
 
 import warnings
+from itertools import islice
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -10,15 +11,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._validation import check_choice, check_real
 from ..calibration import FalseAlarmRateWarning
-from ..calibration._folds import fit_and_score, split_folds
-from ..calibration._groups import number_groups
-from ..calibration._mixin import CalibratedMixin
+from ..calibration._folds import fit_and_score, gather, split_folds
+from ..calibration._mixin import HELD_OUT_THRESHOLDS, CalibratedMixin
 from ..covariance import MahalanobisDetector
 from ..features import DeepFeatureTransformer
 from ._aggregation import AGGREGATIONS, aggregate
 from ._columns import resolve_columns
-
-_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail")
 
 
 class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
@@ -190,14 +188,11 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         """
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
         check_real("top_share", self.top_share, 0, 1, closed="high")
-        self._check_working_point(_THRESHOLDS, groups)
+        self._check_working_point(HELD_OUT_THRESHOLDS, groups)
         X = validate_data(self, X, ensure_min_samples=2)
         names = getattr(self, "feature_names_in_", None)
         self.columns_ = resolve_columns(self.columns, X.shape[1], names)
-        if groups is not None:
-            groups = number_groups(groups, X)
-        if self.threshold != "leave_one_group_out":
-            groups = None
+        groups = self._groups_to_hold_out(groups, X)
         estimator = MahalanobisDetector() if self.estimator is None else self.estimator
         blocks = [X[:, columns] for columns in self.columns_.values()]
         with warnings.catch_warnings():
@@ -244,11 +239,9 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
                 for train, test in folds
             )
         )
-        held_out = np.empty((len(blocks[0]), len(blocks)))
-        for column in range(len(blocks)):
-            for _, test in folds:
-                held_out[test, column] = next(parts)
-        return held_out
+        return np.column_stack(
+            [gather(folds, islice(parts, len(folds))) for _ in blocks]
+        )
 
     def _parallel(self, tasks):
         # Threads: the work is in NumPy and SciPy, which release the interpreter lock.

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 from scipy.stats import false_discovery_control, norm
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_integer, check_real
 from ..calibration import FalseAlarmRateWarning
+from ..calibration._frames import take_rows, validate_named
 from ..calibration._mixin import CalibratedMixin
 from ..covariance import MahalanobisDetector
 
@@ -172,9 +172,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         check_real("alpha", self.alpha, 0, 1)
         check_real("max_contamination", self.max_contamination, 0, 0.5)
         check_integer("max_iter", self.max_iter, 1)
-        values = validate_data(self, X, ensure_min_samples=2)
-        # The names of a data frame tell LevelEnsemble the levels.
-        X = X if hasattr(self, "feature_names_in_") else values
+        X = validate_named(self, X, ensure_min_samples=2)
         most = int(self.max_contamination * len(X))
         support, seen = np.ones(len(X), dtype=bool), set()
         for n_iter in range(1, self.max_iter + 1):
@@ -211,7 +209,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         with warnings.catch_warnings():
             # The working point of the detector is not the one in use.
             warnings.simplefilter("ignore", FalseAlarmRateWarning)
-            fitted = clone(estimator).fit(_rows(X, support))
+            fitted = clone(estimator).fit(take_rows(X, support))
         if not hasattr(fitted, "calibration_distances_"):
             raise TypeError(
                 f"estimator={estimator!r} has no calibration_distances_. Take a "
@@ -221,7 +219,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         distances = np.empty(len(X))
         distances[support] = fitted.calibration_distances_
         if not support.all():
-            distances[~support] = -fitted.score_samples(_rows(X, ~support))
+            distances[~support] = -fitted.score_samples(take_rows(X, ~support))
         return fitted, distances
 
     def score_samples(self, X):
@@ -236,14 +234,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         scores : ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
-        values = validate_data(self, X, reset=False)
-        X = X if hasattr(self, "feature_names_in_") else values
-        return self.estimator_.score_samples(X)
-
-
-def _rows(X, mask):
-    """Rows of an array or a data frame, which keeps its names."""
-    return _safe_indexing(X, np.flatnonzero(mask))
+        return self.estimator_.score_samples(validate_named(self, X, reset=False))
 
 
 def _p_values_of_bulk(distances):

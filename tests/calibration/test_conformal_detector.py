@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.base import clone
@@ -11,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skgaussad import MahalanobisDetector
 from skgaussad.calibration import ConformalDetector, FalseAlarmRateWarning
 from skgaussad.decomposition import NegatedPCA
+from skgaussad.ensemble import LevelEnsemble
 
 SPLIT_GROUPS = list(KFold(3, shuffle=True, random_state=0).split(range(30)))
 
@@ -92,6 +94,21 @@ def test_groups_are_left_out_whole_and_weigh_alike():
     direct.fit(X, groups=runs)
     assert detector.offset_ == pytest.approx(direct.offset_)
     np.testing.assert_allclose(detector.p_values(X), direct.p_values(X))
+
+
+def test_levels_come_from_the_names_of_a_data_frame():
+    X = draw(40, np.random.default_rng(3), n_features=6)
+    names = [f"level{level}_{channel:04d}" for level in (1, 2) for channel in range(3)]
+    frame = pd.DataFrame(X, columns=names)
+    columns = {"level1": slice(0, 3), "level2": slice(3, 6)}
+    by_name = ConformalDetector(LevelEnsemble()).fit(frame)
+    by_number = ConformalDetector(LevelEnsemble(columns=columns)).fit(X)
+    np.testing.assert_array_equal(
+        by_name.calibration_distances_, by_number.calibration_distances_
+    )
+    np.testing.assert_array_equal(
+        by_name.score_samples(frame), by_number.score_samples(X)
+    )
 
 
 def test_folds_over_processes_change_nothing():
