@@ -73,7 +73,7 @@ def n_calibration_units(detector):
     -------
     n_units : int
         Number of training samples, or of groups where whole groups were held out. No
-        p-value is below 1 / (n_units + 1).
+        p-value is below 1 / (n_units + 1), but for one from a fitted tail.
     """
     held_out = getattr(detector, "_held_out", None)
     if held_out is None:

@@ -282,7 +282,7 @@ def _at_other_targets(detector, X, overall):
     return tuple(
         _estimate(p_values <= target, target, overall.confidence)
         for target in _OTHER_TARGETS
-        # No p-value is less than 1 / (n + 1), however far a sample may be.
+        # Below 1 / (n + 1) there is no p-value that the samples themselves support.
         if target != overall.target and required_samples(target) <= n_units
     )
 

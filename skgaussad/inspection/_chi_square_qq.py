@@ -6,10 +6,11 @@ from sklearn.utils.validation import column_or_1d
 
 from .._validation import check_real
 from ..calibration._pipeline import split_pipeline
-from ._matplotlib import axes_to_draw_on, check_matplotlib
+from ._base import BaseDisplay, labelled
+from ._matplotlib import check_matplotlib
 
 
-class ChiSquareQQDisplay:
+class ChiSquareQQDisplay(BaseDisplay):
     """Quantile plot of squared Mahalanobis distances against the chi-square law.
 
     Equation 8 of the paper [1]_ sets the threshold by this law, which ``"chi2"``
@@ -187,10 +188,7 @@ class ChiSquareQQDisplay:
         display : ChiSquareQQDisplay
             Itself.
         """
-        check_real("confidence", confidence, 0, 1)
-        self.ax_ = axes_to_draw_on(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
-        name = self.name if name is None else name
+        name = self._begin(ax, name, confidence)
 
         n_samples = len(self.squared_distances)
         ranks = np.arange(1, n_samples + 1)
@@ -211,9 +209,8 @@ class ChiSquareQQDisplay:
         (self.identity_,) = self.ax_.plot(
             ends, ends, color="black", linestyle="--", label="chi-square law"
         )
-        counted = f"{n_samples} samples"
         style = {
-            "label": counted if name is None else f"{name}, {counted}",
+            "label": labelled(name, f"{n_samples} samples"),
             "linestyle": "none",
             "marker": ".",
         }

@@ -2,18 +2,14 @@
 
 import numpy as np
 
-from .._validation import check_integer, check_real
-from ..calibration import p_values as p_values_of
-from ..calibration._p_values import n_calibration_units
-from ..calibration._pipeline import split_pipeline
-from ._bands import check_p_values, share_band
-from ._matplotlib import axes_to_draw_on, check_matplotlib
+from ._bands import share_band
+from ._base import PValueBasedDisplay, labelled
 
 # Enough for a band that looks smooth; the law of each point takes milliseconds.
 _N_BAND_POINTS = 60
 
 
-class FalsePositiveRateDisplay:
+class FalsePositiveRateDisplay(PValueBasedDisplay):
     """Achieved against target false-positive rates, on good samples.
 
     A detector keeps its rates where the curve stays in the band around the diagonal.
@@ -115,14 +111,12 @@ class FalsePositiveRateDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        detector, X = split_pipeline(estimator, X)
+        p_values, known = cls._ask(estimator, X, name)
         return cls.from_predictions(
-            p_values_of(detector, X),
-            n_calibration=n_calibration_units(detector),
-            name=type(detector).__name__ if name is None else name,
+            p_values,
             ax=ax,
             confidence=confidence,
+            **known,
             **kwargs,
         )
 
@@ -167,10 +161,7 @@ class FalsePositiveRateDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_predictions")
-        p_values = check_p_values(p_values)
-        if n_calibration is not None:
-            check_integer("n_calibration", n_calibration, 1)
+        p_values = cls._check_predictions(p_values, n_calibration)
         target_fpr, counts = np.unique(p_values, return_counts=True)
         display = cls(
             target_fpr=target_fpr,
@@ -200,10 +191,7 @@ class FalsePositiveRateDisplay:
         display : FalsePositiveRateDisplay
             Itself.
         """
-        check_real("confidence", confidence, 0, 1)
-        self.ax_ = axes_to_draw_on(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
-        name = self.name if name is None else name
+        name = self._begin(ax, name, confidence)
 
         targets = self._band_targets()
         low, high = share_band(targets, self.n_samples, confidence, self.n_calibration)
@@ -221,9 +209,8 @@ class FalsePositiveRateDisplay:
         (self.identity_,) = self.ax_.plot(
             [least, 1], [least, 1], color="black", linestyle="--", label="as asked for"
         )
-        counted = f"{self.n_samples} good samples"
         style = {
-            "label": counted if name is None else f"{name}, {counted}",
+            "label": labelled(name, f"{self.n_samples} good samples"),
             "drawstyle": "steps-post",
         }
         (self.line_,) = self.ax_.plot(

@@ -4,15 +4,12 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from .._labels import check_labels
-from .._validation import check_integer, check_real
-from ..calibration import p_values as p_values_of
-from ..calibration._p_values import n_calibration_units
-from ..calibration._pipeline import split_pipeline
-from ._bands import check_p_values, share_band
-from ._matplotlib import axes_to_draw_on, check_matplotlib
+from .._validation import check_integer
+from ._bands import share_band
+from ._base import PValueBasedDisplay
 
 
-class PValueDisplay:
+class PValueDisplay(PValueBasedDisplay):
     """Histogram of p-values, of good samples and of anomalous ones.
 
     P-values of good samples are uniform where the detector keeps its rates: their bars
@@ -120,16 +117,14 @@ class PValueDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_estimator")
-        detector, X = split_pipeline(estimator, X)
+        p_values, known = cls._ask(estimator, X, name)
         return cls.from_predictions(
-            p_values_of(detector, X),
+            p_values,
             y,
-            n_calibration=n_calibration_units(detector),
-            name=type(detector).__name__ if name is None else name,
             ax=ax,
             n_bins=n_bins,
             confidence=confidence,
+            **known,
             **kwargs,
         )
 
@@ -181,13 +176,10 @@ class PValueDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{cls.__name__}.from_predictions")
-        p_values = check_p_values(p_values)
+        p_values = cls._check_predictions(p_values, n_calibration)
         if y is not None:
             y = check_labels("y", y)
             check_consistent_length(p_values, y)
-        if n_calibration is not None:
-            check_integer("n_calibration", n_calibration, 1)
         display = cls(p_values=p_values, y=y, n_calibration=n_calibration, name=name)
         return display.plot(ax=ax, n_bins=n_bins, confidence=confidence, **kwargs)
 
@@ -213,10 +205,7 @@ class PValueDisplay:
             Itself.
         """
         check_integer("n_bins", n_bins, 1)
-        check_real("confidence", confidence, 0, 1)
-        self.ax_ = axes_to_draw_on(ax, f"{type(self).__name__}.plot")
-        self.figure_ = self.ax_.figure
-        name = self.name if name is None else name
+        name = self._begin(ax, name, confidence)
         y = np.ones(len(self.p_values), dtype=int) if self.y is None else self.y
 
         edges = np.arange(n_bins + 1) / n_bins

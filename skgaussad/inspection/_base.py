@@ -1,0 +1,47 @@
+"""What the displays share: what they draw, where, and how it is called."""
+
+from .._validation import check_integer, check_real
+from ..calibration import p_values as p_values_of
+from ..calibration._p_values import n_calibration_units
+from ..calibration._pipeline import split_pipeline
+from ._bands import check_p_values
+from ._matplotlib import axes_to_draw_on, check_matplotlib
+
+
+class BaseDisplay:
+    """Picture in scikit-learn's manner, with a parameter ``name``."""
+
+    def _begin(self, ax, name, confidence):
+        """Set ``ax_`` and ``figure_``; return the name to show."""
+        check_real("confidence", confidence, 0, 1)
+        self.ax_ = axes_to_draw_on(ax, f"{type(self).__name__}.plot")
+        self.figure_ = self.ax_.figure
+        return self.name if name is None else name
+
+
+class PValueBasedDisplay(BaseDisplay):
+    """Picture of p-values."""
+
+    @classmethod
+    def _ask(cls, estimator, X, name):
+        """Return p-values, and what else an estimator says for `from_predictions`."""
+        check_matplotlib(f"{cls.__name__}.from_estimator")
+        detector, X = split_pipeline(estimator, X)
+        return p_values_of(detector, X), {
+            "n_calibration": n_calibration_units(detector),
+            "name": type(detector).__name__ if name is None else name,
+        }
+
+    @classmethod
+    def _check_predictions(cls, p_values, n_calibration):
+        """Return the p-values as an array, if they and their number are right."""
+        check_matplotlib(f"{cls.__name__}.from_predictions")
+        p_values = check_p_values(p_values)
+        if n_calibration is not None:
+            check_integer("n_calibration", n_calibration, 1)
+        return p_values
+
+
+def labelled(name, counted):
+    """Write the entry of a legend."""
+    return counted if name is None else f"{name}, {counted}"
