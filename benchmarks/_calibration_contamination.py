@@ -69,32 +69,3 @@ def _fit(X, labels):
             "rechecked": MahalanobisDetector(fpr=FPR).fit(X[~confirmed]),
         }
     return fits
-
-
-def print_contamination(figures):
-    """Print AUROC and false alarms of each share, and how far robust is from clean.
-
-    Parameters
-    ----------
-    figures : dict of {str: dict}
-        What `measure_contamination` returns, by name of the images.
-    """
-    print("\nAUROC, level 7, and false alarms for 5 % asked for, in percent, with")
-    print("defective images among the training images; ! loses more than 1 point\n")
-    print(f"{'':6}{'share':>6}" + "".join(f"{name:>16}" for name in FITS) + "    loss")
-    n_within = n_cells = 0
-    for kind, by_share in figures.items():
-        for share, by_fit in by_share.items():
-            means = {name: 100 * by_fit[name].mean(axis=0) for name in FITS}
-            loss = means["clean"][0] - means["robust"][0]
-            n_cells += 1
-            n_within += loss <= 1
-            cells = "".join(
-                f"{means[name][0]:9.1f}{means[name][1]:7.1f}" for name in FITS
-            )
-            mark = "" if loss <= 1 else "!"
-            print(f"{kind:6}{100 * share:5.0f}%{cells}{loss:8.2f}{mark}")
-    print(
-        f"\n[{'holds' if n_within == n_cells else 'FAILS'}] robust fit within 1 point "
-    )
-    print(f"        {n_within} of {n_cells} cells")

@@ -201,6 +201,29 @@ def judge_tail(cells):
     ]
 
 
+def judge_contamination(losses):
+    """Judge what a robust fit loses against one without defective images.
+
+    Parameters
+    ----------
+    losses : dict of {str: float}
+        Points of AUROC, by name of the cell.
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    outside = [name for name, loss in losses.items() if loss > 1]
+    return [
+        Verdict(
+            "robust fit within 1 point of the AUROC of a clean fit",
+            not outside,
+            f"{_of(len(losses) - len(outside), losses)}"
+            f"{_list(outside, lambda name: f'{name}: {losses[name]:.2f} points')}",
+        )
+    ]
+
+
 def judge_bound(cells):
     """Judge how often the rate of a bound with 95 % confidence is above its target.
 

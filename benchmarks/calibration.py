@@ -39,11 +39,7 @@ import argparse
 import sys
 
 import numpy as np
-from _calibration_contamination import (
-    SHARES,
-    measure_contamination,
-    print_contamination,
-)
+from _calibration_contamination import FITS, SHARES, measure_contamination
 from _calibration_protocol import (
     BOUND_TARGETS,
     CELL_TYPES,
@@ -62,6 +58,7 @@ from _calibration_verdicts import (
     Cell,
     judge_average,
     judge_bound,
+    judge_contamination,
     judge_cost,
     judge_tail,
 )
@@ -174,6 +171,30 @@ def _show_failures(cell):
         f"{100 * cell.failure_share:.1f} ({100 * cell.expected_failure_share:.1f}) "
         f"{100 * low:.1f}-{100 * high:.1f}"
     )
+
+
+def print_contamination(figures):
+    """Print AUROC and false alarms of each share of defects, then the verdict.
+
+    Parameters
+    ----------
+    figures : dict of {str: dict}
+        What `measure_contamination` returns, by name of the images.
+    """
+    print("\nAUROC, level 7, and false alarms for 5 % asked for, in percent, with")
+    print("defective images among the training images; ! loses more than 1 point\n")
+    print(f"{'':6}{'share':>6}" + "".join(f"{name:>16}" for name in FITS) + "    loss")
+    losses = {}
+    for kind, by_share in figures.items():
+        for share, by_fit in by_share.items():
+            means = {name: 100 * by_fit[name].mean(axis=0) for name in FITS}
+            loss = means["clean"][0] - means["robust"][0]
+            losses[f"{kind}, {100 * share:.0f} % defective"] = loss
+            cells = "".join("{:9.1f}{:7.1f}".format(*means[name]) for name in FITS)
+            mark = "" if loss <= 1 else "!"
+            print(f"{kind:6}{100 * share:5.0f}%{cells}{loss:8.2f}{mark}")
+    print()
+    print_verdicts("Contamination", judge_contamination(losses))
 
 
 def print_cost(n_samples, n_features, repeats):

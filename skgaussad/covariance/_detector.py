@@ -131,7 +131,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     :class:`~skgaussad.calibration.ConformalDetector` leaves it out of these, too.
 
     On solar cells and simulated data with 100 to 700 samples, the mean rates that the
-    tail gave for 0.3 and 0.1 % were within a factor of two of these in 83 of 88
+    tail gave for 0.3 and 0.1 % were within a factor of two of these in 71 of 76
     settings. In the others, all at 0.1 %, they were 0.20 to 0.23 % on sums of levels
     and heavy tails, and 0.03 and 0.04 % on Gaussian samples. `fit` warns where the rate
     is more than ten times below 1 / (n + 1).
@@ -202,7 +202,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
 
         Warns
         -----
-        UserWarning
+        FalseAlarmRateWarning
             If the samples are too few for `fpr`, with the number that would do, or if
             the leave-one-out distances contradict the law asked for, with both rates.
         """

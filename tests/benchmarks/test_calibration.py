@@ -4,11 +4,7 @@ import _calibration_protocol as protocol
 import calibration
 import numpy as np
 import pytest
-from _calibration_contamination import (
-    FITS,
-    measure_contamination,
-    print_contamination,
-)
+from _calibration_contamination import FITS, measure_contamination
 from _calibration_protocol import CONFIDENCE, RULES, SETTINGS, TARGETS
 from _calibration_verdicts import (
     Cell,
@@ -359,7 +355,9 @@ def test_contaminated_fits_are_those_of_the_estimators():
 @pytest.mark.parametrize(("loss", "verdict"), [(0.009, "holds"), (0.011, "FAILS")])
 def test_contamination_holds_up_to_one_point(loss, verdict, capsys):
     fits = {name: np.array([[0.9, 0.05]]) for name in FITS}
-    print_contamination({"made": {0.1: fits | {"robust": np.array([[0.9 - loss, 0]])}}})
+    calibration.print_contamination(
+        {"made": {0.1: fits | {"robust": np.array([[0.9 - loss, 0]])}}}
+    )
     assert f"[{verdict}]" in capsys.readouterr().out
 
 
@@ -380,17 +378,25 @@ def test_cells_hold_the_rates_of_their_rule_and_target(small_settings):
         np.testing.assert_array_equal(seldom.rates, measurement.rates[:, column, 3])
 
 
-@pytest.mark.parametrize("tables", [["rates"], ["bound"], ["cost"], ["bound", "cost"]])
+@pytest.mark.parametrize(
+    "tables",
+    [["rates"], ["bound"], ["cost"], ["contamination"], ["bound", "cost"]],
+)
 def test_only_computes_and_prints_the_tables_asked_for(tables, monkeypatch):
     called = []
-    for table, name in (("rates", "rates"), ("bound", "bounds"), ("cost", "cost")):
+    for table, name in (
+        ("rates", "rates"),
+        ("bound", "bounds"),
+        ("cost", "cost"),
+        ("contamination", "contamination"),
+    ):
         monkeypatch.setattr(
             calibration, f"print_{name}", lambda *_, table=table: called.append(table)
         )
     monkeypatch.setattr(calibration, "extract_solar_cells", lambda *_, **__: ({}, {}))
     monkeypatch.setattr(calibration, "measure", lambda *_, **__: called.append("fits"))
     calibration.main(["--quick", "--quiet", "--only", *tables])
-    needs_fits = tables != ["cost"]
+    needs_fits = tables not in (["cost"], ["contamination"])
     assert sorted(called) == sorted(tables + ["fits"] * needs_fits)
 
 
