@@ -4,7 +4,12 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
-from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit
+from sklearn.model_selection import (
+    KFold,
+    LeaveOneOut,
+    ShuffleSplit,
+    cross_val_predict,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -94,6 +99,17 @@ def test_groups_are_left_out_whole_and_weigh_alike():
     direct.fit(X, groups=runs)
     assert detector.offset_ == pytest.approx(direct.offset_)
     np.testing.assert_allclose(detector.p_values(X), direct.p_values(X))
+
+
+def test_shuffled_folds_are_put_in_the_order_of_the_samples():
+    X = draw(40, np.random.default_rng(3))
+    folds = KFold(5, shuffle=True, random_state=0)
+    expected = -cross_val_predict(
+        MahalanobisDetector(), X, cv=folds, method="score_samples"
+    )
+    for cv in ("auto", 5, folds):
+        detector = ConformalDetector(MahalanobisDetector(), cv=cv).fit(X)
+        np.testing.assert_allclose(detector.calibration_distances_, expected)
 
 
 def test_levels_come_from_the_names_of_a_data_frame():
