@@ -1,4 +1,4 @@
-"""A timm network cut into levels, with its weights. The one file that imports timm."""
+"""A timm network cut into levels, with its weights."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 import safetensors.torch
@@ -15,6 +16,7 @@ import timm
 import torch
 from torch import nn
 
+from ._folding import fold_batch_norms
 from ._levels import auto_level, resolve_levels
 
 # Packages of the registry that carry ImageNet weights, and the class in each that tells
@@ -41,12 +43,15 @@ class _Chain(nn.Module):
         self.stages = nn.ModuleList(stages[: levels[-1]])
         self.levels = levels
 
-    def forward(self, x):
+    def forward(self, x, levels=None):
+        levels = self.levels if levels is None else levels
         outputs = []
         for level, stage in enumerate(self.stages, start=1):
             x = stage(x)
-            if level in self.levels:
+            if level in levels:
                 outputs.append((x, None))
+            if level == levels[-1]:
+                break
         return outputs
 
 
@@ -55,9 +60,9 @@ class _Intermediates(nn.Module):
 
     def __init__(self, network, levels):
         super().__init__()
-        self.indices = [level - 1 for level in levels]
+        self.levels = levels
         network.prune_intermediate_layers(
-            self.indices, prune_norm=True, prune_head=True
+            self._indices(levels), prune_norm=True, prune_head=True
         )
         self.network = network
         accepted = inspect.signature(network.forward_intermediates).parameters
@@ -69,10 +74,14 @@ class _Intermediates(nn.Module):
             else {}
         )
 
-    def forward(self, x):
+    @staticmethod
+    def _indices(levels):
+        return [level - 1 for level in levels]
+
+    def forward(self, x, levels=None):
         outputs = self.network.forward_intermediates(
             x,
-            indices=self.indices,
+            indices=self._indices(self.levels if levels is None else levels),
             stop_early=True,
             intermediates_only=True,
             **self.options,
@@ -95,32 +104,33 @@ def _stages(network):
     return None
 
 
+def _count_levels(network):
+    """Return how many levels a network has, and which of them is the default."""
+    stages = _stages(network)
+    n_levels = len(network.feature_info if stages is None else stages)
+    has_head = isinstance(network, timm.models.EfficientNet)
+    return n_levels, auto_level(n_levels, has_head=has_head)
+
+
 def _cut(network, levels):
     """Keep what a network needs for some of its levels.
 
     Parameters
     ----------
     network : timm network
-    levels : int, iterable of int, "all" or "auto"
+    levels : tuple of int
 
     Returns
     -------
     module : torch.nn.Module
-        Maps a batch to one pair (feature map, prefix tokens or None) a level. The
-        first prefix token is the class token.
-    levels : tuple of int
-    n_levels : int
-        Number of levels the whole network has.
+        Maps a batch, and some of the levels, to one pair (feature map, prefix tokens or
+        None) for each of these; without levels, for all of those kept. The first prefix
+        token is the class token.
     """
     stages = _stages(network)
     if stages is None:
-        n_levels = len(network.feature_info)
-        levels = resolve_levels(levels, n_levels, auto_level(n_levels, has_head=False))
-        return _Intermediates(network, levels), levels, n_levels
-    n_levels = len(stages)
-    has_head = isinstance(network, timm.models.EfficientNet)
-    levels = resolve_levels(levels, n_levels, auto_level(n_levels, has_head=has_head))
-    return _Chain(stages, levels), levels, n_levels
+        return _Intermediates(network, levels)
+    return _Chain(stages, levels)
 
 
 @contextlib.contextmanager
@@ -150,6 +160,32 @@ def explain_image_size(image_size):
         ) from error
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What a fit needs to know of a network, apart from its weights.
+
+    Attributes
+    ----------
+    source : str
+        Where the weights came from.
+    sha256 : str
+        Hash of the weights.
+    data_config : dict
+        The network's own preprocessing, as timm gives it.
+    n_levels, auto_level : int
+        Number of levels, and the default one.
+    shapes : dict of {int: tuple (channels, height, width, has_class_token)}
+        By level, for those that are kept.
+    """
+
+    source: str
+    sha256: str
+    data_config: dict
+    n_levels: int
+    auto_level: int
+    shapes: dict
+
+
 class Backbone:
     """A network cut into levels, its weights, and what is needed to build it again.
 
@@ -171,42 +207,80 @@ class Backbone:
         Seed of random weights.
     keep_weights : bool
         Whether pickles carry the weights.
+    whole : bool, default=False
+        Whether to keep all levels, not only those wanted and what they need. The
+        network of a whole backbone that this process has read before is not read again
+        until it is to run.
 
     Attributes
     ----------
+    name : str
+        As given.
     levels : tuple of int
         The levels wanted, counted from 1.
     n_levels : int
         Number of levels the network has.
+    shapes : dict of {int: tuple (channels, height, width, has_class_token)}
+        What each level that is kept gives.
     data_config : dict
         The network's own preprocessing, as timm gives it.
     weights_source : str
         Where the weights came from.
     weights_sha256 : str
-        Hash of the weights of the layers that are kept.
+        Hash of the weights of the whole network, its classifier left out.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, level or input size, or the weights do not fit.
+    OSError
+        If the weights cannot be had.
     """
 
-    def __init__(self, name, levels, weights, image_size, seed, keep_weights):
-        self._name = name
+    def __init__(
+        self, name, levels, weights, image_size, seed, keep_weights, whole=False
+    ):
+        self.name = name
         self._weights = weights
         self._image_size = image_size
         self._seed = seed
         self._keep_weights = keep_weights
-        network, self.weights_source = read_network(name, weights, seed)
-        self.data_config = timm.data.resolve_model_data_config(network)
-        self._module, self.levels, self.n_levels = self._prepare(network, levels)
-        self.weights_sha256 = _hash_weights(self._module)
+        self._module = self._arrays = None
+        key = (name, _identify_weights(weights), seed, image_size)
+        facts = _known.get(key) if whole else None
+        if facts is None:
+            facts = self._read(levels, whole)
+            if whole:
+                _known[key] = facts
+        self.levels = resolve_levels(levels, facts.n_levels, facts.auto_level)
+        self.n_levels = facts.n_levels
+        self.shapes = facts.shapes
+        self.data_config = facts.data_config
+        self.weights_source = facts.source
+        self.weights_sha256 = facts.sha256
 
-    def _prepare(self, network, levels):
-        native = tuple(self.data_config["input_size"][1:])
+    def _read(self, levels, whole):
+        network, source = read_network(self.name, self._weights, self._seed)
+        sha256 = _hash_weights(network)
+        data_config = timm.data.resolve_model_data_config(network)
+        n_levels, default = _count_levels(network)
+        kept = resolve_levels("all" if whole else levels, n_levels, default)
+        self._module = self._prepare(network, kept)
+        image_size = self._image_size or _native_size(network)
+        shapes = _probe(self._module, kept, image_size)
+        return _Facts(source, sha256, data_config, n_levels, default, shapes)
+
+    def _prepare(self, network, kept):
+        native = _native_size(network)
         # Position embeddings of a transformer belong to one input size.
         if self._image_size not in (None, native) and hasattr(
             network, "set_input_size"
         ):
             with explain_image_size(self._image_size):
                 network.set_input_size(img_size=self._image_size)
-        module, levels, n_levels = _cut(network, levels)
-        return module.eval().requires_grad_(False), levels, n_levels
+        module = _cut(network, kept).eval().requires_grad_(False)
+        fold_batch_norms(module)
+        return module
 
     def module(self, device):
         """Return the network on a device, ready to run.
@@ -218,14 +292,14 @@ class Backbone:
         Returns
         -------
         module : torch.nn.Module
-            Maps a normalized batch of shape (n, 3, height, width) to one pair (feature
-            map of shape (n, channels, h, w), prefix tokens or None) for each of
-            `levels`.
+            Maps a normalized batch of shape (n, 3, height, width), and a tuple of
+            levels in rising order, to one pair (feature map of shape (n, channels, h,
+            w), prefix tokens or None) for each of these levels.
 
         Raises
         ------
         ValueError
-            If the weights were left out of a pickle and those found now differ.
+            If the weights were not kept and those found now differ.
         """
         with _module_lock:
             if self._module is None:
@@ -233,20 +307,20 @@ class Backbone:
             return self._module.to(device, memory_format=torch.channels_last)
 
     def _restore(self):
+        kept = tuple(self.shapes)
         if self._arrays is None:
-            network, _ = read_network(self._name, self._weights, self._seed)
-            module, _, _ = self._prepare(network, self.levels)
-            found = _hash_weights(module)
+            network, _ = read_network(self.name, self._weights, self._seed)
+            found = _hash_weights(network)
             if found != self.weights_sha256:
                 raise ValueError(
-                    f"The weights of backbone {self._name!r} found now (weights="
+                    f"The weights of backbone {self.name!r} found now (weights="
                     f"{self._weights!r}) are not those of the fit: SHA-256 {found} "
                     f"instead of {self.weights_sha256}. Restore the original weights "
                     "or fit again."
                 )
+            module = self._prepare(network, kept)
         else:
-            network = _create(self._name, self._seed)
-            module, _, _ = self._prepare(network, self.levels)
+            module = self._prepare(_create(self.name, self._seed), kept)
             module.load_state_dict(
                 {name: torch.from_numpy(a) for name, a in self._arrays.items()}
             )
@@ -255,10 +329,13 @@ class Backbone:
         self._arrays = None
 
     def __getstate__(self):
+        if self._keep_weights:
+            with _module_lock:
+                if self._module is None and self._arrays is None:
+                    self._restore()
         state = self.__dict__.copy()
         if state["_module"] is not None:
-            del state["_module"]
-            state["_arrays"] = None
+            state["_module"] = state["_arrays"] = None
             if self._keep_weights:
                 state["_arrays"] = {
                     name: tensor.cpu().numpy()
@@ -266,9 +343,33 @@ class Backbone:
                 }
         return state
 
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        self._module = None
+
+# Of the whole backbones that this process has read, so that a grid search whose
+# features are all cached need not read a network for each candidate and fold.
+_known = {}
+
+
+def _native_size(network):
+    return tuple(timm.data.resolve_model_data_config(network)["input_size"][1:])
+
+
+def _identify_weights(weights):
+    """Return what changes when a weights file does."""
+    if not isinstance(weights, str | os.PathLike) or not os.path.isfile(weights):
+        return repr(weights)
+    status = os.stat(weights)
+    return os.path.abspath(weights), status.st_mtime_ns, status.st_size
+
+
+def _probe(module, levels, image_size):
+    """Shapes of the feature maps of one black image, by level."""
+    black = torch.zeros(1, 3, *image_size)
+    with explain_image_size(image_size), torch.inference_mode():
+        outputs = module(black)
+    return {
+        level: (*feature_map.shape[1:], prefix_tokens is not None)
+        for level, (feature_map, prefix_tokens) in zip(levels, outputs, strict=True)
+    }
 
 
 def read_network(name, weights, seed):

@@ -1,17 +1,14 @@
 """Images through the network in batches: devices, decoding ahead, out of memory."""
 
 import contextlib
-import sys
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from .._validation import check_integer
-from ._backbone import explain_image_size
 
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = tuple(_AUTOCAST)
@@ -100,85 +97,60 @@ class Extractor:
     Parameters
     ----------
     backbone : Backbone
-    poolings : tuple of Pooling
+    parts : tuple of Part
+        The parts of a row, in the order of their levels.
     preprocessing : Preprocessing
     device : torch.device
     precision : {"float32", "bfloat16", "float16"}
+    compiled : bool, default=False
+        Whether to have torch compile the network.
     """
 
-    def __init__(self, backbone, poolings, preprocessing, device, precision):
-        self._module = backbone.module(device)
-        self._poolings = poolings
+    def __init__(
+        self,
+        backbone,
+        parts,
+        preprocessing,
+        device,
+        precision,
+        compiled=False,
+    ):
+        module = backbone.module(device)
+        self._module = torch.compile(module) if compiled else module
+        self._parts = parts
+        self._levels = tuple(sorted({part.level for part in parts}))
         self._preprocessing = preprocessing
         self._device = device
         self._precision = precision
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
         shape = (3, 1, 1)
         self._mean = torch.tensor(preprocessing.mean, device=device).view(shape)
         self._std = torch.tensor(preprocessing.std, device=device).view(shape)
 
-    def probe(self):
-        """Run one black image through the network.
+    def stream(self, images, rows, *, batch_size, num_workers, load=None):
+        """Yield the features of images, a batch at a time, in order.
 
-        Returns
-        -------
-        shapes : list of tuple (channels, height, width, has_class_token)
-            One a level.
-
-        Raises
-        ------
-        ValueError
-            If the network cannot take an input of this size.
-        """
-        image_size = self._preprocessing.image_size
-        black = np.zeros((1, *image_size, 3), dtype=np.float32)
-        with explain_image_size(image_size):
-            maps = self._maps(black)
-        return [
-            (*feature_map.shape[1:], prefix_tokens is not None)
-            for feature_map, prefix_tokens in maps
-        ]
-
-    def _maps(self, batch):
-        """Feature maps (float32) and prefix tokens of a batch, a pair a level."""
-        # Rows of RGB pixels seen as channels are what torch calls channels_last, the
-        # layout in which convolutions run fastest.
-        x = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2)
-        x = (x - self._mean) / self._std
-        dtype = _AUTOCAST[self._precision]
-        autocast = (
-            contextlib.nullcontext()
-            if dtype is None
-            else torch.autocast(self._device.type, dtype=dtype)
-        )
-        with torch.inference_mode(), autocast:
-            outputs = self._module(x)
-        return [
-            (feature_map.float(), None if tokens is None else tokens.float())
-            for feature_map, tokens in outputs
-        ]
-
-    def _features(self, batch):
-        vectors = [
-            pooling(feature_map, prefix_tokens)
-            for feature_map, prefix_tokens in self._maps(batch)
-            for pooling in self._poolings
-        ]
-        return torch.cat(vectors, dim=1).cpu().numpy()
-
-    def extract(self, images, out, *, batch_size, num_workers, verbose):
-        """Write the features of all images into a matrix.
+        The memory it takes does not grow with the number of images.
 
         Parameters
         ----------
         images : sequence of images
-        out : ndarray of shape (n_images, n_features)
-            Float32, written row by row.
+        rows : sequence of int
+            Positions of the images to take.
         batch_size : int
             Images a pass. Halved, with a warning, when a GPU runs out of memory.
         num_workers : int
             Threads that decode images ahead of the network; 0 decodes in between.
-        verbose : bool or int
-            Whether to show a progress bar on standard error.
+        load : callable or None, default=None
+            Takes `images` and a position, and returns the preprocessed image. None for
+            that of the preprocessing.
+
+        Yields
+        ------
+        rows : sequence of int
+            Some of the positions, in their order.
+        features : ndarray of shape (len(rows), n_features)
+            Float32, columns by part.
 
         Raises
         ------
@@ -187,65 +159,116 @@ class Extractor:
         FloatingPointError
             If a feature is not finite.
         """
-        bar = tqdm(
-            total=len(images),
-            desc="features",
-            unit="image",
-            file=sys.stderr,
-            disable=not verbose,
-        )
-        with (
-            bar,
-            contextlib.closing(
-                self._batches(images, batch_size, num_workers)
-            ) as batches,
-        ):
-            start = 0
-            for batch in batches:
+        load = self._preprocessing.load if load is None else load
+        # The features of a batch are asked for when the network has the next one, so
+        # that a GPU computes while the next images are decoded and copied.
+        waiting = None
+        with contextlib.closing(
+            self._batches(images, rows, batch_size, num_workers, load)
+        ) as batches:
+            for positions, batch in batches:
                 done = 0
                 while done < len(batch):
                     part = batch[done : done + batch_size]
                     try:
-                        rows = self._features(part)
+                        pending = self._start(part)
                     except torch.OutOfMemoryError:
                         if len(part) == 1:
                             raise
-                        rows = None
+                        pending = None
                     # Outside the handler, where the failed pass is no longer held.
-                    if rows is None:
+                    if pending is None:
                         batch_size = len(part) // 2
                         self._warn_memory(batch_size)
                         continue
-                    first = start + done
-                    self._check_finite(rows, first)
-                    out[first : first + len(part)] = rows
+                    if waiting is not None:
+                        yield self._finish(*waiting)
+                    waiting = positions[done : done + len(part)], pending
                     done += len(part)
-                    bar.update(len(part))
-                start += len(batch)
+        yield self._finish(*waiting)
 
-    def _batches(self, images, batch_size, num_workers):
-        """Yield decoded batches in order, at most two batches ahead of their use."""
-        n_images = len(images)
-        starts = range(0, n_images, batch_size)
+    def _start(self, batch):
+        """Begin to compute the features of a batch; return what to call to get them."""
+        x = torch.from_numpy(batch)
+        if self._copies is None:
+            features = self._features(x.to(self._device))
+            return lambda: features.cpu().numpy()
+        compute = torch.cuda.current_stream(self._device)
+        with torch.cuda.stream(self._copies):
+            x = x.pin_memory().to(self._device, non_blocking=True)
+        compute.wait_stream(self._copies)
+        x.record_stream(compute)
+        features = self._features(x)
+        host = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
+        host.copy_(features, non_blocking=True)
+        copied = compute.record_event()
+
+        def wait():
+            copied.synchronize()
+            return host.numpy()
+
+        return wait
+
+    def _finish(self, rows, pending):
+        features = pending()
+        finite = np.isfinite(features).all(axis=1)
+        if not finite.all():
+            index = rows[int(np.argmin(finite))]
+            raise FloatingPointError(
+                f"X[{index}]: the network's features hold NaN or infinity with "
+                f"precision={self._precision!r}. Use precision='float32' or "
+                "'bfloat16', whose range is wider than float16's, and check the "
+                "weights."
+            )
+        return rows, features
+
+    def _features(self, batch):
+        """Pooled features of images of shape (n, height, width, 3)."""
+        maps = dict(zip(self._levels, self._maps(batch), strict=True))
+        return torch.cat(
+            [part.pooling(*maps[part.level]) for part in self._parts], dim=1
+        )
+
+    def _maps(self, batch):
+        """Feature maps (float32) and prefix tokens of images, a pair a level."""
+        # Rows of RGB pixels seen as channels are what torch calls channels_last, the
+        # layout in which convolutions run fastest.
+        x = (batch.permute(0, 3, 1, 2) - self._mean) / self._std
+        dtype = _AUTOCAST[self._precision]
+        autocast = (
+            contextlib.nullcontext()
+            if dtype is None
+            else torch.autocast(self._device.type, dtype=dtype)
+        )
+        with torch.inference_mode(), autocast:
+            outputs = self._module(x, self._levels)
+        return [
+            (feature_map.float(), None if tokens is None else tokens.float())
+            for feature_map, tokens in outputs
+        ]
+
+    def _batches(self, images, rows, batch_size, num_workers, load):
+        """Yield positions and decoded images, decoding at most two batches ahead."""
+        starts = range(0, len(rows), batch_size)
         if num_workers == 0:
             for start in starts:
-                stop = min(start + batch_size, n_images)
-                yield np.stack(
-                    [self._preprocessing.load(images, i) for i in range(start, stop)]
-                )
+                positions = rows[start : start + batch_size]
+                yield positions, np.stack([load(images, i) for i in positions])
             return
         pool = ThreadPoolExecutor(num_workers, thread_name_prefix="skgaussad-decode")
         try:
             pending = deque()
             submitted = 0
             for start in starts:
-                stop = min(start + batch_size, n_images)
-                while submitted < min(stop + batch_size, n_images):
-                    pending.append(
-                        pool.submit(self._preprocessing.load, images, submitted)
-                    )
-                    submitted += 1
-                yield np.stack([pending.popleft().result() for _ in range(start, stop)])
+                positions = rows[start : start + batch_size]
+                ahead = min(start + 2 * batch_size, len(rows))
+                for row in rows[submitted:ahead]:
+                    pending.append(pool.submit(load, images, row))
+                submitted = max(submitted, ahead)
+                yield (
+                    positions,
+                    np.stack([pending.popleft().result() for _ in positions]),
+                )
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -259,14 +282,3 @@ class Extractor:
             # The caller of transform, above the wrapper of set_output.
             stacklevel=5,
         )
-
-    def _check_finite(self, rows, first):
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            index = first + int(np.argmin(finite))
-            raise FloatingPointError(
-                f"X[{index}]: the network's features hold NaN or infinity with "
-                f"precision={self._precision!r}. Use precision='float32' or "
-                "'bfloat16', whose range is wider than float16's, and check the "
-                "weights."
-            )

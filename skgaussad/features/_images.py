@@ -3,12 +3,17 @@
 An *item* is one image as the user gave it: a path, a PIL image or a NumPy
 array. `as_image_sequence` turns what an estimator receives as ``X`` into a
 sequence of items, `check_items` looks at the items without decoding them,
-`load_image` decodes and resizes one, and `decode_image` decodes it as it is.
+`load_image` decodes and resizes one, `decode_image` decodes it as it is, and
+`identify_image` tells it from others without decoding a file.
 A bad item raises `InvalidImageError`, which names its position in ``X``, what
 was expected, what came and what to do about it.
 """
 
+import hashlib
+import io
 import os
+import stat
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,6 +35,12 @@ _DTYPE_REMEDIES = {
     "c": "take its magnitude, np.abs(image), scaled to [0, 1]",
 }
 _DTYPE_REMEDIES["u"] = _DTYPE_REMEDIES["i"]
+
+# Stamp and digest of files, by path, and how many of them to remember.
+_known_files = {}
+_MAX_KNOWN_FILES = 1_000_000
+# Time stamps are only so fine: some file systems count in steps of two seconds.
+_SETTLED_NS = 4_000_000_000
 
 
 class InvalidImageError(ValueError):
@@ -211,9 +222,60 @@ def load_image(images, index, size, resample, crop_pct=None):
     several frames (GIF, APNG, TIFF, WebP) is an error, unless it is an MPO, as
     phones write it, whose first frame is the photo.
     """
-    bands = _decode_at(images, index)
+    bands = _at(images, index, _decode)
+    return _stack([_resize(band, size, resample, crop_pct) for band in bands], size)
+
+
+def load_identified_image(images, index, size, resample, crop_pct=None):
+    """Do what `load_image` does, and tell which image it was.
+
+    Parameters
+    ----------
+    images, index, size, resample, crop_pct
+        As for `load_image`.
+
+    Returns
+    -------
+    pixels : ndarray of shape (height, width, 3), dtype float32
+        As of `load_image`.
+    digest : bytes
+        As of `identify_image`, of the very content that was decoded, even if the file
+        has changed since.
+
+    Raises
+    ------
+    InvalidImageError
+        As `load_image`.
+    """
+    bands, digest = _at(images, index, _decode_and_identify)
     bands = [_resize(band, size, resample, crop_pct) for band in bands]
-    return _stack(bands, size)
+    return _stack(bands, size), digest
+
+
+def identify_image(images, index):
+    """Return a digest of the content of one image.
+
+    Parameters
+    ----------
+    images : sequence
+        Items, as returned by `as_image_sequence`.
+
+    index : int
+        Position of the item.
+
+    Returns
+    -------
+    digest : bytes
+        SHA-256 of the content of the file, or of the pixels of an image in memory.
+        A file that this process has read before, and whose size and time stamps have
+        not changed since, is not read again.
+
+    Raises
+    ------
+    InvalidImageError
+        If the item is not an image, or a file that cannot be read.
+    """
+    return _at(images, index, _identify)
 
 
 def decode_image(images, index):
@@ -238,7 +300,7 @@ def decode_image(images, index):
     InvalidImageError
         If the item is not an image, or cannot be decoded.
     """
-    return np.dstack([np.asarray(band) for band in _decode_at(images, index)])
+    return np.dstack([np.asarray(band) for band in _at(images, index, _decode)])
 
 
 def _sequence_from_array(X):
@@ -390,9 +452,13 @@ def _check_path(path):
     """Raise a problem unless the path leads to a regular file with content."""
     if isinstance(os.fspath(path), bytes):
         raise _Problem("expected a path of str, got bytes; use os.fsdecode.")
-    if not os.path.isfile(path):
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
         raise _Problem(_why_not_a_file(path))
-    if os.path.getsize(path) == 0:
+    if status.st_size == 0:
         raise _Problem(
             "expected an image file, got an empty file (0 bytes); replace it or leave "
             "it out."
@@ -433,11 +499,11 @@ def _explain(error):
     )
 
 
-def _decode_at(images, index):
-    """Return the bands of the item at a position; see `_bands_from_array`."""
+def _at(images, index, work):
+    """Do some work on the item at a position, and say which one it is if it fails."""
     item = images[index]
     try:
-        return _decode(item)
+        return work(item)
     except _Problem as problem:
         raise InvalidImageError(index, _describe(item), str(problem)) from None
     except Exception as error:
@@ -458,15 +524,78 @@ def _decode(item):
         if item.format == "TIFF":
             return _bands_from_pil(item.copy())
         return _bands_from_pil(ImageOps.exif_transpose(item))
+    return _decode_file(_read_file(item))
+
+
+def _decode_file(content):
+    """Return the bands of an image file."""
     # Given a path, Pillow maps some files into memory, and since version 11 garbles
-    # a TIFF image that it also has to turn. Of an open file it reads the bytes.
-    with open(item, "rb") as file, Image.open(file) as image:
+    # a TIFF image that it also has to turn. It does not of bytes.
+    with Image.open(io.BytesIO(content)) as image:
         _select_only_frame(image)
         # Not left to exif_transpose, which in Pillow 10 loads only what it turns.
         image.load()
         if image.format != "TIFF":
             ImageOps.exif_transpose(image, in_place=True)
         return _bands_from_pil(image)
+
+
+def _read_file(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _decode_and_identify(item):
+    """Return the bands of an item, and its digest."""
+    _check_item(item)
+    if isinstance(item, (str, os.PathLike)):
+        content = _read_file(item)
+        return _decode_file(content), _digest_of_file(content)
+    bands = _decode(item)
+    return bands, _digest_of_bands(bands)
+
+
+def _identify(item):
+    """Return the digest of an item."""
+    if not isinstance(item, (str, os.PathLike)):
+        _check_item(item)
+        return _digest_of_bands(_decode(item))
+    known = _known_files.get(item)
+    if known is not None and known[0] == _stamp(item):
+        return known[1]
+    _check_item(item)
+    stamp = _stamp(item)
+    digest = _digest_of_file(_read_file(item))
+    # A file that is still being written may change without its stamp changing.
+    if stamp == _stamp(item) and time.time_ns() - stamp[0] > _SETTLED_NS:
+        if len(_known_files) >= _MAX_KNOWN_FILES:
+            _known_files.clear()
+        _known_files[item] = stamp, digest
+    return digest
+
+
+def _stamp(path):
+    """Return what changes with a file or its path, the last change's time first."""
+    status = os.stat(path)
+    return (
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_size,
+        status.st_ino,
+        status.st_dev,
+    )
+
+
+def _digest_of_file(content):
+    return hashlib.sha256(content).digest()
+
+
+def _digest_of_bands(bands):
+    digest = hashlib.sha256()
+    for band in bands:
+        digest.update(f"{band.mode} {band.size}\n".encode())
+        digest.update(band.tobytes())
+    return digest.digest()
 
 
 def _select_only_frame(image):

@@ -53,6 +53,11 @@ class Pooling:
         cells = adaptive_avg_pool2d(feature_map, self.grid)
         return cells.permute(0, 2, 3, 1).flatten(1)
 
+    @property
+    def n_cells(self):
+        """Number of cells that give a value of each channel."""
+        return self.grid**2
+
     def check(self, level, height, width, has_class_token):
         """Raise unless the pooling applies to a level.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .._validation import check_real
-from ._images import load_image
+from ._images import load_identified_image, load_image
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,29 @@ class Preprocessing:
         image : ndarray of shape (height, width, 3)
             Float32, RGB in [0, 1], not yet normalized.
         """
+        return load_image(images, index, *self._resizing)
+
+    def load_identified(self, images, index):
+        """Decode and resize one image, and tell which one it was.
+
+        Parameters
+        ----------
+        images : sequence of images
+        index : int
+
+        Returns
+        -------
+        image : ndarray of shape (height, width, 3)
+            As of `load`.
+        digest : bytes
+            SHA-256 of what was decoded.
+        """
+        return load_identified_image(images, index, *self._resizing)
+
+    @property
+    def _resizing(self):
         resample = Image.Resampling[self.interpolation.upper()]
-        return load_image(images, index, self.image_size, resample, self.crop_pct)
+        return self.image_size, resample, self.crop_pct
 
 
 def _resolve_interpolation(interpolation):

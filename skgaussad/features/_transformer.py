@@ -1,12 +1,20 @@
 """Deep features of images, as a scikit-learn transformer."""
 
+import contextlib
+import os
+import sys
+import uuid
+from pathlib import Path
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_choice, check_integer
+from ._cache import resolve_cache
 from ._images import as_image_sequence, check_items
+from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
 from ._preprocessing import Preprocessing
 from ._tags import ImageInputMixin
@@ -85,6 +93,24 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     num_workers : int, default=1
         Threads that decode and resize images ahead of the network; 0 for none.
 
+    compile : bool, default=False
+        Whether to have ``torch.compile`` generate code for the network, which takes
+        a minute or so at the first call in each process and needs a C++ compiler. Pays
+        for many thousands of images on a GPU.
+
+    cache : path, FeatureCache or None, default=None
+        Folder in which to keep the features of each image, so that it goes through the
+        network once, whatever the folds, candidates of a search, runs and processes
+        that need them: see :class:`FeatureCache`. That one pass is through the whole
+        network, and serves all of its levels. Read at each call, and to be given at
+        `fit` to keep other levels than those asked for.
+
+    memmap_folder : path or None, default=None
+        Folder for features that are too large for memory: each call of `transform`
+        writes them to a new ``.npy`` file there, and returns that as a
+        :class:`numpy.memmap`, whose ``filename`` tells where it is. The files are
+        yours to delete.
+
     random_state : int, RandomState instance or None, default=0
         Seed of the random weights where ``weights=None``.
 
@@ -117,7 +143,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         Where the weights came from.
 
     weights_sha256_ : str
-        SHA-256 over the names, shapes and values of the weights in use.
+        SHA-256 over the names, shapes and values of the weights of the network, its
+        classifier left out.
 
     See Also
     --------
@@ -176,6 +203,9 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         precision="float32",
         batch_size="auto",
         num_workers=1,
+        compile=False,
+        cache=None,
+        memmap_folder=None,
         random_state=0,
         pickle_weights=True,
         verbose=False,
@@ -193,6 +223,9 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.precision = precision
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.compile = compile
+        self.cache = cache
+        self.memmap_folder = memmap_folder
         self.random_state = random_state
         self.pickle_weights = pickle_weights
         self.verbose = verbose
@@ -220,28 +253,23 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If the weights cannot be had.
         """
         from ._backbone import Backbone
-        from ._extraction import (
-            PRECISIONS,
-            Extractor,
-            resolve_batch_size,
-            resolve_device,
-        )
+        from ._extraction import PRECISIONS, resolve_batch_size, resolve_device
 
         check_choice("precision", self.precision, PRECISIONS)
-        check_integer("num_workers", self.num_workers, 0)
         poolings = resolve_pooling(self.pooling)
         device = resolve_device(self.device, self.precision)
         resolve_batch_size(self.batch_size, device)
+        self._check_call()
         check_items(as_image_sequence(X))
 
-        seed = check_random_state(self.random_state).randint(2**31)
         backbone = Backbone(
             self.backbone,
             self.levels,
             self.weights,
             Preprocessing.resolve_size(self.image_size),
-            seed,
+            check_random_state(self.random_state).randint(2**31),
             bool(self.pickle_weights),
+            whole=self.cache is not None,
         )
         preprocessing = Preprocessing.resolve(
             backbone.data_config,
@@ -251,27 +279,31 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             mean=self.mean,
             std=self.std,
         )
-        extractor = Extractor(backbone, poolings, preprocessing, device, self.precision)
-        names, slices = [], {}
-        for level, shape in zip(backbone.levels, extractor.probe(), strict=True):
-            n_channels, height, width, has_class_token = shape
-            start = len(names)
-            for pooling in poolings:
-                pooling.check(level, height, width, has_class_token)
-                names += pooling.names(level, n_channels)
-            slices[level] = slice(start, len(names))
+        parts = list_parts(backbone.levels, poolings, backbone.shapes)
 
         self._backbone = backbone
         self._poolings = poolings
-        self._names = names
+        self._parts = parts
         self.levels_ = backbone.levels
         self.n_levels_ = backbone.n_levels
-        self.level_slices_ = slices
+        self.level_slices_ = level_slices(parts)
         self.preprocessing_ = preprocessing
         self.precision_ = self.precision
         self.weights_source_ = backbone.weights_source
         self.weights_sha256_ = backbone.weights_sha256
         return self
+
+    def _check_call(self):
+        """Judge the parameters that are read at each call; return the cache."""
+        check_integer("num_workers", self.num_workers, 0)
+        if self.memmap_folder is not None and not isinstance(
+            self.memmap_folder, str | os.PathLike
+        ):
+            raise ValueError(
+                "memmap_folder must be a path, or None to keep features in memory; "
+                f"got {self.memmap_folder!r}."
+            )
+        return resolve_cache(self.cache)
 
     def transform(self, X):
         """Compute the features of images.
@@ -292,23 +324,101 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If an image cannot be used; names its position and path.
         """
         check_is_fitted(self)
-        from ._extraction import Extractor, resolve_batch_size, resolve_device
+        from tqdm import tqdm
 
-        check_integer("num_workers", self.num_workers, 0)
+        from ._extraction import resolve_batch_size, resolve_device
+
+        cache = self._check_call()
         images = as_image_sequence(X)
         device = resolve_device(self.device, self.precision_)
-        extractor = Extractor(
-            self._backbone, self._poolings, self.preprocessing_, device, self.precision_
+        extraction = self._make_extraction(device, cache)
+        bar = tqdm(
+            total=len(images),
+            desc="features",
+            unit="image",
+            file=sys.stderr,
+            disable=not self.verbose,
         )
-        features = np.empty((len(images), len(self._names)), dtype=np.float32)
-        extractor.extract(
-            images,
-            features,
-            batch_size=resolve_batch_size(self.batch_size, device),
-            num_workers=self.num_workers,
-            verbose=self.verbose,
-        )
+        with (
+            self._make_matrix(len(images)) as features,
+            bar,
+            contextlib.closing(
+                extraction.stream(
+                    images,
+                    range(len(images)),
+                    batch_size=resolve_batch_size(self.batch_size, device),
+                    num_workers=self.num_workers,
+                )
+            ) as stream,
+        ):
+            for rows, some_features in stream:
+                features[rows] = some_features
+                bar.update(len(rows))
         return features
+
+    def _make_extraction(self, device, cache):
+        """Make what turns images into features, by way of the cache where there is one.
+
+        Parameters
+        ----------
+        device : torch.device
+        cache : FeatureCache or None
+
+        Returns
+        -------
+        extraction : Extractor or CachedExtraction
+        """
+        from ._cached_extraction import CachedExtraction
+        from ._extraction import Extractor
+        from ._recipe import Recipe
+
+        def extractor(parts):
+            return Extractor(
+                self._backbone,
+                parts,
+                self.preprocessing_,
+                device,
+                self.precision_,
+                self.compile,
+            )
+
+        if cache is None:
+            return extractor(self._parts)
+        parts = list_possible_parts(self._poolings, self._backbone.shapes)
+        recipes = [
+            Recipe.of(
+                part, self._backbone, self.preprocessing_, device, self.precision_
+            )
+            for part in parts
+        ]
+        return CachedExtraction(
+            cache,
+            parts,
+            recipes,
+            self._parts,
+            lambda: extractor(parts),
+            self.preprocessing_,
+        )
+
+    @contextlib.contextmanager
+    def _make_matrix(self, n_images):
+        """Make the matrix of features, and leave no file if filling it fails."""
+        shape = (n_images, sum(part.width for part in self._parts))
+        if self.memmap_folder is None:
+            yield np.empty(shape, dtype=np.float32)
+            return
+        path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        features = np.lib.format.open_memmap(
+            path, mode="w+", dtype=np.float32, shape=shape
+        )
+        try:
+            yield features
+            features.flush()
+        except BaseException:
+            del features
+            path.unlink()
+            raise
 
     def get_feature_names_out(self, input_features=None):
         """Names of the output columns, such as ``level7_0012``.
@@ -323,7 +433,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         names : ndarray of shape (n_features,), dtype object
         """
         check_is_fitted(self)
-        return np.array(self._names, dtype=object)
+        names = [name for part in self._parts for name in part.names]
+        return np.array(names, dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

