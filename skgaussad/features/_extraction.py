@@ -233,7 +233,7 @@ class Extractor:
         """Feature maps (float32) and prefix tokens of images, a pair a level."""
         # Rows of RGB pixels seen as channels are what torch calls channels_last, the
         # layout in which convolutions run fastest.
-        x = (batch.permute(0, 3, 1, 2) - self._mean) / self._std
+        x = batch.permute(0, 3, 1, 2).sub(self._mean).div_(self._std)
         dtype = _AUTOCAST[self._precision]
         autocast = (
             contextlib.nullcontext()

@@ -726,14 +726,11 @@ def _covering_size(image_size, height, width):
 def _stack(bands, size):
     """Return bands of (height, width) as float32 RGB values in [0, 1]."""
     pixels = np.empty((*size, 3), dtype=np.float32)
-    if len(bands) == 1:
-        # One grey band is broadcast to three channels.
-        pixels[...] = np.atleast_3d(np.asarray(bands[0]))
-    else:
-        for channel, band in enumerate(bands):
-            pixels[:, :, channel] = np.asarray(band)
     if bands[0].mode == "F":
-        np.clip(pixels, 0, 1, out=pixels)
-    else:
-        pixels /= 255
+        # One grey band is broadcast to three channels.
+        pixels[...] = np.dstack([np.asarray(band) for band in bands])
+        return np.clip(pixels, 0, 1, out=pixels)
+    # Pillow repeats a grey band much faster than NumPy.
+    pixels[...] = np.asarray(bands[0].convert("RGB"))
+    pixels /= 255
     return pixels
