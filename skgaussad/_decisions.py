@@ -1,7 +1,8 @@
 """From scores and a threshold to decisions, the same for every detector."""
 
-import numpy as np
 from sklearn.base import OutlierMixin
+
+from ._array_api import namespace_of
 
 
 class ThresholdMixin(OutlierMixin):
@@ -35,4 +36,7 @@ class ThresholdMixin(OutlierMixin):
         labels : ndarray of shape (n_samples,)
             +1 for normal, -1 for anomalous.
         """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
+        decision = self.decision_function(X)
+        xp = namespace_of(decision)
+        normal = xp.ones_like(decision, dtype=xp.int64)
+        return xp.where(decision >= 0, normal, -normal)

@@ -42,10 +42,11 @@ class HeldOutDistances:
     @cached_property
     def _sorted(self):
         """Distances in rising order, and the weight of those from each on."""
+        if self.groups is None:
+            n_samples = len(self.distances)
+            return np.sort(self.distances), np.arange(n_samples, -1.0, -1.0)
         order = np.argsort(self.distances, kind="stable")
-        weights = np.ones(len(order))
-        if self.groups is not None:
-            weights = (1 / np.bincount(self.groups))[self.groups[order]]
+        weights = (1 / np.bincount(self.groups))[self.groups[order]]
         from_each = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
         return self.distances[order], from_each
 

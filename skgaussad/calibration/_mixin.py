@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 from sklearn.utils.validation import check_is_fitted
 
+from .._array_api import like, to_host
 from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
 from ._groups import number_groups
@@ -110,7 +111,9 @@ class CalibratedMixin(ThresholdMixin):
         .. [1] V. Vovk, A. Gammerman and G. Shafer, "Algorithmic Learning in a Random
            World", Springer 2005.
         """
-        return self._held_out.p_values(-self.score_samples(X))
+        scores = self.score_samples(X)
+        p_values = self._held_out.p_values(-to_host(scores))
+        return like(p_values, scores, scores.dtype)
 
     def predict_batch(self, X, *, fdr=0.05):
         """Decide on a batch at once, with a limit on the share of false discoveries.
@@ -146,8 +149,9 @@ class CalibratedMixin(ThresholdMixin):
            outliers with conformal p-values", Annals of Statistics 51 (2023), 149-178.
         """
         check_real("fdr", fdr, 0, 1)
-        adjusted = false_discovery_control(self.p_values(X))
-        return np.where(adjusted <= fdr, -1, 1)
+        p_values = self.p_values(X)
+        adjusted = false_discovery_control(to_host(p_values))
+        return like(np.where(adjusted <= fdr, -1, 1), p_values)
 
     def fpr_bound(self, confidence=0.95):
         """Upper bound on the false-positive rate of ``predict``.

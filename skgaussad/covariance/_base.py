@@ -1,9 +1,9 @@
 """What the detectors share that measure Mahalanobis distances."""
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._array_api import namespace_of
 from .._decisions import ThresholdMixin
 from .._validation import check_choice, check_real
 from ._estimation import COVARIANCES
@@ -46,4 +46,5 @@ class BaseMahalanobisDetector(ThresholdMixin, BaseEstimator):
         scores : ndarray of shape (n_samples,)
             Float64, <= 0.
         """
-        return -np.sqrt(self.mahalanobis(X))
+        squared = self.mahalanobis(X)
+        return -namespace_of(squared).sqrt(squared)

@@ -1,73 +1,127 @@
 """Covariances in a form that scores fast: spectral and diagonal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from .._array_api import like, namespace_of
+from ._spectrum import DeferredAxes
 
 # Rows scored at a time, so that the memory for scoring does not grow with the rows.
 _BLOCK_VALUES = 2**23
 
 
 class _Covariance:
-    """What both forms share: working through many rows a block at a time."""
+    """What both forms share: working through many rows a block at a time.
+
+    A subclass gives arrays with `_terms` that its `_squared_distances` works with.
+    """
 
     def mahalanobis(self, X, location):
         """Squared Mahalanobis distance of each row (square of the paper's eq. 2).
 
         Parameters
         ----------
-        X : ndarray of shape (n_samples, n_features)
+        X : array of shape (n_samples, n_features)
+            Of any array namespace, in the dtype to compute in.
         location : ndarray of shape (n_features,)
             The mean to measure from.
 
         Returns
         -------
-        squared_distances : ndarray of shape (n_samples,)
+        squared_distances : array of shape (n_samples,)
+            In the namespace, dtype and device of `X`.
         """
-        squared = np.empty(len(X))
-        step = max(1, _BLOCK_VALUES // X.shape[1])
-        for start in range(0, len(X), step):
-            block = slice(start, start + step)
-            squared[block] = self._squared_distances(X[block] - location)
+        location, *terms = (
+            like(array, X, X.dtype) for array in (location, *self._terms())
+        )
+        n_samples, n_features = X.shape
+        squared = namespace_of(X).empty_like(X[:, 0])
+        step = max(1, _BLOCK_VALUES // n_features)
+        for start in range(0, n_samples, step):
+            block = slice(start, min(start + step, n_samples))
+            squared[block] = self._squared_distances(X[block, :] - location, *terms)
         return squared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpectralCovariance(_Covariance):
     """Variances along some axes, and one variance elsewhere.
 
     Attributes
     ----------
-    axes : ndarray of shape (rank, n_features)
-        Orthonormal rows.
+    deferred_axes : DeferredAxes
+        Orthonormal rows. Where a variance is close to `complement_variance`, rounding
+        may have left its axis less than orthogonal to the others.
     variances : ndarray of shape (rank,)
-        Variance along each axis, positive.
+        Variance along each axis, positive, and not below `complement_variance`.
     complement_variance : float or None
         Variance along every direction orthogonal to the axes; None if there is none.
     """
 
-    axes: np.ndarray
+    deferred_axes: DeferredAxes = field(repr=False)
     variances: np.ndarray
     complement_variance: float | None
 
-    def _squared_distances(self, centred):
-        coordinates = centred @ self.axes.T
-        squared = (coordinates**2) @ (1 / self.variances)
-        if self.complement_variance is not None:
-            # The residual is formed, not taken as a difference of squared norms, which
-            # cancels for rows close to the span of the axes.
-            residual = centred - coordinates @ self.axes
-            squared += (
-                np.einsum("ij,ij->i", residual, residual) / self.complement_variance
-            )
+    @property
+    def axes(self):
+        """The axes, ndarray of shape (rank, n_features)."""
+        return self.deferred_axes.array
+
+    def _terms(self):
+        """Axes and weights of `_squared_distances`.
+
+        With all coordinates y of a row z taken out of it, what is left has the variance
+        of the complement. With y_k (1 - sqrt(complement / variance_k)) taken out, all
+        of it has: that is for variances close to the complement's, where so little is
+        taken out that axes need not be exact. Neither is a difference of squared norms,
+        which cancels for rows close to the span of the axes.
+        """
+        if self.complement_variance is None:
+            return self.axes, 1 / self.variances
+        ratios = self.complement_variance / self.variances
+        apart = ratios < 1 / 2
+        along = np.where(apart, 1 / self.variances, 0.0)
+        taken = np.where(apart, 1.0, 1 - np.sqrt(ratios))
+        elsewhere = np.full(self.axes.shape[1], 1 / self.complement_variance)
+        return self.axes, along, taken, elsewhere
+
+    @staticmethod
+    def _squared_distances(centred, axes, along, taken=None, elsewhere=None):
+        coordinates = centred @ axes.T
+        squared = coordinates**2 @ along
+        if taken is not None:
+            centred -= (coordinates * taken) @ axes
+            squared += centred**2 @ elsewhere
         return squared
+
+    def solve(self, centred):
+        """Multiply the inverse of the covariance by vectors.
+
+        Parameters
+        ----------
+        centred : ndarray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        solved : ndarray of shape (n_samples, n_features)
+        """
+        axes, along, *rest = self._terms()
+        coordinates = centred @ axes.T
+        solved = (coordinates * along) @ axes
+        if rest:
+            taken, elsewhere = rest
+            left = centred - (coordinates * taken) @ axes
+            solved += (left - ((left @ axes.T) * taken) @ axes) * elsewhere
+        return solved
 
     @property
     def log_determinant(self):
         """Logarithm of the determinant of the covariance."""
         log_determinant = np.log(self.variances).sum()
         if self.complement_variance is not None:
-            n_directions = self.axes.shape[1] - self.axes.shape[0]
+            rank, n_features = self.deferred_axes.shape
+            n_directions = n_features - rank
             log_determinant += n_directions * np.log(self.complement_variance)
         return log_determinant
 
@@ -101,8 +155,26 @@ class DiagonalCovariance(_Covariance):
 
     variances: np.ndarray
 
-    def _squared_distances(self, centred):
-        return (centred**2) @ (1 / self.variances)
+    def _terms(self):
+        """Weights of `_squared_distances`."""
+        return (1 / self.variances,)
+
+    @staticmethod
+    def _squared_distances(centred, weights):
+        return centred**2 @ weights
+
+    def solve(self, centred):
+        """Multiply the inverse of the covariance by vectors.
+
+        Parameters
+        ----------
+        centred : ndarray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        solved : ndarray of shape (n_samples, n_features)
+        """
+        return centred / self.variances
 
     @property
     def log_determinant(self):

@@ -8,7 +8,15 @@ from . import _shrinkage
 from ._covariance import DiagonalCovariance, SpectralCovariance
 from ._spectrum import Spectrum
 
+# Values worked on at a time, few enough for a processor's cache.
+_BLOCK_VALUES = 2**15
 COVARIANCES = ("ledoit_wolf", "oas", "shrunk", "empirical", "diagonal", "isotropic")
+# Those that keep to the variances of single features.
+DIAGONAL_COVARIANCES = ("diagonal", "isotropic")
+
+
+class TooFewSamplesError(ValueError):
+    """The samples do not determine a Gaussian; others added to them may do."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +26,31 @@ class CentredRows:
     Attributes
     ----------
     rows : ndarray of shape (n_samples, n_features)
-        With mean zero, the largest magnitude being 1.
+        With mean zero, the largest magnitude being in [0.5, 1).
+    squared_norms : ndarray of shape (n_samples,)
+        Squared Euclidean norm |z|^2 of each row z.
+    total, cubic : ndarray of shape (n_features,)
+        Sums over the rows of z, which is what rounding the mean has left, and of
+        |z|^2 z.
+    location : ndarray of shape (n_features,) or (n_samples, n_features)
+        What they were centred around.
     varies : ndarray of shape (n_features,), dtype bool
         Which features are not constant.
     squared_unit : float
-        Square of the unit of the rows.
+        Square of the unit of the rows, a power of two, so that no digits are lost.
+    low, high : ndarray of shape (n_features,)
+        Least and largest value of each feature before the rows were centred.
     """
 
     rows: np.ndarray
+    squared_norms: np.ndarray
+    total: np.ndarray
+    cubic: np.ndarray
+    location: np.ndarray
     varies: np.ndarray
     squared_unit: float
+    low: np.ndarray
+    high: np.ndarray
 
     @property
     def n_dof(self):
@@ -35,8 +58,28 @@ class CentredRows:
         return int(np.count_nonzero(self.varies))
 
     @classmethod
+    def of(cls, X):
+        """Centre rows around their mean.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+
+        Returns
+        -------
+        centred : CentredRows
+
+        Raises
+        ------
+        ValueError
+            As `around`.
+        """
+        low, high, location = summarise(X)
+        return cls._centre(X, location, low, high)
+
+    @classmethod
     def around(cls, X, location):
-        """Centre rows.
+        """Centre rows around means that are known.
 
         Parameters
         ----------
@@ -54,25 +97,110 @@ class CentredRows:
             If no row deviates from its mean, or the deviations are too large or too
             small to be squared.
         """
-        rows = X - location
-        varies = rows.any(axis=0)
-        unit = np.abs(rows).max()
-        if unit == 0:
-            raise ValueError(
-                f"All {len(X)} training samples are identical, or identical within "
-                "their variant, so they have no spread to measure a distance by. Check "
-                "that the images or features differ."
-            )
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            squared_unit = unit * unit
-            rows /= unit
-        if not np.isfinite(squared_unit) or squared_unit < np.finfo(float).tiny:
-            raise ValueError(
-                f"The features deviate from their mean by up to {unit:.3g}, and the "
-                "square of that is not a finite, positive float64. Rescale them, for "
-                "example with sklearn.preprocessing.StandardScaler."
-            )
-        return cls(rows, varies, squared_unit)
+        return cls._centre(X, location, X.min(axis=0), X.max(axis=0))
+
+    @classmethod
+    def _centre(cls, X, location, low, high):
+        """Centre rows with extremes that are known."""
+        origin = location
+        if location.ndim == 1:
+            # Rounding keeps the order, so that these are the extremes of the rows.
+            least, most = low - location, high - location
+        else:
+            X, origin = X - location, 0.0
+            least, most = X.min(axis=0), X.max(axis=0)
+        unit = unit_above(max(-least.min(), most.max()))
+        squared_unit = square_of(unit, len(X))
+        rows, norms = np.empty(X.shape), np.empty(len(X))
+        total, cubic = np.zeros((2, X.shape[1]))
+        for block in blocks_of(X):
+            part = np.subtract(X[block], origin, out=rows[block])
+            part *= 1 / unit
+            norms[block] = np.einsum("ij,ij->i", part, part)
+            total += np.ones(len(part)) @ part
+            cubic += norms[block] @ part
+        varies = (least < 0) | (most > 0)
+        return cls(rows, norms, total, cubic, location, varies, squared_unit, low, high)
+
+
+def unit_above(deviation):
+    """Least power of two above a deviation from the mean: dividing by it is exact.
+
+    Parameters
+    ----------
+    deviation : float
+        Not negative.
+
+    Returns
+    -------
+    unit : float
+        0 for a deviation of 0, infinite for one that is.
+    """
+    if deviation == 0 or not np.isfinite(deviation):
+        return float(deviation)
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(1.0, np.frexp(deviation)[1]))
+
+
+def square_of(unit, n_samples):
+    """Square of the unit of deviations from the mean.
+
+    Parameters
+    ----------
+    unit : float
+        From `unit_above`.
+    n_samples : int
+        Number of samples, for the message.
+
+    Returns
+    -------
+    squared_unit : float
+
+    Raises
+    ------
+    TooFewSamplesError
+        If nothing deviates.
+    ValueError
+        If the square is not a finite, positive float64.
+    """
+    if unit == 0:
+        raise TooFewSamplesError(
+            f"All {n_samples} training samples are identical, or identical within "
+            "their variant, so they have no spread to measure a distance by. Check "
+            "that the images or features differ."
+        )
+    with np.errstate(over="ignore", under="ignore"):
+        squared_unit = float(np.square(unit))
+    if not np.isfinite(squared_unit) or squared_unit < np.finfo(float).tiny:
+        raise ValueError(
+            f"The features deviate from their mean by about {unit:.3g}, and the "
+            "square of that is not a finite, positive float64. Rescale them, for "
+            "example with sklearn.preprocessing.StandardScaler."
+        )
+    return squared_unit
+
+
+def summarise(X):
+    """Least and largest value and mean of each feature, in one pass.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+
+    Returns
+    -------
+    low, high, mean : ndarray of shape (n_features,)
+        The mean is exact for constant features.
+    """
+    low, high, total = X[0].copy(), X[0].copy(), np.zeros(X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block in blocks_of(X):
+            part = X[block]
+            np.minimum(low, part.min(axis=0), out=low)
+            np.maximum(high, part.max(axis=0), out=high)
+            total += part.sum(axis=0)
+        # Summing equal values may round, and the feature would seem to vary.
+        return low, high, np.where(high > low, total / len(X), X[0])
 
 
 def mean_of(X):
@@ -86,9 +214,19 @@ def mean_of(X):
     -------
     mean : ndarray of shape (n_features,)
     """
-    # Summing equal values may round, and the feature would seem to vary.
-    with np.errstate(over="ignore"):
-        return np.where(np.ptp(X, axis=0) > 0, X.mean(axis=0), X[0])
+    return summarise(X)[2]
+
+
+def blocks_of(X):
+    """Yield slices of rows that a processor's cache holds.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    """
+    step = max(1, _BLOCK_VALUES // X.shape[1])
+    for start in range(0, len(X), step):
+        yield slice(start, start + step)
 
 
 @dataclass(frozen=True)
@@ -125,42 +263,116 @@ def estimate(centred, covariance, shrinkage):
 
     Raises
     ------
-    ValueError
+    TooFewSamplesError
         If the estimate is singular.
     """
-    if covariance in ("diagonal", "isotropic"):
-        return _estimate_diagonal(centred, covariance)
-    spectrum = Spectrum.of(centred.rows)
-    moments = (
-        spectrum.squared_norms.mean(),
-        (spectrum.eigenvalues**2).sum(),
-        (spectrum.squared_norms**2).mean(),
-    )
+    if covariance in DIAGONAL_COVARIANCES:
+        sums_of_squares = np.einsum("ij,ij->j", centred.rows, centred.rows)
+        estimated = diagonal_covariance(
+            sums_of_squares / len(centred.rows),
+            centred.varies,
+            centred.squared_unit,
+            covariance,
+        )
+        return Estimate(estimated, 1.0 if covariance == "isotropic" else 0.0)
+    spectrum = Spectrum.of(centred.rows, centred.squared_norms)
     rho = float(
         choose_shrinkage(
-            covariance, shrinkage, spectrum.n_samples, spectrum.n_features, *moments
+            covariance,
+            shrinkage,
+            spectrum.n_samples,
+            spectrum.n_features,
+            spectrum.squared_norms.mean(),
+            spectrum.squared_norm,
+            (spectrum.squared_norms**2).mean(),
         )
     )
-    complement = None
-    if spectrum.rank < spectrum.n_features:
-        if rho == 0:
-            raise ValueError(_explain_singular(spectrum, centred.varies, covariance))
-        complement = rho * spectrum.mean_variance * centred.squared_unit
-    variances = (1 - rho) * spectrum.eigenvalues + rho * spectrum.mean_variance
-    estimated = SpectralCovariance(
-        spectrum.axes, variances * centred.squared_unit, complement
+    with np.errstate(divide="ignore"):
+        spectrum = spectrum.above(np.divide(rho * spectrum.mean_variance, 1 - rho))
+    estimated = shrunk_covariance(
+        spectrum, rho, centred.varies, centred.squared_unit, covariance
     )
     return Estimate(estimated, rho, spectrum)
 
 
-def _estimate_diagonal(centred, covariance):
-    variances = np.einsum("ij,ij->j", centred.rows, centred.rows) / len(centred.rows)
+def diagonal_covariance(variances, varies, squared_unit, covariance):
+    """Covariance without correlations.
+
+    Parameters
+    ----------
+    variances : ndarray of shape (n_features,)
+        Of each feature, in units of `squared_unit`.
+    varies : ndarray of shape (n_features,), dtype bool
+        Which features are not constant, at least one.
+    squared_unit : float
+    covariance : {"diagonal", "isotropic"}
+
+    Returns
+    -------
+    estimated : DiagonalCovariance
+    """
     if covariance == "isotropic":
-        variances = np.full_like(variances, variances.sum() / centred.n_dof)
+        variances = np.full_like(variances, variances.sum() / np.count_nonzero(varies))
     else:
-        variances[~centred.varies] = variances[centred.varies].min()
-    rho = 1.0 if covariance == "isotropic" else 0.0
-    return Estimate(DiagonalCovariance(variances * centred.squared_unit), rho)
+        variances = np.where(varies, variances, variances[varies].min())
+    return DiagonalCovariance(variances * squared_unit)
+
+
+def even_covariance(total_variance, n_features):
+    """Covariance nu I that is left with an intensity of 1, without a decomposition.
+
+    Parameters
+    ----------
+    total_variance : float
+        Trace of the covariance.
+    n_features : int
+
+    Returns
+    -------
+    estimated : DiagonalCovariance
+    """
+    return DiagonalCovariance(np.full(n_features, total_variance / n_features))
+
+
+def shrunk_covariance(spectrum, rho, varies, squared_unit, covariance):
+    """Covariance (1 - rho) S + rho nu I from the decomposition of S.
+
+    Parameters
+    ----------
+    spectrum : Spectrum or ScatterSpectrum
+        Of the sample covariance S, in units of `squared_unit`.
+    rho : float
+        Shrinkage intensity.
+    varies : ndarray of shape (n_features,), dtype bool
+        Which features are not constant, for the message.
+    squared_unit : float
+    covariance : str
+        How it is estimated, for the message.
+
+    Returns
+    -------
+    estimated : SpectralCovariance or DiagonalCovariance
+
+    Raises
+    ------
+    TooFewSamplesError
+        If it is singular.
+    """
+    least_variance = rho * spectrum.mean_variance
+    if rho == 1:
+        total_variance = spectrum.n_features * spectrum.mean_variance * squared_unit
+        return even_covariance(total_variance, spectrum.n_features)
+    complement = None
+    if spectrum.rank < spectrum.n_features:
+        if rho == 0:
+            raise TooFewSamplesError(
+                explain_singular(spectrum.n_samples, spectrum.rank, varies, covariance)
+            )
+        complement = least_variance * squared_unit
+    variances = (1 - rho) * spectrum.eigenvalues + least_variance
+    return SpectralCovariance(
+        spectrum.deferred_axes, variances * squared_unit, complement
+    )
 
 
 def choose_shrinkage(
@@ -192,10 +404,26 @@ def choose_shrinkage(
     )
 
 
-def _explain_singular(spectrum, varies, covariance):
+def explain_singular(n_samples, rank, varies, covariance):
+    """Say why a covariance cannot be inverted, and what to do.
+
+    Parameters
+    ----------
+    n_samples : int
+    rank : int
+        Rank of the sample covariance, or a bound on it.
+    varies : ndarray of shape (n_features,), dtype bool
+        Which features are not constant.
+    covariance : str
+        How it is estimated.
+
+    Returns
+    -------
+    message : str
+    """
     came = (
-        f"The covariance of {spectrum.n_samples} samples in {spectrum.n_features} "
-        f"features has rank {spectrum.rank} and cannot be inverted"
+        f"The covariance of {n_samples} samples in {len(varies)} features has rank "
+        f"{rank} and cannot be inverted"
     )
     n_constant = np.count_nonzero(~varies)
     if n_constant:

@@ -16,6 +16,9 @@ diag(C G K^-1) with
 The first terms of K are a block of the projection onto what U does not span. It is zero
 where S has rank n - 1, so that nothing cancels where n < D and each row is nearly as
 far out as a row can be.
+
+They need no other rows than the group's. Where the sums over the others are differences
+that have lost their digits, the rows are fitted anew, for which all must be at hand.
 """
 
 import numpy as np
@@ -31,8 +34,18 @@ _NEARLY_SINGULAR = 1e-5
 # Where the rows left are +z or -z, as copies of two samples are, Ledoit and Wolf's
 # error is zero, and its digits are lost in that difference.
 _DEGENERATE = 1e-6
+# The same where K is inverted as a matrix, and made of vectors that are not exact.
+_ILL_CONDITIONED = 1e-3
 # What rounding may leave of a K that is singular.
 _ROUNDING = 1e-13
+# Where the other rows are not at hand, fewer digits have to do, down to this share.
+_LOST = 1e-8
+# Eigenvalues of a scatter matrix from this share of the largest on have nine digits.
+_NARROW = 1e-6
+# From so many values on, rows that are left out in turn are weighted by a series, where
+# it converges as fast as a geometric series of that ratio.
+_MANY_VALUES = 2**15
+_NEAR = 3e-3
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**17
 
@@ -60,15 +73,54 @@ def leave_out(centred, covariance, shrinkage, spectrum, groups=None):
     squared_distances : ndarray of shape (n_samples,)
         Infinite where the other rows do not determine a Gaussian.
     """
-    n_samples = len(centred.rows)
-    if groups is None:
-        groups = np.arange(n_samples)
+    rows = centred.rows
+    n_samples = len(rows)
     if spectrum is None:
-        rule = _DiagonalRule(centred, covariance)
+        rule = _DiagonalRule(covariance, n_samples, np.einsum("ij,ij->j", rows, rows))
+
+        def measure(members):
+            return rule.apply(
+                rows[members],
+                lambda index, features: _variances_without(
+                    rows[:, features], members[index]
+                ),
+            )
+
     else:
-        rule = _SpectralRule(centred, covariance, shrinkage, spectrum)
+        norms = centred.squared_norms
+        without = _ShrinkageWithout(
+            covariance,
+            shrinkage,
+            n_samples,
+            spectrum.n_features,
+            trace=norms.sum(),
+            squared_norm=spectrum.squared_norm,
+            fourth=norms @ norms,
+        )
+        if groups is None and np.isinf(spectrum.floor) and n_samples > rows.shape[1]:
+            squared = _leave_one_out_evenly(centred, spectrum, without)
+            if squared is not None:
+                return squared
+        rule = _SpectralRule(
+            without,
+            spectrum.eigenvalues,
+            cubic=spectrum.coordinates_of_sum(norms, centred.cubic),
+            spans_rows=spectrum.spans_rows,
+            least_floor=spectrum.least_floor,
+        )
+
+        def measure(members):
+            coordinates, vectors = spectrum.of_rows(_selector(members))
+            shape = (*members.shape, rule.rank)
+            return rule.apply(
+                coordinates.reshape(shape),
+                None if vectors is None else vectors.reshape(shape),
+                norms[members],
+                lambda index, ratios: _root(spectrum, members[index], ratios),
+            )
+
     squared = np.empty(n_samples)
-    for members in _batches(groups, rule.width):
+    for members in _batches(n_samples, groups, rule.width):
         n_left_out = members.shape[1]
         n_left = n_samples - n_left_out
         if n_left < 2:
@@ -78,56 +130,275 @@ def leave_out(centred, covariance, shrinkage, spectrum, groups=None):
         # Two rows are a case of their own for the shrinkage: +z and -z.
         failed = np.full(len(members), n_left == 2 or n_left_out > rule.width)
         if not failed.any():
-            squared[members], failed = rule.apply(members)
-        for rows in members[failed]:
-            squared[rows] = _refit(centred, rows, covariance, shrinkage)
+            squared[members], failed = measure(members)
+        for left_out in members[failed]:
+            squared[left_out] = _refit(rows, left_out, covariance, shrinkage)
     return squared
 
 
-def _batches(groups, width):
+def _leave_one_out_evenly(centred, spectrum, without):
+    """Leave out rows one at a time where all that is left of S is its trace.
+
+    Parameters
+    ----------
+    centred : CentredRows
+    spectrum : Spectrum
+        It need not have been decomposed.
+    without : _ShrinkageWithout
+
+    Returns
+    -------
+    squared_distances : ndarray of shape (n_samples,) or None
+        None if the shrinkage intensity is less than 1 without one of the rows.
+    """
+    n_samples, norms = len(centred.rows), centred.squared_norms[:, np.newaxis]
+    weighted = spectrum.squared_norms_by_covariance()[:, np.newaxis, np.newaxis]
+    along = (centred.rows @ centred.cubic)[:, np.newaxis]
+    rho, trace, failed = without.apply(norms[..., np.newaxis], weighted, along, norms)
+    # Two rows are a case of their own for the shrinkage.
+    if n_samples < 4 or failed.any() or (rho < 1).any():
+        return None
+    ratio = n_samples / (n_samples - 1)
+    return ratio**2 * spectrum.n_features * norms[:, 0] / trace
+
+
+def _selector(members):
+    """Index of rows, a slice where they are single and in order, to spare a copy."""
+    single = members[:, 0]
+    if members.shape[1] == 1 and (np.diff(single) == 1).all():
+        return slice(single[0], single[-1] + 1)
+    return members.ravel()
+
+
+def leave_one_out(gaussian, X, *, are_all=False):
+    """Squared distance of training rows to the Gaussian fitted without each of them.
+
+    Of the other rows it needs the moments only, so that parts of the rows can be worked
+    on apart, in any order. It costs O(n D r), r being the rank.
+
+    Parameters
+    ----------
+    gaussian : Gaussian
+        Fitted to the rows, among others.
+    X : ndarray of shape (n_rows, n_features)
+        Some of the rows, float64.
+    are_all : bool, default=False
+        Whether these are all the rows. Distances that a difference of moments has no
+        digits for are then taken from a fit to the others.
+
+    Returns
+    -------
+    squared_distances : ndarray of shape (n_rows,)
+        Infinite where the other rows do not determine a Gaussian. If `X` is not all the
+        rows, a row that makes up all but a share s of a moment has lost as many digits
+        as s has zeros; below 1e-8 its distance is infinite, or for the diagonal
+        covariances that of a feature that is constant among the others.
+    """
+    moments, spectrum = gaussian.moments, gaussian.spectrum
+    squared = np.full(len(X), np.inf)
+    if moments.n_samples < 3:
+        return squared
+    rule = _rule_of(gaussian, are_all)
+
+    def variances_without(left_out):
+        if not are_all:
+            return None
+        return lambda index, features: _variances_without(
+            X[:, features] / moments.unit, left_out[index]
+        )
+
+    step = max(1, _BLOCK_VALUES // moments.n_features)
+    for start in range(0, len(X), step):
+        left_out = np.arange(start, min(start + step, len(X)))
+        rows = moments.centre(X[left_out])
+        if spectrum is None:
+            distances, failed = rule.apply(
+                rows[:, np.newaxis], variances_without(left_out)
+            )
+        else:
+            distances, failed = rule.apply(
+                (rows @ spectrum.axes.T)[:, np.newaxis],
+                None,
+                np.einsum("ij,ij->i", rows, rows)[:, np.newaxis],
+            )
+        squared[left_out] = np.where(failed, np.inf, distances[:, 0])
+        if are_all:
+            for index in left_out[failed]:
+                squared[index] = _refit(
+                    X, [index], gaussian.estimator, gaussian.intensity
+                )[0]
+    return squared
+
+
+def _rule_of(gaussian, are_all):
+    """Formulas for a Gaussian known by its moments."""
+    moments, spectrum = gaussian.moments, gaussian.spectrum
+    cancelled = _CANCELLED if are_all else _LOST
+    if spectrum is None:
+        return _DiagonalRule(
+            gaussian.estimator, moments.n_samples, moments.scatter, cancelled
+        )
+    eigenvalues = spectrum.eigenvalues
+    without = _ShrinkageWithout(
+        gaussian.estimator,
+        gaussian.intensity,
+        moments.n_samples,
+        moments.n_features,
+        trace=moments.trace,
+        squared_norm=moments.squared_norm / moments.n_samples**2,
+        fourth=moments.fourth,
+        cancelled=cancelled,
+    )
+    return _SpectralRule(
+        without,
+        eigenvalues,
+        cubic=spectrum.axes @ moments.cubic,
+        spans_rows=spectrum.rank == moments.n_samples - 1
+        and eigenvalues[-1] > _NARROW * eigenvalues[0],
+        nearly_singular=_NEARLY_SINGULAR if are_all else _LOST,
+    )
+
+
+def _batches(n_samples, groups, width):
     """Yield index arrays of shape (n_groups, size), groups of one size together."""
-    sizes = np.bincount(groups)
-    order = np.argsort(groups, kind="stable")
-    starts = np.cumsum(sizes) - sizes
-    for size in np.unique(sizes):
-        members = order[starts[sizes == size, np.newaxis] + np.arange(size)]
+    if groups is None:
+        of_size = {1: np.arange(n_samples)[:, np.newaxis]}
+    else:
+        sizes = np.bincount(groups)
+        order = np.argsort(groups, kind="stable")
+        starts = np.cumsum(sizes) - sizes
+        of_size = {
+            size: order[starts[sizes == size, np.newaxis] + np.arange(size)]
+            for size in np.unique(sizes)
+        }
+    for size, members in of_size.items():
         step = max(1, _BLOCK_VALUES // (size * max(width, size)))
         for start in range(0, len(members), step):
             yield members[start : start + step]
 
 
-def _refit(centred, left_out, covariance, shrinkage):
+def _refit(rows, left_out, covariance, shrinkage):
     """Squared distances of some rows to a Gaussian fitted anew to the others."""
-    others = np.delete(centred.rows, left_out, axis=0)
+    others = np.delete(rows, left_out, axis=0)
     location = mean_of(others)
     try:
         refitted = estimate(CentredRows.around(others, location), covariance, shrinkage)
     except ValueError:
         return np.full(len(left_out), np.inf)
-    return refitted.covariance.mahalanobis(centred.rows[left_out], location)
+    return refitted.covariance.mahalanobis(rows[left_out], location)
 
 
-class _SpectralRule:
-    """The formulas of the module, for a batch of groups of one size."""
+def _root(spectrum, members, ratios):
+    """Square root of K for one group, from A's ratios: in its square nothing cancels.
 
-    def __init__(self, centred, covariance, shrinkage, spectrum):
+    The projection and what is added to it along the axes are orthogonal.
+    """
+    vectors = spectrum.row_vectors
+    if spectrum.spans_rows:
+        return vectors[members] * np.sqrt(ratios)
+    taken = vectors[members] * (1 - np.sqrt(ratios))
+    root = -(taken @ vectors.T) - 1 / spectrum.n_samples
+    root[np.arange(len(members)), members] += 1
+    return root
+
+
+def _variances_without(rows, left_out):
+    """Variances over the other rows: zero where these are all equal."""
+    others = np.delete(rows, left_out, axis=0)
+    return ((others - mean_of(others)) ** 2).mean(axis=0)
+
+
+class _ShrinkageWithout:
+    """Shrinkage over the rows left, from moments of all rows and of those left out.
+
+    Parameters
+    ----------
+    covariance, shrinkage
+        As for `estimate`.
+    n_samples, n_features : int
+    trace : float
+        sum_j |z_j|^2.
+    squared_norm : float
+        Squared Frobenius norm of S.
+    fourth : float
+        sum_j |z_j|^4.
+    cancelled : float
+        See the constants of the module.
+    """
+
+    def __init__(
+        self,
+        covariance,
+        shrinkage,
+        n_samples,
+        n_features,
+        *,
+        trace,
+        squared_norm,
+        fourth,
+        cancelled=_CANCELLED,
+    ):
         self.covariance = covariance
         self.shrinkage = shrinkage
-        self.n_samples = spectrum.n_samples
-        self.n_features = spectrum.n_features
-        self.rank = self.width = spectrum.rank
-        self.eigenvalues = spectrum.eigenvalues
-        self.row_vectors = spectrum.row_vectors
-        self.squared_norms = spectrum.squared_norms
-        self.scales = np.sqrt(self.n_samples * spectrum.eigenvalues)
-        # sum_j |z_j|^2 z_j, in the eigenbasis.
-        self.cubic = (self.squared_norms @ self.row_vectors) * self.scales
+        self.n_samples = n_samples
+        self.n_features = n_features
+        self.trace = trace
+        self.squared_norm = squared_norm
+        self.fourth = fourth
+        self.cancelled = cancelled
 
-    def apply(self, members):
-        """Squared distances, and which groups need a fit of their own."""
-        n_left = self.n_samples - members.shape[1]
-        vectors = self.row_vectors[members]
-        trace, squared_norm, mean_fourth, failed = self._moments(members, vectors)
+    def apply(self, inner, weighted, along, norms):
+        """Shrinkage over the rows left, from what is known of those left out.
+
+        Parameters
+        ----------
+        inner, weighted : ndarray of shape (n_groups, size, size)
+            Their inner products Z_g Z_g' and Z_g S Z_g'.
+        along : ndarray of shape (n_groups, size)
+            Their inner products with sum |z|^2 z over all rows.
+        norms : ndarray of shape (n_groups, size)
+            Their squared norms.
+
+        Returns
+        -------
+        rho, trace : ndarray of shape (n_groups,)
+            Shrinkage intensity, and tr(S).
+        failed : ndarray of shape (n_groups,), dtype bool
+            Where moments have cancelled, so that `rho` says nothing.
+        """
+        n_samples, n_left = self.n_samples, self.n_samples - norms.shape[1]
+        a = n_samples / n_left
+        to_sum = inner.sum(axis=2)
+        mean_squared = to_sum.sum(axis=1) / n_left**2
+
+        trace_before = self.trace / n_samples
+        trace = a * trace_before - norms.sum(axis=1) / n_left - mean_squared
+
+        weighted_sum = weighted.sum(axis=(1, 2))
+        centred = inner + to_sum[:, np.newaxis] / n_left
+        cross = np.einsum("gii->g", weighted) + weighted_sum / n_left
+        squared_norm = (
+            a**2 * self.squared_norm
+            - 2 * a / n_left * cross
+            + np.einsum("gij,gji->g", centred, centred) / n_left**2
+        )
+
+        own = norms + 2 / n_left * to_sum + mean_squared[:, np.newaxis]
+        fourth = (
+            self.fourth
+            + 4 * n_samples / n_left**2 * weighted_sum
+            + n_samples * mean_squared**2
+            + 4 / n_left * along.sum(axis=1)
+            + 2 * mean_squared * self.trace
+            - (own**2).sum(axis=1)
+        )
+        mean_fourth = fourth / n_left
+        failed = trace < self.cancelled * a * trace_before
+        if self.covariance in ("ledoit_wolf", "oas") and self.n_features > 1:
+            failed |= squared_norm < self.cancelled * a**2 * self.squared_norm
+        if self.covariance == "ledoit_wolf" and self.n_features > 1:
+            failed |= fourth < self.cancelled * self.fourth
+            failed |= mean_fourth - squared_norm < _DEGENERATE * mean_fourth
         rho = choose_shrinkage(
             self.covariance,
             self.shrinkage,
@@ -135,110 +406,260 @@ class _SpectralRule:
             self.n_features,
             *(np.where(failed, 1.0, m) for m in (trace, squared_norm, mean_fourth)),
         )
+        return rho, trace, failed
+
+
+class _SpectralRule:
+    """The formulas of the module, for a batch of groups of one size.
+
+    Parameters
+    ----------
+    shrinkage : _ShrinkageWithout
+    eigenvalues : ndarray of shape (rank,)
+        Of S.
+    cubic : ndarray of shape (rank,)
+        sum_j |z_j|^2 z_j, in the eigenbasis.
+    spans_rows : bool
+        Whether nothing is orthogonal to the row vectors and the ones.
+    least_floor : float, default=0
+        Least floor that the eigenbasis is exact enough for.
+    nearly_singular : float
+        When a group needs a fit of its own, see the constants of the module.
+    """
+
+    def __init__(
+        self,
+        shrinkage,
+        eigenvalues,
+        *,
+        cubic,
+        spans_rows,
+        least_floor=0.0,
+        nearly_singular=_NEARLY_SINGULAR,
+    ):
+        self.shrinkage = shrinkage
+        self.n_samples = shrinkage.n_samples
+        self.n_features = shrinkage.n_features
+        self.rank = self.width = len(eigenvalues)
+        self.eigenvalues = eigenvalues
+        self.inverses = 1 / (self.n_samples * eigenvalues)
+        self.ones = np.ones_like(eigenvalues)
+        self.cubic = cubic
+        self.spans_rows = spans_rows
+        self.least_floor = least_floor
+        self.nearly_singular = nearly_singular
+
+    def apply(self, rows, vectors, norms, root_of=None):
+        """Distances of groups of rows.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_groups, size, rank)
+            In the eigenbasis.
+        vectors : ndarray of shape (n_groups, size, rank) or None
+            Their left singular vectors, U. None takes them from `rows`.
+        norms : ndarray of shape (n_groups, size)
+            Their squared norms.
+        root_of : callable or None, default=None
+            Gives a square root of K for the group of a number, from the ratios of the
+            floor to A. None where it takes rows that are not at hand.
+
+        Returns
+        -------
+        squared_distances : ndarray of shape (n_groups, size)
+        failed : ndarray of shape (n_groups,), dtype bool
+            Which groups need a fit of their own.
+        """
+        size = rows.shape[1]
+        n_left = self.n_samples - size
+        products = _Products(rows)
+        rho, trace, failed = self.shrinkage.apply(
+            products(self.ones), products(self.eigenvalues), rows @ self.cubic, norms
+        )
         floor = rho * trace / self.n_features
+        failed = failed | (floor < (1 - rho) * self.least_floor)
         a = self.n_samples / n_left
-        variances = np.outer(1 - rho, a * self.eigenvalues) + floor[:, np.newaxis]
-        # A vanishes for no direction: where rho is 0 the eigenvalues are positive.
-        variances[failed] = 1.0
-        transposed = vectors.swapaxes(1, 2)
-        weights = self.n_samples * self.eigenvalues / variances
-        G = (vectors * weights[:, np.newaxis]) @ transposed
-        shrunk = (
-            vectors * (floor[:, np.newaxis] / variances)[:, np.newaxis]
-        ) @ transposed
-        K = self._unspanned(vectors) + shrunk
-        least = np.linalg.eigvalsh(K)[:, 0]
-        for index in np.flatnonzero(least < _NEARLY_SINGULAR):
-            K[index] = self._unspanned_exactly(members[index]) + shrunk[index]
-            least[index] = np.linalg.eigvalsh(K[index])[0]
+        # A = slope w + floor vanishes for no direction: where rho is 0 eigenvalues are
+        # positive.
+        slope = np.where(failed, 0.0, (1 - rho) * a)
+        floor = np.where(failed, 1.0, floor)
+        resolvent = self.eigenvalues, slope, floor
+        if vectors is None:
+            G, K = products.over(*resolvent, np.stack([self.ones, self.inverses]))
+            spanned = products(self.inverses)
+        else:
+            of_vectors = _Products(vectors)
+            (G,) = products.over(*resolvent, self.ones[np.newaxis])
+            (K,) = of_vectors.over(*resolvent, self.ones[np.newaxis])
+            spanned = None if self.spans_rows else of_vectors(self.ones)
+        K *= floor[:, np.newaxis, np.newaxis]
+        if not self.spans_rows:
+            # Block of the projection onto what the row vectors do not span.
+            K += np.eye(size) - 1 / self.n_samples - spanned
+        least = _least_eigenvalue(K)
+        if size > 1 and self.spans_rows:
+            failed = failed | ((least < _ILL_CONDITIONED) & (rho > 0))
+        nearly_singular = (least < self.nearly_singular) & ~failed
+        if root_of is not None:
+            for index in np.flatnonzero(nearly_singular):
+                variances = slope[index] * self.eigenvalues + floor[index]
+                root = root_of(index, floor[index] / variances)
+                K[index] = root @ root.T
+                least[index] = _least_eigenvalue(K[index])
+        elif not self.spans_rows:
+            failed = failed | nearly_singular
         singular = (rho == 0) & ((self.rank < self.n_features) | (least < _ROUNDING))
-        K[singular | failed] = np.eye(members.shape[1])
+        K[singular | failed] = np.eye(size)
         CG = G + G.sum(axis=1, keepdims=True) / n_left
-        solved = np.linalg.solve(K, CG.swapaxes(1, 2))
+        # The single number that most groups have is not worth the overhead.
+        solved = CG / K if size == 1 else np.linalg.solve(K, CG.swapaxes(1, 2))
         distances = np.einsum("gii->gi", solved).copy()
         distances[singular] = np.inf
         return distances, failed
 
-    def _moments(self, members, vectors):
-        """Moments of the rows left, and where they have cancelled."""
-        n_samples, eigenvalues = self.n_samples, self.eigenvalues
-        norms = self.squared_norms
-        n_left = n_samples - members.shape[1]
-        a = n_samples / n_left
-        rows = vectors * self.scales
-        own_norms = norms[members]
-        mean = -rows.sum(axis=1) / n_left
-        mean_squared = np.einsum("gk,gk->g", mean, mean)
 
-        trace_before = norms.mean()
-        trace = a * trace_before - own_norms.sum(axis=1) / n_left - mean_squared
+class _Products:
+    """Inner products of the rows of each group.
 
-        squared_before = (eigenvalues**2).sum()
-        inner = rows @ rows.swapaxes(1, 2)
-        weighted = (rows * eigenvalues) @ rows.swapaxes(1, 2)
-        inner += inner.sum(axis=1, keepdims=True) / n_left
-        cross = np.einsum("gii->g", weighted) + weighted.sum(axis=(1, 2)) / n_left
-        squared_norm = (
-            a**2 * squared_before
-            - 2 * a / n_left * cross
-            + np.einsum("gij,gji->g", inner, inner) / n_left**2
-        )
+    Parameters
+    ----------
+    rows : ndarray of shape (n_groups, size, n_columns)
+    """
 
-        fourth_before = (norms**2).sum()
-        own = own_norms - 2 * np.einsum("gik,gk->gi", rows, mean)
-        own += mean_squared[:, np.newaxis]
-        fourth = (
-            fourth_before
-            + 4 * n_samples * (mean**2 @ eigenvalues)
-            + n_samples * mean_squared**2
-            - 4 * mean @ self.cubic
-            + 2 * mean_squared * norms.sum()
-            - (own**2).sum(axis=1)
-        )
-        failed = (
-            (trace < _CANCELLED * a * trace_before)
-            | (squared_norm < _CANCELLED * a**2 * squared_before)
-            | (fourth < _CANCELLED * fourth_before)
-            | (fourth / n_left - squared_norm < _DEGENERATE * fourth / n_left)
-        )
-        return trace, squared_norm, fourth / n_left, failed
+    def __init__(self, rows):
+        self.rows = rows
+        # Thousands of products of a single row and column each cost more than squares.
+        self.squares = rows[:, 0] ** 2 if rows.shape[1] == 1 else None
 
-    def _unspanned(self, vectors):
-        """Block of the projection onto what the row vectors do not span."""
-        n_groups, size, _ = vectors.shape
-        if self.rank == self.n_samples - 1:
-            return np.zeros((n_groups, size, size))
-        return np.eye(size) - 1 / self.n_samples - vectors @ vectors.swapaxes(1, 2)
+    def __call__(self, weights):
+        """Weighted by column.
 
-    def _unspanned_exactly(self, rows):
-        """Return the same for one group as a sum of squares: nothing cancels."""
-        if self.rank == self.n_samples - 1:
-            return np.zeros((len(rows), len(rows)))
-        projection = -(self.row_vectors[rows] @ self.row_vectors.T) - 1 / self.n_samples
-        projection[np.arange(len(rows)), rows] += 1
-        return projection @ projection.T
+        Parameters
+        ----------
+        weights : ndarray of shape (n_columns,) or, where the groups have more than one
+                row, (n_groups, n_columns)
+
+        Returns
+        -------
+        products : ndarray of shape (n_groups, size, size)
+        """
+        if self.squares is None:
+            weighted = self.rows * weights[..., np.newaxis, :]
+            return weighted @ self.rows.swapaxes(1, 2)
+        return (self.squares @ weights)[:, np.newaxis, np.newaxis]
+
+    def over(self, eigenvalues, slope, floor, factors):
+        """Weighted by factors / (slope * eigenvalues + floor).
+
+        Parameters
+        ----------
+        eigenvalues : ndarray of shape (n_columns,)
+        slope, floor : ndarray of shape (n_groups,)
+        factors : ndarray of shape (n_factors, n_columns)
+
+        Returns
+        -------
+        products : ndarray of shape (n_factors, n_groups, size, size)
+        """
+        if self.squares is None or self.squares.size < _MANY_VALUES:
+            return self._over_each(slice(None), eigenvalues, slope, floor, factors)
+        n_groups = len(slope)
+        with np.errstate(divide="ignore"):
+            ratio = slope / floor
+        centre = np.partition(ratio, n_groups // 2)[n_groups // 2]
+        if not np.isfinite(centre):
+            return self._over_each(slice(None), eigenvalues, slope, floor, factors)
+        # Of many rows a single one changes little of slope and floor. With their ratio
+        # x near c, 1 / (1 + x w) = u / (1 - (c - x) w u), where u = 1 / (1 + c w): a
+        # geometric series, whose sums over the columns are products of matrices.
+        start = 1 / (1 + centre * eigenvalues)
+        step = eigenvalues * start
+        deviation = centre - ratio
+        convergence = np.abs(deviation) * step.max()
+        far = np.flatnonzero(~(convergence < _NEAR))
+        deviation[far] = convergence[far] = 0.0
+        n_terms = _n_terms(convergence.max())
+        weights = factors[:, np.newaxis] * start * step ** np.arange(n_terms)[:, None]
+        terms = weights.reshape(-1, len(step)) @ self.squares.T
+        terms = terms.reshape(*weights.shape[:2], n_groups)
+        products = terms[:, -1]
+        for index in range(n_terms - 2, -1, -1):
+            products = products * deviation + terms[:, index]
+        products = (products / floor)[..., np.newaxis, np.newaxis]
+        if len(far):
+            products[:, far] = self._over_each(far, eigenvalues, slope, floor, factors)
+        return products
+
+    def _over_each(self, groups, eigenvalues, slope, floor, factors):
+        """Weight some groups as `over` does, one by one."""
+        weights = np.multiply.outer(slope[groups], eigenvalues)
+        weights += floor[groups, np.newaxis]
+        np.reciprocal(weights, out=weights)
+        if self.squares is None:
+            return np.stack([self(factor * weights) for factor in factors])
+        weights *= self.squares[groups]
+        return (factors @ weights.T)[..., np.newaxis, np.newaxis]
+
+
+def _n_terms(ratio):
+    """Count the terms after which a geometric series of a ratio below 1 is complete."""
+    tiny = np.finfo(float).tiny
+    return 1 + int(np.log(np.finfo(float).eps) / np.log(max(ratio, tiny)))
+
+
+def _least_eigenvalue(K):
+    """Least eigenvalue of symmetric matrices, of shape (..., size, size)."""
+    return K[..., 0, 0].copy() if K.shape[-1] == 1 else np.linalg.eigvalsh(K)[..., 0]
 
 
 class _DiagonalRule:
-    """Variances without a group, feature by feature."""
+    """Variances without a group, feature by feature.
 
-    def __init__(self, centred, covariance):
+    Parameters
+    ----------
+    covariance : {"diagonal", "isotropic"}
+    n_samples : int
+    sums_of_squares : ndarray of shape (n_features,)
+        Over all rows.
+    cancelled : float
+        When the variance of a feature has to be taken anew, see the constants of the
+        module.
+    """
+
+    def __init__(self, covariance, n_samples, sums_of_squares, cancelled=_CANCELLED):
         self.isotropic = covariance == "isotropic"
-        self.rows = centred.rows
-        self.width = centred.rows.shape[1]
-        self.sums_of_squares = np.einsum("ij,ij->j", centred.rows, centred.rows)
+        self.n_samples = n_samples
+        self.width = len(sums_of_squares)
+        self.sums_of_squares = sums_of_squares
+        self.cancelled = cancelled
 
-    def apply(self, members):
-        """Squared distances; no group needs a fit of its own."""
-        n_left = len(self.rows) - members.shape[1]
-        rows = self.rows[members]
+    def apply(self, rows, variances_without=None):
+        """Distances of groups of rows.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (n_groups, size, n_features)
+        variances_without : callable or None, default=None
+            Gives the variances of features without the group of a number. None where
+            that takes rows that are not at hand, and what has cancelled is zero.
+
+        Returns
+        -------
+        squared_distances : ndarray of shape (n_groups, size)
+        failed : ndarray of shape (n_groups,), dtype bool
+            All false: no group needs a fit of its own.
+        """
+        n_left = self.n_samples - rows.shape[1]
         mean = -rows.sum(axis=1) / n_left
         left = self.sums_of_squares - np.einsum("gif,gif->gf", rows, rows)
         variances = left / n_left - mean**2
-        doubtful = variances * n_left < _CANCELLED * self.sums_of_squares
-        for index in np.flatnonzero(doubtful.any(axis=1)):
-            features = np.flatnonzero(doubtful[index])
-            variances[index, features] = self._variances(members[index], features)
+        doubtful = variances * n_left < self.cancelled * self.sums_of_squares
+        if variances_without is None:
+            variances[doubtful] = 0
+        else:
+            for index in np.flatnonzero(doubtful.any(axis=1)):
+                features = np.flatnonzero(doubtful[index])
+                variances[index, features] = variances_without(index, features)
         varies = variances > 0
         determined = varies.any(axis=1)
         if self.isotropic:
@@ -251,9 +672,4 @@ class _DiagonalRule:
         deviations = rows - mean[:, np.newaxis]
         distances = (deviations**2 / variances[:, np.newaxis]).sum(axis=2)
         distances[~determined] = np.inf
-        return distances, np.zeros(len(members), dtype=bool)
-
-    def _variances(self, left_out, features):
-        """Variances over the other rows: zero where these are all equal."""
-        others = np.delete(self.rows[:, features], left_out, axis=0)
-        return ((others - mean_of(others)) ** 2).mean(axis=0)
+        return distances, np.zeros(len(rows), dtype=bool)

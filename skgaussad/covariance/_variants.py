@@ -10,6 +10,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._array_api import like, score_dtype, to_host
 from .._validation import check_choice, check_integer, check_real
 from ._base import BaseMahalanobisDetector
 from ._estimation import CentredRows, estimate, mean_of
@@ -184,7 +185,7 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         check_integer("n_variants", self.n_variants, 1)
         check_integer("n_init", self.n_init, 1)
         check_integer("max_iter", self.max_iter, 1)
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
         if variants is None:
             self.variants_ = np.arange(self.n_variants)
             assigned = self._search(X)
@@ -257,7 +258,8 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         squared_distances : ndarray of shape (n_samples,)
             Float64, >= 0.
         """
-        return self._squared_distances(self._validate(X)).min(axis=1)
+        squared = self._squared_distances(self._validate(X)).min(axis=1)
+        return like(squared, X, score_dtype(X))
 
     def predict_variant(self, X):
         """Variant whose mean is nearest.
@@ -296,4 +298,4 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
 
     def _validate(self, X):
         check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        return validate_data(self, to_host(X), dtype=np.float64, reset=False)

@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._array_api import like, namespace_of, score_dtype, to_host
 from .._validation import check_choice, check_real
 from ..calibration import FalseAlarmRateWarning
 from ..calibration._folds import fit_and_score, gather, split_folds
@@ -189,7 +190,7 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
         check_real("top_share", self.top_share, 0, 1, closed="high")
         self._check_working_point(HELD_OUT_THRESHOLDS, groups)
-        X = validate_data(self, X, ensure_min_samples=2)
+        X = validate_data(self, to_host(X), ensure_min_samples=2)
         names = getattr(self, "feature_names_in_", None)
         self.columns_ = resolve_columns(self.columns, X.shape[1], names)
         groups = self._groups_to_hold_out(groups, X)
@@ -264,12 +265,12 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
         scores = self._parallel(
-            delayed(detector.score_samples)(X[:, columns])
+            delayed(_score_columns)(detector, X, columns)
             for detector, columns in zip(
                 self.estimators_, self.columns_.values(), strict=True
             )
         )
-        return np.column_stack(scores).astype(np.float64, copy=False)
+        return namespace_of(X).stack(scores, axis=1)
 
     def score_samples(self, X):
         """Minus the aggregated distance: higher is more normal.
@@ -284,6 +285,15 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         """
         distances = -self.group_scores(X)
         return -aggregate(distances, self.aggregation, self.top_share)
+
+
+def _score_columns(detector, X, columns):
+    """Scores of a detector by some columns, in the namespace of `X`."""
+    block = namespace_of(X).take(X, like(columns, X), axis=1)
+    if isinstance(detector, MahalanobisDetector):
+        return detector.score_samples(block)
+    scores = np.asarray(detector.score_samples(to_host(block)), dtype=np.float64)
+    return like(scores, X, score_dtype(X))
 
 
 def make_level_pipeline(

@@ -12,6 +12,7 @@ from skgaussad.covariance._estimation import (
     mean_of,
 )
 from skgaussad.covariance._leave_out import leave_out
+from skgaussad.covariance._spectrum import Spectrum
 
 SHRINKAGE = 0.1
 REFERENCES = {
@@ -108,31 +109,41 @@ def test_diagonal_covariances(covariance, groups):
     np.testing.assert_allclose(left_out(X, covariance, groups), expected, rtol=1e-9)
 
 
-@st.composite
-def training_rows(draw):
-    """Any shape and scale; constant, rare and duplicate rows and features."""
-    n_samples = draw(st.integers(3, 40))
-    n_features = draw(st.integers(1, 60))
-    seed = draw(st.integers(0, 2**32 - 1))
-    X = correlated(n_samples, n_features, seed, draw(st.sampled_from([0.0, 3.0])))
-    kind = draw(st.sampled_from(["plain", "constant", "rare", "rectified", "low rank"]))
+def awkward_rows(
+    shape, seed, decay=0.0, kind="plain", constant=0.0, copies=False, factor=1.0
+):
+    """Rows with constant, rare and dependent features, copies, and one far off."""
+    n_samples, n_features = shape
+    X = correlated(n_samples, n_features, seed, decay)
     if kind == "constant":
-        X[:, : n_features // 2] = draw(st.sampled_from([0.0, 0.1, -7.0]))
+        X[:, : n_features // 2] = constant
     elif kind == "rare":
         X[:, 0] = 0.0
         X[0, 0] = 1.0
     elif kind == "rectified":
         X = np.maximum(X - X.std(), 0)
-    elif kind == "low rank":
-        X = (
-            X[:, :2] @ correlated(2, n_features, seed + 1)[:, :n_features]
-            if (n_features > 2)
-            else X
-        )
-    if draw(st.booleans()):
+    elif kind == "low rank" and n_features > 2:
+        X = X[:, :2] @ correlated(2, n_features, seed + 1)
+    if copies:
         X[n_samples // 2 :] = X[: n_samples - n_samples // 2]
-    if draw(st.booleans()):
-        X[-1] *= draw(st.sampled_from([10.0, 300.0]))
+    X[-1] *= factor
+    return X
+
+
+@st.composite
+def training_rows(draw):
+    """Any shape and scale; constant, rare and duplicate rows and features."""
+    X = awkward_rows(
+        shape=(draw(st.integers(3, 40)), draw(st.integers(1, 60))),
+        seed=draw(st.integers(0, 2**32 - 1)),
+        decay=draw(st.sampled_from([0.0, 3.0])),
+        kind=draw(
+            st.sampled_from(["plain", "constant", "rare", "rectified", "low rank"])
+        ),
+        constant=draw(st.sampled_from([0.0, 0.1, -7.0])),
+        copies=draw(st.booleans()),
+        factor=draw(st.sampled_from([1.0, 10.0, 300.0])),
+    )
     return 10.0 ** draw(st.integers(-30, 30)) * X
 
 
@@ -218,3 +229,122 @@ def test_a_group_of_more_rows_than_directions():
     np.testing.assert_allclose(
         left_out(X, "oas", groups), refitted(X, "oas", groups), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("shape", [(120, 30), (60, 90)], ids=str)
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "oas", "shrunk"])
+def test_many_rows_in_turn_are_weighted_by_a_series(covariance, shape, monkeypatch):
+    """Most of them; a row far off and its like are weighted one by one."""
+    X = correlated(*shape)
+    X[3] *= 8
+    expected = refitted(X, covariance)
+    monkeypatch.setattr(_leave_out, "_MANY_VALUES", 1)
+    monkeypatch.setattr(_leave_out, "_NEAR", 0.3)
+    each = []
+    over_each = _leave_out._Products._over_each
+    monkeypatch.setattr(
+        _leave_out._Products,
+        "_over_each",
+        lambda self, groups, *args: (
+            each.append(groups) or over_each(self, groups, *args)
+        ),
+    )
+    np.testing.assert_allclose(left_out(X, covariance), expected, rtol=1e-9)
+    assert all(0 < len(groups) < len(X) / 2 for groups in each)
+    assert each or covariance == "shrunk"
+
+
+@pytest.mark.parametrize("ratio", [1e-20, 1e-6, 1e-3, 0.5])
+def test_a_series_ends_where_its_terms_are_rounding(ratio):
+    n_terms = _leave_out._n_terms(ratio)
+    assert ratio**n_terms < np.finfo(float).eps
+    assert n_terms == 1 or ratio ** (n_terms - 1) >= np.finfo(float).eps
+
+
+def test_without_correlations_nothing_is_decomposed(monkeypatch):
+    """The shrinkage intensity is 1 for all samples, and for all but any one."""
+    X = np.random.default_rng(1).normal(size=(200, 20))
+    expected = refitted(X, "ledoit_wolf")
+    monkeypatch.setattr("scipy.linalg.eigh", None)
+    squared = left_out(X, "ledoit_wolf")
+    np.testing.assert_allclose(squared, expected, rtol=1e-12)
+
+
+def test_samples_without_which_there_are_correlations():
+    """The intensity is 1 for all samples, but not for all but one of two."""
+    X = np.random.default_rng(3).normal(size=(200, 20))
+    intensities = [
+        estimate(
+            CentredRows.of(np.delete(X, left_out, 0)), "ledoit_wolf", None
+        ).shrinkage
+        for left_out in ([], *range(len(X)))
+    ]
+    assert intensities[0] == 1
+    assert np.count_nonzero(np.array(intensities) < 1) == 2
+    np.testing.assert_allclose(
+        left_out(X, "ledoit_wolf"), refitted(X, "ledoit_wolf"), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("covariance", "grouped", "rows"),
+    [
+        # Directions that no row has any part in.
+        ("ledoit_wolf", True, {"shape": (34, 58), "seed": 2096313600, "decay": 3.0}),
+        ("shrunk", True, {"shape": (30, 52), "seed": 2473279346, "decay": 3.0}),
+        # One row more than features, and not all directions.
+        ("oas", False, {"shape": (29, 28), "seed": 2225218611, "decay": 3.0}),
+    ],
+    ids=str,
+)
+def test_rows_that_are_nearly_dependent(covariance, grouped, rows):
+    X = awkward_rows(**rows, kind="low rank", factor=10.0)
+    groups = groups_of(len(X)) if grouped else None
+    np.testing.assert_allclose(
+        left_out(X, covariance, groups), refitted(X, covariance, groups), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"shape": (18, 35), "seed": 847819478},
+        {"shape": (26, 53), "seed": 3363931223},
+        {"shape": (26, 18), "seed": 924873730},
+    ],
+    ids=str,
+)
+def test_a_group_with_a_sample_far_off(rows):
+    """Against it all others vary next to nothing."""
+    X = awkward_rows(**rows, kind="rare", factor=300.0)
+    groups = groups_of(len(X))
+    np.testing.assert_allclose(
+        left_out(X, "shrunk", groups), refitted(X, "shrunk", groups), rtol=1e-9
+    )
+
+
+def test_where_too_little_is_added_a_group_is_fitted_anew(monkeypatch):
+    """The vectors of a decomposition are exact enough for what is added with all."""
+    X = correlated(20, 30)
+    refits = []
+    refit = _leave_out._refit
+    monkeypatch.setattr(
+        _leave_out, "_refit", lambda *args: refits.append(1) or refit(*args)
+    )
+    expected = left_out(X, "shrunk")
+    assert not refits
+    monkeypatch.setattr(Spectrum, "least_floor", np.inf)
+    np.testing.assert_allclose(left_out(X, "shrunk"), expected, rtol=1e-9)
+    assert len(refits) == len(X)
+
+
+def test_a_dominant_sample_is_left_out_of_the_trace():
+    X = correlated(30, 12)
+    X[3] *= 1e6
+    centred = CentredRows.of(X)
+    spectrum = estimate(centred, "shrunk", 1.0).spectrum
+    squared = leave_out(centred, "shrunk", 1.0, spectrum)
+    others = CentredRows.of(np.delete(X, 3, axis=0))
+    fitted = estimate(others, "shrunk", 1.0).covariance
+    expected = fitted.mahalanobis(X[3:4], others.location)
+    np.testing.assert_allclose(squared[3], expected[0], rtol=1e-9)

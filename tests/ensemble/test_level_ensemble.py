@@ -289,13 +289,13 @@ def test_level_pipeline_detects_and_extracts_once(cells, monkeypatch):
 
     paths, labels = cells
     seen = []
-    extract = Extractor.extract
+    stream = Extractor.stream
 
     def counting(self, images, *args, **options):
         seen.append(len(images))
-        return extract(self, images, *args, **options)
+        return stream(self, images, *args, **options)
 
-    monkeypatch.setattr(Extractor, "extract", counting)
+    monkeypatch.setattr(Extractor, "stream", counting)
     pipe = make_level_pipeline(levels=[5, 6, 7], image_size=96, fpr=0.1).fit(paths[:40])
     assert list(pipe["ensemble"].columns_) == ["level5", "level6", "level7"]
     scores = pipe.score_samples(paths[40:])
