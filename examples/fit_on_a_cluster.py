@@ -1,0 +1,57 @@
+"""Fit and score with the workers of a Dask cluster.
+
+Run it with ``python examples/fit_on_a_cluster.py``. The cluster is this machine.
+"""
+
+import tempfile
+
+import pandas as pd
+from dask.distributed import Client, LocalCluster
+from sklearn.pipeline import Pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, distributed
+from skgaussad.datasets import load_solar_cells
+
+
+def main():
+    """Fit to some functional solar cells, and score other cells."""
+    cells = load_solar_cells("mono")
+    X_train = cells.paths[cells.labels == 1][:240]
+    X_new = [*cells.paths[cells.labels == 1][240:280], *cells.paths[cells.labels == -1]]
+    pipe = Pipeline(
+        [("features", DeepFeatureTransformer()), ("detector", MahalanobisDetector())]
+    )
+
+    # %%
+    # Workers of other machines are reached with Client("tcp://address:8786"). As there
+    # are more images than features, these stay with the workers.
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
+        ) as cluster,
+        Client(cluster),
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        distributed.fit(pipe, X_train)
+        print(f"threshold {-pipe['detector'].offset_:.1f}")
+
+        # %%
+        # A file for each 64 images, and one more path, which leads nowhere. Called
+        # again after an interrupt, this computes the files that are not there.
+        distributed.score_to_parquet(
+            pipe,
+            [*X_new, "nowhere.png"],
+            folder,
+            partition_size=64,
+            on_error="record",
+        )
+        scores = pd.read_parquet(folder)
+
+    print(scores[["index", "distance", "label", "p_value"]].head())
+    print(f"anomalous: {(scores['label'] == -1).sum()} of {len(scores)} images")
+    print(*scores["error"].dropna())
+
+
+# Workers are processes that import this script.
+if __name__ == "__main__":
+    main()

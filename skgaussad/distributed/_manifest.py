@@ -1,0 +1,133 @@
+"""What the parts in a folder of scores belong to."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ._fingerprint import hash_model, hash_paths
+
+# Readers of Parquet folders pass over names that begin with an underscore or a dot.
+_NAME = "_manifest.json"
+_MEANINGS = {
+    "version": "layout",
+    "model": "fitted pipeline",
+    "images": "list of images",
+    "n_images": "number of images",
+    "partition_size": "partition_size",
+    "on_error": "on_error",
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the parts in a folder of scores belong to.
+
+    Attributes
+    ----------
+    model, images : str
+        Hashes of the fitted pipeline and of the paths.
+    n_images, partition_size : int
+    on_error : {"raise", "record"}
+    version : int
+        Of the layout.
+    """
+
+    model: str
+    images: str
+    n_images: int
+    partition_size: int
+    on_error: str
+    version: int = 1
+
+    @classmethod
+    def of(cls, pipeline, paths, partition_size, on_error):
+        """Describe a scoring.
+
+        Parameters
+        ----------
+        pipeline : Pipeline
+        paths : list of str
+        partition_size : int
+        on_error : {"raise", "record"}
+
+        Returns
+        -------
+        manifest : Manifest
+        """
+        return cls(
+            hash_model(pipeline),
+            hash_paths(paths),
+            len(paths),
+            partition_size,
+            on_error,
+        )
+
+    def claim(self, folder):
+        """Make the folder and the manifest in it, or see that it is this one.
+
+        Parameters
+        ----------
+        folder : Path
+
+        Raises
+        ------
+        ValueError
+            If the folder holds parts of something else; says in what it differs.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / _NAME
+        if not path.exists():
+            stray = next(folder.glob("*.parquet"), None)
+            if stray is not None:
+                raise ValueError(
+                    f"folder {str(folder)!r} holds {stray.name}, and no {_NAME} that "
+                    "says what it belongs to. Take another folder."
+                )
+            write_atomically(path, json.dumps(asdict(self), indent=1).encode())
+            return
+        try:
+            found = json.loads(path.read_bytes())
+            differing = [
+                meaning
+                for name, meaning in _MEANINGS.items()
+                if found[name] != getattr(self, name)
+            ]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{str(path)!r} is no manifest of scores. Take another folder."
+            ) from None
+        if differing:
+            raise ValueError(
+                f"folder {str(folder)!r} holds scores of another call: it differs in "
+                f"{' and '.join(differing)}. Take another folder, or repeat that call "
+                "to go on with it."
+            )
+
+
+def write_atomically(path, content):
+    """Write a file such that it is there in full, or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes-like
+    """
+    # Two workers may write the same file, when one was believed lost.
+    temporary = path.with_name(f".{path.name}-{os.urandom(8).hex()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def remove_temporary(folder):
+    """Remove what writers left that were killed.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,93 @@
+"""A Gaussian fitted to features that stay with the workers."""
+
+from functools import reduce
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from ..covariance._estimation import DIAGONAL_COVARIANCES
+from ..covariance._gaussian import Gaussian
+from ..covariance._leave_out import leave_one_out
+from ..covariance._moments import Moments
+from ._workers import require_features
+
+# Moments that a worker has at a time, of n_features x n_features each.
+_FAN_IN = 4
+# What uses up moments goes before what makes more of them.
+_MAKES, _USES = 1, 2
+
+
+def moments_of(features, diagonal):
+    """Take the moments of a partition."""
+    features = np.asarray(require_features(features), dtype=np.float64)
+    return Moments.of(features, diagonal=diagonal)
+
+
+def merge(moments):
+    """Merge moments of several partitions."""
+    return reduce(Moments.merge, moments)
+
+
+def decompose(moments, covariance, shrinkage):
+    """Make the Gaussian of the moments of all partitions, with its axes."""
+    gaussian = Gaussian.of(moments, covariance, shrinkage)
+    # Here, so that its copies have it, too.
+    _ = gaussian.spectrum
+    return gaussian
+
+
+def squared_distances(gaussian, features):
+    """Leave-one-out distances of a partition, squared."""
+    features = np.asarray(require_features(features), dtype=np.float64)
+    return leave_one_out(gaussian, features)
+
+
+def fit_detector(detector, tasks, features, names):
+    """Fit a detector to features on workers.
+
+    The workers take the moments of each partition, merge them as a tree, and measure
+    the leave-one-out distances in a second pass. Merged moments, and a number for each
+    image, are all that comes here.
+
+    Parameters
+    ----------
+    detector : MahalanobisDetector
+        Fitted in place. Not with ``threshold="leave_one_group_out"``.
+    tasks : Tasks
+    features : list of dask.distributed.Future
+        Of partitions, in order.
+    names : array or data frame of shape (1, n_features)
+        A row with the names of the features, if they have some.
+    """
+    diagonal = detector.covariance in DIAGONAL_COVARIANCES
+    moments = [
+        tasks.submit("skgaussad-moments", moments_of, part, diagonal, priority=_MAKES)
+        for part in features
+    ]
+    while len(moments) > 1:
+        merged = [
+            tasks.submit(
+                "skgaussad-merge", merge, moments[i : i + _FAN_IN], priority=_USES
+            )
+            for i in range(0, len(moments), _FAN_IN)
+        ]
+        tasks.drop(moments)
+        moments = merged
+    gaussian = tasks.submit(
+        "skgaussad-decompose",
+        decompose,
+        moments[0],
+        detector.covariance,
+        detector.shrinkage,
+    )
+    squared = [
+        tasks.submit("skgaussad-leave-one-out", squared_distances, gaussian, part)
+        for part in features
+    ]
+    validate_data(detector, names, dtype=np.float64)
+    detector._fit_moments(moments[0].result())
+    detector._set_leave_one_out(np.sqrt(np.concatenate(tasks.client.gather(squared))))
+    if detector.threshold in ("chi2", "f"):
+        detector._set_law_threshold()
+    else:
+        detector._set_held_out_threshold()

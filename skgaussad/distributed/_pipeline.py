@@ -1,0 +1,93 @@
+"""The pipeline that is taken apart: a network for the workers, and what follows it."""
+
+import copy
+
+from sklearn.pipeline import Pipeline
+
+from ..features import DeepFeatureTransformer
+
+
+def check_pipeline(pipeline):
+    """Raise unless a pipeline goes from images to a detector.
+
+    Parameters
+    ----------
+    pipeline : object
+
+    Raises
+    ------
+    TypeError
+        If it is no pipeline of a DeepFeatureTransformer and more.
+    """
+    if not isinstance(pipeline, Pipeline):
+        came = type(pipeline).__name__
+    elif not isinstance(pipeline[0], DeepFeatureTransformer):
+        came = f"one that begins with {type(pipeline[0]).__name__}"
+    elif len(pipeline) == 1:
+        came = "one without a detector"
+    else:
+        return
+    raise TypeError(
+        "pipeline must be a Pipeline that begins with a DeepFeatureTransformer and "
+        f"ends in a detector; got {came}."
+    )
+
+
+def copy_for_workers(pipeline):
+    """Copy a fitted pipeline such that its transformer only computes.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+
+    Returns
+    -------
+    pipeline : Pipeline
+        Shares all that is fitted. Its transformer shows no progress and writes no
+        features to files.
+    """
+    transformer = copy.copy(pipeline[0])
+    transformer.set_params(verbose=False, memmap_folder=None)
+    copied = copy.copy(pipeline)
+    copied.steps = [(pipeline.steps[0][0], transformer), *pipeline.steps[1:]]
+    return copied
+
+
+class _Computed:
+    """Takes the place of what computes the features of a transformer.
+
+    Parameters
+    ----------
+    parts : iterable of (range, ndarray of shape (n_rows, n_features))
+        Positions and their features.
+    """
+
+    def __init__(self, parts):
+        self._parts = parts
+
+    def stream(self, images, rows, **settings):
+        """Yield the positions and features."""
+        yield from self._parts
+
+
+def assemble(transformer, images, parts):
+    """Return what a transformer makes of images, from features that are computed.
+
+    It is a matrix, a memory map or a data frame, as the transformer is set.
+
+    Parameters
+    ----------
+    transformer : DeepFeatureTransformer
+        Fitted.
+    images : sequence of images
+    parts : iterable of (range, ndarray of shape (n_rows, n_features))
+        Positions of images and their features.
+
+    Returns
+    -------
+    features : ndarray of shape (n_images, n_features), or data frame
+        Float32.
+    """
+    transformer = copy.copy(transformer).set_params(verbose=False)
+    transformer._make_extraction = lambda device, cache: _Computed(parts)
+    return transformer.transform(images)

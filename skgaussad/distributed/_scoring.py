@@ -1,0 +1,337 @@
+"""Scores of very many images, written by the workers of a cluster as Parquet files."""
+
+import os
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_choice
+from ..calibration._pipeline import split_pipeline
+from ..features import InvalidImageError
+from ..features._images import LazyImages, as_image_sequence, decode_image
+from ._manifest import Manifest, remove_temporary, write_atomically
+from ._packages import check_packages
+from ._partitions import choose_partition_size, cut, paths_of
+from ._pipeline import check_pipeline, copy_for_workers
+from ._tasks import Tasks, count_threads, resolve_client
+from ._workers import load, transform, unpack
+
+_N_IMAGES = 2048
+# Partitions in the hands of the cluster for each thread: one more than it works on.
+_IN_FLIGHT = 2
+
+
+def score_to_parquet(
+    pipeline,
+    X,
+    folder,
+    *,
+    client=None,
+    partition_size=None,
+    on_error="raise",
+    verbose=False,
+):
+    """Score very many images on a Dask cluster, into a folder of Parquet files.
+
+    The workers compute features and scores, a partition of the images at a time, and
+    write a file for each. A call that was interrupted goes on where it was when it is
+    repeated: parts that are there are not computed again.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted. Its first step is a
+        :class:`~skgaussad.features.DeepFeatureTransformer`, its last a detector.
+
+    X : sequence of n_images paths
+        Paths that lead to the same files on all workers.
+
+    folder : path
+        On a disk that all workers and this process see; made if it is not there. It
+        belongs to one pipeline and one list of images: a file ``_manifest.json`` in it
+        says to which.
+
+    client : dask.distributed.Client or None, default=None
+        None takes the one that was opened last.
+
+    partition_size : int or None, default=None
+        Images in a file, a multiple of the transformer's batch size. None takes 2048.
+
+    on_error : {"raise", "record"}, default="raise"
+        What becomes of an image that cannot be used: ``"raise"`` ends the scoring,
+        ``"record"`` writes what is wrong with it into a column ``error`` and goes on.
+
+    verbose : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    folder : pathlib.Path
+        With the parts, ``part-00000000.parquet`` and so on, in the order of `X`. Their
+        columns:
+
+        ============  =======  ====================================================
+        ``index``     int64    Position in `X`.
+        ``path``      string
+        ``distance``  float64  Minus the score: the Mahalanobis distance (not
+                               squared), or what else the detector measures.
+        ``decision``  float64  ``decision_function``, negative for anomalies.
+        ``label``     int8     +1 for normal, -1 for anomalous.
+        ``p_value``   float64  If the detector has p-values.
+        ``error``     string   With ``on_error="record"``: what is wrong with an
+                               image; the other columns but the first two are then
+                               null.
+        ============  =======  ====================================================
+
+    Raises
+    ------
+    InvalidImageError
+        If an image cannot be used, and ``on_error="raise"``; names its position in `X`
+        and its path. Any other failure of a task is tried again, twice.
+    ValueError
+        If a parameter is out of its range, there is no client, or `folder` belongs to
+        another pipeline, list, `partition_size` or `on_error`.
+    TypeError
+        If `pipeline` does not begin with a DeepFeatureTransformer, or `X` holds
+        something else than paths.
+    ImportError
+        If Dask or PyArrow is missing.
+
+    See Also
+    --------
+    fit : Fits a pipeline on a cluster.
+
+    Notes
+    -----
+    Scores are those of ``pipeline.score_samples(X)``, to rounding, where workers
+    compute as this process does: see :func:`fit`. With ``on_error="record"`` a black
+    image takes the place of one that cannot be used.
+
+    This process holds the list of paths, and no more than a few partitions are under
+    way at a time, so its memory does not grow with what is computed. Workers hold a
+    partition's features.
+
+    Each file is written under another name and then renamed. The list and the pipeline
+    are known again by hashes of the paths and of the pipeline's parameters and fitted
+    attributes; that a file holds another image than before is not noticed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from dask.distributed import Client
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+    >>> from skgaussad.datasets import load_solar_cells
+    >>> from skgaussad.distributed import score_to_parquet
+    >>> paths = load_solar_cells("mono").paths[:40]
+    >>> transformer = DeepFeatureTransformer(image_size=64)
+    >>> pipe = make_pipeline(transformer, MahalanobisDetector()).fit(paths[:30])
+    >>> with (
+    ...     tempfile.TemporaryDirectory() as folder,
+    ...     Client(processes=False, n_workers=1, dashboard_address=":0"),
+    ... ):
+    ...     scores = pd.read_parquet(score_to_parquet(pipe, paths, folder))
+    >>> list(scores.columns)
+    ['index', 'path', 'distance', 'decision', 'label', 'p_value']
+    """
+    user = "skgaussad.distributed.score_to_parquet"
+    check_packages(user, "pyarrow.parquet")
+    client = resolve_client(client, user)
+    check_pipeline(pipeline)
+    check_is_fitted(pipeline)
+    check_choice("on_error", on_error, ("raise", "record"))
+    paths = paths_of(as_image_sequence(X))
+    partition_size = choose_partition_size(partition_size, _N_IMAGES, pipeline[0])
+    # Workers may have another working directory.
+    folder = Path(folder).absolute()
+    Manifest.of(pipeline, paths, partition_size, on_error).claim(folder)
+    parts = {
+        f"part-{number:08d}.parquet": positions
+        for number, positions in enumerate(cut(len(paths), partition_size))
+    }
+    done = set(os.listdir(folder)).intersection(parts)
+    n_done = sum(len(parts[name]) for name in done)
+    missing = [name for name in parts if name not in done]
+    with Tasks(client) as tasks, _bar(n_done, len(paths), verbose) as bar:
+        model = tasks.send_model(copy_for_workers(pipeline))
+
+        def submit(name):
+            positions = parts[name]
+            return tasks.submit(
+                "skgaussad-score",
+                score_part,
+                model,
+                tasks.send(paths[positions.start : positions.stop]),
+                positions.start,
+                str(folder / name),
+                on_error == "record",
+            )
+
+        for n_images in _run_few_at_a_time(tasks, map(submit, missing)):
+            bar.update(n_images)
+    remove_temporary(folder)
+    return folder
+
+
+def _bar(n_done, n_images, verbose):
+    from tqdm import tqdm
+
+    return tqdm(
+        initial=n_done,
+        total=n_images,
+        desc="scores",
+        unit="image",
+        file=sys.stderr,
+        disable=not verbose,
+    )
+
+
+def _run_few_at_a_time(tasks, futures):
+    """Yield the results of tasks, of which only a few are submitted at a time.
+
+    Parameters
+    ----------
+    tasks : Tasks
+    futures : iterator of dask.distributed.Future
+        Submits each when it is asked for.
+
+    Yields
+    ------
+    result : object
+        As tasks finish.
+
+    Raises
+    ------
+    InvalidImageError
+        If a task returns one.
+    """
+    from dask.distributed import as_completed
+
+    def submit_some(n_under_way):
+        # Anew each time, for clusters grow.
+        n_free = _IN_FLIGHT * count_threads(tasks.client) - n_under_way
+        return list(islice(futures, max(n_free, 1)))
+
+    under_way = as_completed(submit_some(0))
+    for future in under_way:
+        result = future.result()
+        if isinstance(result, InvalidImageError):
+            raise result
+        tasks.drop([future])
+        yield result
+        under_way.update(submit_some(under_way.count()))
+
+
+def score_part(model, paths, start, path, record):
+    """Score a partition, and write the file of its scores.
+
+    Parameters
+    ----------
+    model : tuple (str, list of bytes)
+        Of a pipeline, see `load`.
+    paths : list of bytes
+        See `unpack`.
+    start : int
+        Position of the first of the images in the whole ``X``.
+    path : str
+        Where to write.
+    record : bool
+        Whether to go on where an image cannot be used.
+
+    Returns
+    -------
+    n_images : int, or InvalidImageError
+        An image that cannot be used is returned as the error, not raised, for what is
+        raised is tried again.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    paths = unpack(paths)
+    try:
+        columns, errors = _score(load(model), paths, start, record)
+    except InvalidImageError as error:
+        return error
+    unusable = np.isin(np.arange(len(paths)), list(errors))
+    table = {
+        "index": pyarrow.array(np.arange(start, start + len(paths))),
+        "path": pyarrow.array(paths, type=pyarrow.string()),
+        **{name: pyarrow.array(c, mask=unusable) for name, c in columns.items()},
+    }
+    if record:
+        messages = [errors.get(index) for index in range(len(paths))]
+        table["error"] = pyarrow.array(messages, type=pyarrow.string())
+    buffer = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table(table), buffer)
+    write_atomically(Path(path), buffer.getvalue())
+    return len(paths)
+
+
+def _score(pipeline, paths, start, record):
+    """Score a partition.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    paths : list of str
+    start : int
+    record : bool
+
+    Returns
+    -------
+    columns : dict of {str: ndarray of shape (n_images,)}
+    errors : dict of {int: str}
+        By position in the partition, what is wrong with an image.
+    """
+    errors = {}
+    try:
+        features = transform(pipeline[0], paths, start)
+    except InvalidImageError:
+        if not record:
+            raise
+        images = _ReplacedImages(paths)
+        features = transform(pipeline[0], images, start)
+        errors = images.errors
+    detector, features = split_pipeline(pipeline[1:], features)
+    decision = detector.decision_function(features)
+    columns = {
+        "distance": -detector.score_samples(features),
+        "decision": decision,
+        "label": np.where(decision >= 0, 1, -1).astype(np.int8),
+    }
+    # A detector that was fitted in parts may not have been calibrated.
+    if hasattr(detector, "p_values") and hasattr(detector, "calibration_distances_"):
+        columns["p_value"] = detector.p_values(features)
+    return columns, errors
+
+
+class _ReplacedImages(LazyImages):
+    """Images, with black ones in place of those that cannot be used.
+
+    Parameters
+    ----------
+    paths : list of str
+
+    Attributes
+    ----------
+    errors : dict of {int: str}
+        By position, what is wrong with those that were replaced so far.
+    """
+
+    def __init__(self, paths):
+        self._paths = paths
+        self.errors = {}
+
+    def __len__(self):
+        return len(self._paths)
+
+    def __getitem__(self, index):
+        try:
+            return decode_image(self._paths, index)
+        except InvalidImageError as error:
+            self.errors[index] = error.problem
+            return np.zeros((8, 8), dtype=np.uint8)

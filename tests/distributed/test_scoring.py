@@ -1,0 +1,310 @@
+"""Tests of scores in Parquet files: those of one process, and gone on with."""
+
+import os
+import pickle
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyarrow import parquet
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import LocalOutlierFactor
+
+from skgaussad import MahalanobisDetector
+from skgaussad.calibration import p_values
+from skgaussad.distributed import _scoring, score_to_parquet
+from skgaussad.distributed._fingerprint import hash_model
+from skgaussad.distributed._manifest import write_atomically
+from skgaussad.ensemble import make_level_pipeline
+from skgaussad.features import InvalidImageError
+
+COLUMNS = ["index", "path", "distance", "decision", "label", "p_value"]
+TYPES = ["int64", "string", "double", "double", "int8", "double"]
+
+
+def parts_of(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+
+
+class InterruptingBar:
+    """Progress that ends in an interrupt when two parts are there."""
+
+    n_parts = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, n_images):
+        self.n_parts += 1
+        if self.n_parts == 2:
+            raise KeyboardInterrupt
+
+
+def assert_equal_scores(found, expected):
+    """Equal to rounding, which depends on how many rows a product of matrices has."""
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_scores_are_those_of_one_process(
+    client, local, paths, tmp_path, assert_forgotten
+):
+    folder = score_to_parquet(
+        local, paths, tmp_path / "a" / "scores", partition_size=48
+    )
+    assert folder == tmp_path / "a" / "scores"
+    assert sorted(parts_of(folder)) == [f"part-{i:08d}.parquet" for i in range(4)]
+    found = pd.read_parquet(folder)
+    assert list(found.columns) == COLUMNS
+    schema = parquet.read_schema(folder / "part-00000000.parquet")
+    assert [str(schema.field(name).type) for name in COLUMNS] == TYPES
+    assert list(found["index"]) == list(range(160))
+    assert list(found["path"]) == paths
+    assert_equal_scores(found["distance"], -local.score_samples(paths))
+    assert_equal_scores(found["decision"], local.decision_function(paths))
+    np.testing.assert_array_equal(found["label"], local.predict(paths))
+    np.testing.assert_array_equal(found["p_value"], p_values(local, paths))
+    assert_forgotten()
+
+
+@pytest.mark.parametrize(
+    ("make_whole", "columns"),
+    [
+        (
+            lambda make: make(IsolationForest(n_estimators=5, random_state=0)),
+            COLUMNS[:5],
+        ),
+        (lambda make: make(LocalOutlierFactor(novelty=True)), COLUMNS[:5]),
+        (
+            lambda make: make_level_pipeline(**make(levels=[1, 2])[0].get_params()),
+            COLUMNS,
+        ),
+    ],
+    ids=["trees", "neighbours", "levels"],
+)
+def test_any_detector_will_do(client, make, paths, tmp_path, make_whole, columns):
+    pipeline = make_whole(make).fit(paths)
+    found = pd.read_parquet(score_to_parquet(pipeline, paths, tmp_path))
+    assert list(found.columns) == columns
+    assert_equal_scores(found["distance"], -pipeline.score_samples(paths))
+    np.testing.assert_array_equal(found["label"], pipeline.predict(paths))
+
+
+def test_detector_without_calibration_has_no_p_values(client, make, paths, tmp_path):
+    pipeline = make(MahalanobisDetector(threshold="chi2", covariance="shrunk"))
+    features = pipeline[0].fit_transform(paths)
+    pipeline[-1].partial_fit(features)
+    found = pd.read_parquet(score_to_parquet(pipeline, paths, tmp_path))
+    assert list(found.columns) == COLUMNS[:5]
+
+
+def test_interrupted_scoring_goes_on_where_it_was(
+    client, make, paths, tmp_path, on_workers, monkeypatch, assert_forgotten
+):
+    pipeline = make().fit(paths)
+    whole = score_to_parquet(pipeline, paths, tmp_path / "whole", partition_size=8)
+    log = on_workers(delay=0.05)
+    folder = tmp_path / "scores"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as error:
+        patch.setattr(_scoring, "_bar", lambda *_: InterruptingBar())
+        score_to_parquet(pipeline, paths, folder, partition_size=8)
+    # The workers end what they are at, and begin nothing more, though the traceback at
+    # hand knows of it.
+    assert_forgotten()
+    wait_until_idle(client)
+    del error
+    before = parts_of(folder)
+    assert 2 <= len(before) <= 8
+    assert log.read_text().count("start") == len(before)
+    # In the next session the pipeline comes from a file, and has been used.
+    pipeline.score_samples(paths[:3])
+    pipeline = pickle.loads(pickle.dumps(pipeline))
+    pipeline.set_params(features__verbose=True, features__num_workers=0)
+    score_to_parquet(pipeline, paths, folder, partition_size=8)
+    after = parts_of(folder)
+    assert len(after) == 20
+    assert {name: after[name] for name in before} == before
+    assert log.read_text().count("start") == 20
+    pd.testing.assert_frame_equal(pd.read_parquet(folder), pd.read_parquet(whole))
+    # Nothing is left to do.
+    score_to_parquet(pipeline, paths, folder, partition_size=8)
+    assert parts_of(folder) == after
+    assert log.read_text().count("start") == 20
+
+
+def wait_until_idle(client):
+    deadline = time.monotonic() + 10
+    while any(client.processing().values()) or any(
+        client.run(lambda dask_worker: dask_worker.state.executing_count).values()
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"fpr": 0.1}, "fitted pipeline"),
+        ({"n_training": 150}, "fitted pipeline"),
+        ({"levels": 1}, "fitted pipeline"),
+        ({"n_paths": 16}, "list of images and number of images"),
+        ({"order": -1}, "list of images"),
+        ({"partition_size": 4}, "partition_size"),
+        ({"on_error": "record"}, "on_error"),
+    ],
+    ids=str,
+)
+def test_folder_of_another_call_is_refused(
+    client, make, paths, tmp_path, change, differs
+):
+    def score(
+        n_training=160,
+        fpr=0.05,
+        levels=2,
+        n_paths=8,
+        order=1,
+        partition_size=8,
+        **settings,
+    ):
+        pipeline = make(MahalanobisDetector(fpr=fpr), levels=levels)
+        pipeline.fit(paths[:n_training])
+        score_to_parquet(
+            pipeline,
+            paths[:n_paths][::order],
+            tmp_path,
+            partition_size=partition_size,
+            **settings,
+        )
+
+    score()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=f"it differs in {differs}. Take another"):
+        score(**change)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    score()
+
+
+def test_folder_of_something_else_is_refused(client, local, paths, tmp_path):
+    stray = tmp_path / "scores.parquet"
+    stray.write_bytes(b"mine")
+    with pytest.raises(
+        ValueError, match=r"holds scores.parquet, and no _manifest.json"
+    ):
+        score_to_parquet(local, paths, tmp_path)
+    stray.unlink()
+    for content in ("[", "[]", '{"version": 1}'):
+        (tmp_path / "_manifest.json").write_text(content)
+        with pytest.raises(ValueError, match=r"_manifest.json' is no manifest"):
+            score_to_parquet(local, paths, tmp_path)
+
+
+def test_bad_image_ends_the_scoring(
+    client, local, paths, tmp_path, on_workers, assert_forgotten
+):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    log = on_workers()
+    with pytest.raises(InvalidImageError, match=r"X\[13\] \('.*bad.png'\)") as error:
+        score_to_parquet(
+            local, [*paths[:13], str(bad)], tmp_path / "scores", partition_size=8
+        )
+    assert error.value.index == 13
+    assert log.read_text().splitlines().count("start 8") == 1
+    assert_forgotten()
+    assert "part-00000001.parquet" not in parts_of(tmp_path / "scores")
+
+
+def test_bad_images_are_recorded(client, local, paths, tmp_path):
+    bad, missing = tmp_path / "bad.png", tmp_path / "missing.png"
+    bad.write_bytes(b"no image")
+    listed = [*paths[:9], str(bad), *paths[9:14], str(missing), *paths[14:30]]
+    folder = score_to_parquet(
+        local, listed, tmp_path / "scores", partition_size=8, on_error="record"
+    )
+    found = pd.read_parquet(folder)
+    assert list(found.columns) == [*COLUMNS, "error"]
+    assert list(found["path"]) == listed
+    good = found["error"].isna()
+    assert list(np.flatnonzero(~good)) == [9, 15]
+    for index in (9, 15):
+        with pytest.raises(InvalidImageError) as error:
+            local.score_samples([listed[index]])
+        assert found["error"][index] == error.value.problem
+    assert found.loc[~good, COLUMNS[2:]].isna().all(axis=None)
+    np.testing.assert_allclose(
+        found.loc[good, "distance"], -local.score_samples(paths[:30]), rtol=1e-4
+    )
+    # In a batch without bad images, nothing is another.
+    assert_equal_scores(found["distance"][20:], -local.score_samples(listed[20:]))
+
+
+def test_few_partitions_are_under_way_at_a_time(
+    client, local, paths, tmp_path, monkeypatch, on_workers
+):
+    on_workers(delay=0.02)
+    numbers = []
+
+    class Tasks(_scoring.Tasks):
+        def submit(self, name, *args, **settings):
+            future = super().submit(name, *args, **settings)
+            if name == "skgaussad-score":
+                numbers.append(sum(key.startswith(name) for key in self._futures))
+            return future
+
+    monkeypatch.setattr(_scoring, "Tasks", Tasks)
+    score_to_parquet(local, paths, tmp_path, partition_size=4)
+    assert len(numbers) == 40
+    assert max(numbers) == 4
+
+
+def test_progress_counts_what_was_there(client, local, paths, tmp_path, capsys):
+    folder = score_to_parquet(local, paths, tmp_path, partition_size=80)
+    assert capsys.readouterr().err == ""
+    (folder / "part-00000001.parquet").unlink()
+    (folder / ".part-00000001.parquet-0123.tmp").write_bytes(b"killed")
+    score_to_parquet(local, paths, tmp_path, partition_size=80, verbose=True)
+    shown = capsys.readouterr().err
+    assert "80/160" in shown
+    assert "160/160" in shown
+    assert not list(folder.glob(".*"))
+
+
+def test_only_paths_are_scored(client, local, pictures, tmp_path):
+    with pytest.raises(TypeError, match=r"X\[0\] must be a path"):
+        score_to_parquet(local, pictures, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pipeline_must_be_fitted(client, make, paths, tmp_path):
+    with pytest.raises(ValueError, match="not fitted"):
+        score_to_parquet(make(), paths, tmp_path)
+
+
+def test_written_in_full_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "part.parquet"
+    write_atomically(path, b"first")
+
+    def fail(_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="full"):
+        write_atomically(path, b"second")
+    assert path.read_bytes() == b"first"
+
+
+def test_hash_of_a_model_does_not_change_with_its_use(make, paths):
+    pipeline = make().fit(paths)
+    digest = hash_model(pipeline)
+    pipeline.predict(paths[:5])
+    p_values(pipeline, paths[:5])
+    assert hash_model(pipeline) == digest
+    assert hash_model(pickle.loads(pickle.dumps(pipeline))) == digest
+    assert hash_model(make(num_workers=0, verbose=1).fit(paths)) == digest
+    assert hash_model(make(pooling="max").fit(paths)) != digest
+    assert hash_model(make(random_state=1).fit(paths)) != digest
+    assert hash_model(make(MahalanobisDetector(fpr=0.06)).fit(paths)) != digest
+    assert hash_model(make().fit(paths[1:])) != digest
