@@ -127,7 +127,9 @@ class Extractor:
         self._mean = torch.tensor(preprocessing.mean, device=device).view(shape)
         self._std = torch.tensor(preprocessing.std, device=device).view(shape)
 
-    def stream(self, images, rows, *, batch_size, num_workers, load=None):
+    def stream(
+        self, images, rows, *, batch_size, num_workers, load=None, with_maps=False
+    ):
         """Yield the features of images, a batch at a time, in order.
 
         The memory it takes does not grow with the number of images.
@@ -144,6 +146,8 @@ class Extractor:
         load : callable or None, default=None
             Takes `images` and a position, and returns the preprocessed image. None for
             that of the preprocessing.
+        with_maps : bool, default=False
+            Whether to yield the feature maps, too.
 
         Yields
         ------
@@ -151,6 +155,8 @@ class Extractor:
             Some of the positions, in their order.
         features : ndarray of shape (len(rows), n_features)
             Float32, columns by part.
+        maps : dict of {int: tensor of shape (len(rows), channels, height, width)}
+            By level, float32 on the device; with `with_maps` only.
 
         Raises
         ------
@@ -171,7 +177,7 @@ class Extractor:
                 while done < len(batch):
                     part = batch[done : done + batch_size]
                     try:
-                        pending = self._start(part)
+                        pending = self._start(part, with_maps)
                     except torch.OutOfMemoryError:
                         if len(part) == 1:
                             raise
@@ -187,12 +193,19 @@ class Extractor:
                     done += len(part)
         yield self._finish(*waiting)
 
-    def _start(self, batch):
+    def _start(self, batch, with_maps):
         """Begin to compute the features of a batch; return what to call to get them."""
         x = torch.from_numpy(batch)
+        if with_maps:
+            maps = self._maps(x.to(self._device))
+            features = self._pool(maps)
+            return lambda: (
+                features.cpu().numpy(),
+                {level: feature_map for level, (feature_map, _) in maps.items()},
+            )
         if self._copies is None:
             features = self._features(x.to(self._device))
-            return lambda: features.cpu().numpy()
+            return lambda: (features.cpu().numpy(),)
         compute = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._copies):
             x = x.pin_memory().to(self._device, non_blocking=True)
@@ -205,12 +218,12 @@ class Extractor:
 
         def wait():
             copied.synchronize()
-            return host.numpy()
+            return (host.numpy(),)
 
         return wait
 
     def _finish(self, rows, pending):
-        features = pending()
+        features, *maps = pending()
         finite = np.isfinite(features).all(axis=1)
         if not finite.all():
             index = rows[int(np.argmin(finite))]
@@ -220,17 +233,19 @@ class Extractor:
                 "'bfloat16', whose range is wider than float16's, and check the "
                 "weights."
             )
-        return rows, features
+        return rows, features, *maps
 
     def _features(self, batch):
         """Pooled features of images of shape (n, height, width, 3)."""
-        maps = dict(zip(self._levels, self._maps(batch), strict=True))
+        return self._pool(self._maps(batch))
+
+    def _pool(self, maps):
         return torch.cat(
             [part.pooling(*maps[part.level]) for part in self._parts], dim=1
         )
 
     def _maps(self, batch):
-        """Feature maps (float32) and prefix tokens of images, a pair a level."""
+        """Feature maps (float32) and prefix tokens of images, by level."""
         # Rows of RGB pixels seen as channels are what torch calls channels_last, the
         # layout in which convolutions run fastest.
         x = batch.permute(0, 3, 1, 2).sub(self._mean).div_(self._std)
@@ -242,10 +257,10 @@ class Extractor:
         )
         with torch.inference_mode(), autocast:
             outputs = self._module(x, self._levels)
-        return [
-            (feature_map.float(), None if tokens is None else tokens.float())
-            for feature_map, tokens in outputs
-        ]
+        return {
+            level: (feature_map.float(), None if tokens is None else tokens.float())
+            for level, (feature_map, tokens) in zip(self._levels, outputs, strict=True)
+        }
 
     def _batches(self, images, rows, batch_size, num_workers, load):
         """Yield positions and decoded images, decoding at most two batches ahead."""

@@ -3,8 +3,9 @@
 An *item* is one image as the user gave it: a path, a PIL image or a NumPy
 array. `as_image_sequence` turns what an estimator receives as ``X`` into a
 sequence of items, `check_items` looks at the items without decoding them,
-`load_image` decodes and resizes one, `decode_image` decodes it as it is, and
-`identify_image` tells it from others without decoding a file.
+`load_image` decodes and resizes one, `decode_image` decodes it as it is,
+`identify_image` tells it from others and `read_image_size` measures it without
+decoding a file.
 A bad item raises `InvalidImageError`, which names its position in ``X``, what
 was expected, what came and what to do about it.
 """
@@ -35,6 +36,8 @@ _DTYPE_REMEDIES = {
     "c": "take its magnitude, np.abs(image), scaled to [0, 1]",
 }
 _DTYPE_REMEDIES["u"] = _DTYPE_REMEDIES["i"]
+
+_EXIF_ORIENTATION = 0x0112
 
 # Stamp and digest of files, by path, and how many of them to remember.
 _known_files = {}
@@ -276,6 +279,30 @@ def identify_image(images, index):
         If the item is not an image, or a file that cannot be read.
     """
     return _at(images, index, _identify)
+
+
+def read_image_size(images, index):
+    """Return the height and width of one image, as it is shown, without decoding it.
+
+    Parameters
+    ----------
+    images : sequence
+        Items, as returned by `as_image_sequence`.
+
+    index : int
+        Position of the item.
+
+    Returns
+    -------
+    size : tuple of (int, int)
+        In pixels.
+
+    Raises
+    ------
+    InvalidImageError
+        If the item is not an image.
+    """
+    return _at(images, index, _measure)
 
 
 def decode_image(images, index):
@@ -540,6 +567,23 @@ def _decode_file(content):
         return _bands_from_pil(image)
 
 
+def _measure(item):
+    """Return the height and width of an item."""
+    _check_item(item)
+    if isinstance(item, np.ndarray):
+        return item.shape[:2]
+    if isinstance(item, Image.Image):
+        return _shown_size(item)
+    with Image.open(item) as image:
+        return _shown_size(image)
+
+
+def _shown_size(image):
+    # The orientations that exchange the sides.
+    is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    return (image.width, image.height) if is_turned else (image.height, image.width)
+
+
 def _read_file(path):
     with open(path, "rb") as file:
         return file.read()
@@ -697,20 +741,42 @@ def _check_unit_range(values):
     )
 
 
+def place_crop(image_size, size, crop_pct):
+    """Tell how an image is scaled, and where the centre crop lies in that.
+
+    Parameters
+    ----------
+    image_size : tuple of (int, int)
+        Width and height of the image.
+
+    size : tuple of (int, int)
+        Height and width of the crop.
+
+    crop_pct : float in (0, 1]
+
+    Returns
+    -------
+    corner : tuple of (int, int)
+        Left and upper edge of the crop in the scaled image.
+
+    scaled : tuple of (int, int)
+        Width and height of the scaled image.
+    """
+    height, width = size
+    scaled = _covering_size(image_size, int(height / crop_pct), int(width / crop_pct))
+    return (round((scaled[0] - width) / 2), round((scaled[1] - height) / 2)), scaled
+
+
 def _resize(image, size, resample, crop_pct):
     """Return a PIL image resized to (height, width), as `load_image` describes."""
     height, width = size
-    if crop_pct is None:
-        scaled = (width, height)
-    else:
-        scaled = _covering_size(
-            image.size, int(height / crop_pct), int(width / crop_pct)
-        )
+    corner, scaled = (0, 0), (width, height)
+    if crop_pct is not None:
+        corner, scaled = place_crop(image.size, size, crop_pct)
     if image.size != scaled:
         image = image.resize(scaled, resample)
     if scaled != (width, height):
-        left = round((scaled[0] - width) / 2)
-        top = round((scaled[1] - height) / 2)
+        left, top = corner
         image = image.crop((left, top, left + width, top + height))
     return image
 

@@ -58,6 +58,29 @@ class Pooling:
         """Number of cells that give a value of each channel."""
         return self.grid**2
 
+    def cells(self, height, width):
+        """Positions of each cell of a map, for the poolings that average.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the map, in positions.
+
+        Returns
+        -------
+        cells : list of tuple of (slice, slice)
+            Rows and columns, cells in reading order.
+        """
+        # A cell takes every position that it touches, as adaptive pooling does.
+        rows, columns = (
+            [
+                slice(cell * size // self.grid, -(-(cell + 1) * size // self.grid))
+                for cell in range(self.grid)
+            ]
+            for size in (height, width)
+        )
+        return [(row, column) for row in rows for column in columns]
+
     def check(self, level, height, width, has_class_token):
         """Raise unless the pooling applies to a level.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .._validation import check_real
-from ._images import load_identified_image, load_image
+from ._images import load_identified_image, load_image, place_crop
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,33 @@ class Preprocessing:
             SHA-256 of what was decoded.
         """
         return load_identified_image(images, index, *self._resizing)
+
+    def visible_box(self, height, width):
+        """Tell what the network sees of an image.
+
+        Parameters
+        ----------
+        height, width : int
+            Of the image, in pixels.
+
+        Returns
+        -------
+        size : tuple of (int, int)
+            Height and width of the image.
+        box : tuple of (int, int, int, int)
+            First and last row, first and last column of what is not cropped, last ones
+            excluded.
+        """
+        if self.crop_pct is None:
+            return (height, width), (0, height, 0, width)
+        (left, top), scaled = place_crop(
+            (width, height), self.image_size, self.crop_pct
+        )
+        rows = [edge * height / scaled[1] for edge in (top, top + self.image_size[0])]
+        columns = [
+            edge * width / scaled[0] for edge in (left, left + self.image_size[1])
+        ]
+        return (height, width), (*map(round, rows), *map(round, columns))
 
     @property
     def _resizing(self):

@@ -356,6 +356,30 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
                 bar.update(len(rows))
         return features
 
+    def _stream_with_maps(self, images):
+        """Yield the rows, features and feature maps of images, a batch at a time.
+
+        Parameters
+        ----------
+        images : sequence of images
+
+        Returns
+        -------
+        stream : iterator
+            As of ``Extractor.stream(..., with_maps=True)``.
+        """
+        from ._extraction import resolve_batch_size, resolve_device
+
+        self._check_call()
+        device = resolve_device(self.device, self.precision_)
+        return self._make_extraction(device, None).stream(
+            images,
+            range(len(images)),
+            batch_size=resolve_batch_size(self.batch_size, device),
+            num_workers=self.num_workers,
+            with_maps=True,
+        )
+
     def _make_extraction(self, device, cache):
         """Make what turns images into features, by way of the cache where there is one.
 

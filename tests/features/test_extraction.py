@@ -227,7 +227,7 @@ def test_columns_go_by_level_then_by_pooling(images):
     batch = load_batch(images)
     expected = [
         vector
-        for feature_map, _ in extractor._maps(batch)
+        for feature_map, _ in extractor._maps(batch).values()
         for vector in (
             feature_map.std(dim=(2, 3), correction=0),
             *quadrants(feature_map),

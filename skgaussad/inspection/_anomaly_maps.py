@@ -1,0 +1,196 @@
+"""Where in an image its distance comes from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..features._images import as_image_sequence, read_image_size
+from ._gaussians import ScoredFeatures
+from ._position_shares import share_over_positions
+from ._upsampling import resolve_size, upsample
+
+
+@dataclass(frozen=True)
+class DistanceSplit:
+    """The distances of images, split over positions and levels.
+
+    Attributes
+    ----------
+    totals : ndarray of shape (n_images,)
+        The squared Mahalanobis distance to a single Gaussian, or the aggregated
+        distance (not squared) of a :class:`~skgaussad.ensemble.LevelEnsemble`.
+
+    positions : dict of {int: ndarray of shape (n_images, height, width)}
+        Share of each position of the feature maps, by level. Those of an image, over
+        all levels, add up to its total. Negative where the image is closer to normal
+        than the mean of the training images.
+
+    levels : dict of {int: ndarray of shape (n_images,)}
+        Share of each level: the sum over its positions.
+    """
+
+    totals: np.ndarray
+    positions: dict
+    levels: dict
+
+
+def split_distance(estimator, X):
+    """Split the distances of images over positions and levels, exactly.
+
+    With the features of an image being means over the positions p of the feature maps,
+    x = mean f_p, its squared distance to a Gaussian is
+
+        (x - m)' C^-1 (x - m) = mean over p of (f_p - m)' C^-1 (x - m),
+
+    an additive share for each position. Affine steps before the detector, such as
+    :class:`~skgaussad.decomposition.NegatedPCA`, and sums of levels, whose distances
+    are shares of theirs squared, are led back in the same way.
+
+    Parameters
+    ----------
+    estimator : Pipeline, or a meta-estimator around one
+        Fitted, from a :class:`~skgaussad.features.DeepFeatureTransformer` with average
+        or grid pooling, by affine steps, to a
+        :class:`~skgaussad.covariance.MahalanobisDetector` or a
+        :class:`~skgaussad.ensemble.LevelEnsemble` of these. Meta-estimators of this
+        package may stand around these.
+
+    X : sequence of n_images images
+        As the pipeline takes them.
+
+    Returns
+    -------
+    split : DistanceSplit
+
+    Raises
+    ------
+    ValueError
+        If the pipeline is another one.
+    InvalidImageError
+        If an image cannot be used.
+
+    See Also
+    --------
+    anomaly_maps : Pictures of the same.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import Pipeline
+    >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+    >>> from skgaussad.datasets import load_solar_cells
+    >>> from skgaussad.inspection import split_distance
+    >>> cells = load_solar_cells("mono")
+    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    >>> pipe = Pipeline(
+    ...     [
+    ...         ("features", DeepFeatureTransformer(levels=7, image_size=96)),
+    ...         ("detector", MahalanobisDetector()),
+    ...     ]
+    ... ).fit(good[:40])
+    >>> split = split_distance(pipe, bad[:2])
+    >>> split.positions[7].shape
+    (2, 3, 3)
+    >>> bool(abs(split.totals - pipe.score_samples(bad[:2]) ** 2).max() < 1e-9)
+    True
+    """
+    scored = ScoredFeatures(estimator)
+    totals, positions = [], []
+    for some_totals, shares in _stream(scored, as_image_sequence(X)):
+        totals.append(some_totals)
+        positions.append(shares)
+    positions = {
+        level: np.concatenate([shares[level] for shares in positions])
+        for level in positions[0]
+    }
+    return DistanceSplit(
+        np.concatenate(totals),
+        positions,
+        {level: shares.sum(axis=(1, 2)) for level, shares in positions.items()},
+    )
+
+
+def anomaly_maps(estimator, X, *, size="image"):
+    """Draw where in each image its distance comes from.
+
+    The exact shares of :func:`split_distance`, levels added, brought to the size of the
+    image and put on a scale that is the same for all images of a pipeline: if all of an
+    image were like a place of value 1, the image would be just at the threshold. The
+    mean over an image is its squared distance over the squared threshold, or its
+    distance over the threshold where the distances of levels are added, up to what
+    interpolation changes.
+
+    Parameters
+    ----------
+    estimator : Pipeline, or a meta-estimator around one
+        As for :func:`split_distance`.
+
+    X : sequence of n_images images
+        As the pipeline takes them.
+
+    size : "image" or tuple of (int, int), default="image"
+        Height and width of the maps: each those of its image, or the same for all.
+
+    Returns
+    -------
+    maps : list of n_images ndarrays of shape (height, width)
+        Float32. Higher is more anomalous; negative where an image is closer to normal
+        than the mean of the training images. Zero where ``crop_pct`` cuts off.
+
+    Raises
+    ------
+    ValueError
+        If the pipeline is another one, or its threshold is not finite.
+    InvalidImageError
+        If an image cannot be used.
+
+    See Also
+    --------
+    split_distance : The shares themselves.
+    skgaussad.metrics.pixel_roc_auc : Judges maps by masks.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import Pipeline
+    >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+    >>> from skgaussad.datasets import load_solar_cells
+    >>> from skgaussad.inspection import anomaly_maps
+    >>> cells = load_solar_cells("mono")
+    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    >>> pipe = Pipeline(
+    ...     [
+    ...         ("features", DeepFeatureTransformer(levels=7, image_size=96)),
+    ...         ("detector", MahalanobisDetector()),
+    ...     ]
+    ... ).fit(good[:40])
+    >>> [anomaly_map.shape for anomaly_map in anomaly_maps(pipe, bad[:2])]
+    [(300, 300), (300, 300)]
+    """
+    scored = ScoredFeatures(estimator)
+    images = as_image_sequence(X)
+    size = resolve_size(size)
+    unit = scored.unit
+    preprocessing = scored.transformer.preprocessing_
+    maps = []
+    for _, shares in _stream(scored, images):
+        for row in range(len(next(iter(shares.values())))):
+            index = len(maps)
+            box = preprocessing.visible_box(*read_image_size(images, index))
+            maps.append(
+                upsample(
+                    [
+                        share[row] * (share[row].size / unit)
+                        for share in shares.values()
+                    ],
+                    box,
+                    size,
+                )
+            )
+    return maps
+
+
+def _stream(scored, images):
+    """Yield totals and shares of images, a batch at a time."""
+    transformer = scored.transformer
+    for _, features, maps in transformer._stream_with_maps(images):
+        split = scored.split(features)
+        yield split[0], share_over_positions(maps, transformer._parts, *split)

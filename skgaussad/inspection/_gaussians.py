@@ -1,0 +1,173 @@
+"""The Gaussians that end a pipeline, and the share of each feature in a distance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..covariance import MahalanobisDetector
+from ..ensemble import LevelEnsemble
+from ..ensemble._aggregation import aggregation_weights
+from ..features import DeepFeatureTransformer
+from ._affine import AffineMap
+
+
+@dataclass(frozen=True)
+class _Gaussian:
+    """A Gaussian of some features, after affine steps."""
+
+    columns: np.ndarray
+    affine: AffineMap
+    detector: MahalanobisDetector
+    source: np.ndarray
+
+    @classmethod
+    def of(cls, columns, steps, detector):
+        affine = AffineMap.of(steps, len(columns))
+        return cls(columns, affine, detector, affine.source_of(detector.location_))
+
+    def squared_distances_and_gradients(self, X):
+        """Squared distances, and h with (x - source)' h being the squared distance."""
+        covariance, location = self.detector._covariance, self.detector.location_
+        Y = self.affine.apply(X[:, self.columns])
+        gradients = self.affine.pull_back(covariance.solve(Y - location))
+        return covariance.mahalanobis(Y, location), gradients
+
+
+class ScoredFeatures:
+    """What a fitted pipeline makes of features, taken apart.
+
+    Parameters
+    ----------
+    estimator : Pipeline, or meta-estimator around one
+        Fitted: a :class:`DeepFeatureTransformer`, affine steps, and a
+        :class:`MahalanobisDetector` or a :class:`LevelEnsemble` of these.
+
+    Attributes
+    ----------
+    transformer : DeepFeatureTransformer
+    threshold : float
+        On the distance (not squared).
+    is_sum : bool
+        Whether the score is an aggregate of distances, which are split as they are;
+        that of a single Gaussian is split squared.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+
+    def __init__(self, estimator):
+        steps, detector, self.threshold = _flatten(estimator)
+        if not steps or not isinstance(steps[0], DeepFeatureTransformer):
+            raise ValueError(
+                "Expected a fitted pipeline that begins with a DeepFeatureTransformer "
+                f"and ends with a detector; got {type(estimator).__name__}"
+                f"{' without one' if isinstance(estimator, Pipeline) else ''}."
+            )
+        self.transformer, *steps = steps
+        for part in self.transformer._parts:
+            if part.pooling.kind not in ("average", "grid"):
+                raise ValueError(
+                    "A distance is split over positions for average and grid pooling, "
+                    f"which are means over positions; got {part.pooling.kind!r}."
+                )
+        self._ensemble = detector if isinstance(detector, LevelEnsemble) else None
+        self.is_sum = self._ensemble is not None
+        if self.is_sum and steps:
+            names = ", ".join(type(step).__name__ for step in steps)
+            raise ValueError(
+                "A distance is split over positions with nothing between the "
+                f"DeepFeatureTransformer and the LevelEnsemble; got {names}. Give such "
+                "steps to LevelEnsemble as a pipeline, which it fits for each group."
+            )
+        n_features = len(self.transformer.get_feature_names_out())
+        parts = [(np.arange(n_features), steps, detector)]
+        if self.is_sum:
+            parts = []
+            for columns, fitted in zip(
+                detector.columns_.values(), detector.estimators_, strict=True
+            ):
+                inner_steps, inner, _ = _flatten(fitted)
+                parts.append((columns, inner_steps, inner))
+        for *_, fitted in parts:
+            if not isinstance(fitted, MahalanobisDetector):
+                raise ValueError(
+                    "Distances to be split are those of MahalanobisDetector, or of a "
+                    f"LevelEnsemble of these; got {type(fitted).__name__}."
+                )
+        self._gaussians = [_Gaussian.of(*part) for part in parts]
+
+    @property
+    def unit(self):
+        """What a total is at the threshold."""
+        if self.threshold is None or not np.isfinite(self.threshold):
+            raise ValueError(
+                f"The threshold of the pipeline is {self.threshold}, and there is no "
+                "scale for maps. Fit it with more images, a higher fpr or "
+                "threshold='tail'."
+            )
+        return self.threshold if self.is_sum else self.threshold**2
+
+    def split(self, X):
+        """Split the distances of rows over their features.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            Float32, as the transformer gives them.
+
+        Returns
+        -------
+        totals : ndarray of shape (n_samples,)
+            Squared distance to a single Gaussian, or aggregated distance.
+        gradients : ndarray of shape (n_samples, n_features)
+            A feature x_c has the share gradients_c x_c - constants_c of the total.
+        constants : ndarray of shape (n_samples, n_features)
+        """
+        results = [
+            gaussian.squared_distances_and_gradients(X) for gaussian in self._gaussians
+        ]
+        squared = np.column_stack([squared for squared, _ in results])
+        totals, factors = squared[:, 0], np.ones_like(squared)
+        if self.is_sum:
+            distances = np.sqrt(squared)
+            weights = aggregation_weights(
+                distances, self._ensemble.aggregation, self._ensemble.top_share
+            )
+            totals = (weights * distances).sum(axis=1)
+            # A distance is its square over itself, or nothing.
+            factors = np.divide(
+                weights, distances, out=np.zeros_like(squared), where=distances > 0
+            )
+        gradients, constants = np.zeros((2, *X.shape))
+        for gaussian, (_, own), factor in zip(
+            self._gaussians, results, factors.T, strict=True
+        ):
+            own = own * factor[:, np.newaxis]
+            gradients[:, gaussian.columns] += own
+            constants[:, gaussian.columns] += own * gaussian.source
+        return totals, gradients, constants
+
+
+def _flatten(estimator):
+    """Find the steps, detector and threshold of an estimator in all its wrappings."""
+    steps, threshold = [], None
+    while True:
+        check_is_fitted(estimator)
+        if threshold is None and hasattr(estimator, "offset_"):
+            threshold = -estimator.offset_
+        if isinstance(estimator, Pipeline):
+            steps += [
+                step
+                for _, step in estimator.steps[:-1]
+                if step is not None and step != "passthrough"
+            ]
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "estimator_"):
+            # RobustDetector, ConformalDetector and AugmentedFit score as this does.
+            estimator = estimator.estimator_
+        else:
+            return steps, estimator, threshold
