@@ -1,0 +1,138 @@
+"""A fit on a Dask cluster, by number of workers."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+
+import dask
+import numpy as np
+from _calibration_verdicts import Verdict
+from dask.distributed import Client, LocalCluster
+from sklearn.pipeline import make_pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, distributed
+
+# Times as fast as one worker.
+DASK_TARGET = 1.5
+# Dask has workers give freed memory back at once, and the kernel hands it out again for
+# each feature map; see the user guide.
+ENVIRONMENT = {
+    "MALLOC_TRIM_THRESHOLD_": 2**28,
+    "MALLOC_MMAP_THRESHOLD_": 2**25,
+    "OMP_NUM_THREADS": 1,
+}
+
+
+@dataclass(frozen=True)
+class DaskMeasurement:
+    """What a fit on a cluster took, extraction included.
+
+    Attributes
+    ----------
+    n_images : int
+    one, two : float
+        Seconds, with one worker process and with two, of one thread each.
+    difference : float
+        Largest difference between the leave-one-out distances of both and those of a
+        fit by this process, as a share of the distance.
+    """
+
+    n_images: int
+    one: float
+    two: float
+    difference: float
+
+    @property
+    def ratio(self):
+        """How many times as fast two workers are as one."""
+        return self.one / self.two
+
+
+def measure_dask(paths, n_rounds):
+    """Measure a fit on one worker process and on two, with one thread each.
+
+    The workers have the network before, and decode images between the passes through
+    it, so that one thread is one. Clusters take turns.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        More images than level 7 of EfficientNet-Lite0 has features, 192, so that these
+        stay with the workers.
+    n_rounds : int
+        The median of so many is taken.
+
+    Returns
+    -------
+    measurement : DaskMeasurement
+    """
+
+    def pipeline():
+        return make_pipeline(
+            DeepFeatureTransformer(num_workers=0, device="cpu"), MahalanobisDetector()
+        )
+
+    def distances(fitted):
+        return fitted[-1].leave_one_out_distances_
+
+    expected = distances(pipeline().fit(paths))
+    seconds = {1: [], 2: []}
+    difference = 0.0
+    with contextlib.ExitStack() as stack:
+        clients = {
+            n_workers: stack.enter_context(Client(_start(stack, n_workers)))
+            for n_workers in seconds
+        }
+        for round_number in range(-1, n_rounds):
+            for n_workers, client in clients.items():
+                start = time.perf_counter()
+                fitted = distributed.fit(pipeline(), paths, client=client)
+                # The first round loads the network.
+                if round_number >= 0:
+                    seconds[n_workers].append(time.perf_counter() - start)
+                ratios = distances(fitted) / expected
+                difference = max(difference, float(np.abs(ratios - 1).max()))
+    one, two = (float(np.median(seconds[n_workers])) for n_workers in (1, 2))
+    return DaskMeasurement(len(paths), one, two, difference)
+
+
+def _start(stack, n_workers):
+    # Not by the cluster's own parameter env, which is set when a worker has started.
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT}):
+        return stack.enter_context(
+            LocalCluster(
+                n_workers=n_workers, threads_per_worker=1, dashboard_address=":0"
+            )
+        )
+
+
+def format_dask(m):
+    """Format a measurement as a table."""
+    return "\n".join(
+        [
+            f"{m.n_images} images, extraction and fit, one thread a worker",
+            f"one worker   {m.one:8.2f} s {m.n_images / m.one:8.1f} images per second",
+            f"two workers  {m.two:8.2f} s {m.n_images / m.two:8.1f} images per second",
+            f"distances left out within {m.difference:.1g} of those of a local fit",
+        ]
+    )
+
+
+def judge_dask(measurement):
+    """Judge two workers against one.
+
+    Parameters
+    ----------
+    measurement : DaskMeasurement
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    return [
+        Verdict(
+            f"fit on two workers at least {DASK_TARGET} times as fast as on one",
+            measurement.ratio >= DASK_TARGET,
+            f"{measurement.ratio:.2f} times",
+        )
+    ]

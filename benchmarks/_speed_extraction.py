@@ -1,0 +1,338 @@
+"""Images per second of each side on the same files, what bfloat16 costs, and memory."""
+
+import contextlib
+import itertools
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from _speed_child import list_images
+from _speed_processes import Process, ask_once
+from _speed_sides import BACKBONE
+from PIL import Image
+from solar_cells_auroc import aurocs_by_level
+
+from skgaussad import MahalanobisDetector
+from skgaussad.datasets import load_solar_cells
+from skgaussad.features._backbone import read_network
+
+CELL_TYPES = ("mono", "poly")
+JPEG_QUALITY = 95
+# Level 6: timm's list of features, which anomalib uses, has no level 7. It makes no
+# difference to the time, as timm computes all blocks whatever is asked for.
+PEER_LAYER = "blocks.4"
+LEVEL_7_LAYER = "blocks.5"
+# Of which the peers take what is best for them.
+BATCH_SIZES = (1, 8, 32)
+NUM_WORKERS = (0, 1, 2)
+
+OURS = ("skgaussad float32", "skgaussad bfloat16")
+ANOMALIB = "anomalib"
+TIMM = "timm"
+TIMM_CUT = "timm cut by hand"
+
+
+@dataclass
+class Side:
+    """One way to extract features, and what was measured of it.
+
+    Attributes
+    ----------
+    name : str
+    process : Process
+    task : str
+    arguments : dict
+        Of the task, apart from the folder.
+    tunes : bool
+        Whether the batch size and the number of workers are to be chosen.
+    rates : list of float
+        Images per second, one a round.
+    answer : dict or None
+        The last one.
+    """
+
+    name: str
+    process: Process
+    task: str
+    arguments: dict
+    tunes: bool
+    rates: list = field(default_factory=list)
+    answer: dict | None = None
+
+    @property
+    def rate(self):
+        """Median of the rounds, in images per second."""
+        return float(np.median(self.rates))
+
+    def times(self, other):
+        """Rate in those of another side: the median over rounds of the ratio.
+
+        The two of a round were measured one after the other, and whatever else the
+        machine did then slowed both.
+        """
+        return float(np.median(np.divide(self.rates, other.rates)))
+
+    @property
+    def setting(self):
+        """Batch size and workers, where they were chosen."""
+        if not self.tunes:
+            return "defaults"
+        return "batch {batch_size}, {num_workers} workers".format(**self.arguments)
+
+    def run(self, folder, **more):
+        """Extract the features of a folder; return images per second."""
+        self.answer = self.process.ask(
+            self.task, folder=str(folder), **{**self.arguments, **more}
+        )
+        return self.answer["n_images"] / self.answer["seconds"]
+
+    def tune(self, folder, limit):
+        """Choose the fastest batch size and number of workers, on a few images."""
+
+        def rate(choice):
+            batch_size, num_workers = choice
+            return self.run(
+                folder, limit=limit, batch_size=batch_size, num_workers=num_workers
+            )
+
+        # The first call loads the network and is not to count.
+        choices = list(itertools.product(BATCH_SIZES, NUM_WORKERS))
+        rate(choices[0])
+        batch_size, num_workers = max(choices, key=rate)
+        self.arguments |= {"batch_size": batch_size, "num_workers": num_workers}
+
+
+def save_weights(path):
+    """Write the network's weights, from the package of the registry, for all sides."""
+    network, source = read_network(BACKBONE, "auto", 0)
+    torch.save(network.state_dict(), path)
+    return source
+
+
+def copy_images(folder, n_images, source=None):
+    """Make folders of the same number of images, all of them real files.
+
+    Parameters
+    ----------
+    folder : Path
+    n_images : int
+    source : path or None, default=None
+        A folder of the user's images. None takes solar cells, as they are (PNG) and
+        saved as JPEG.
+
+    Returns
+    -------
+    folders : dict of {str: Path}
+        By what they hold.
+
+    Raises
+    ------
+    ValueError
+        If there are no images in `source`.
+    """
+    if source is not None:
+        known = Image.registered_extensions()
+        paths = sorted(
+            path for path in Path(source).rglob("*") if path.suffix.lower() in known
+        )
+        if not paths:
+            raise ValueError(f"--images: no image files in {source}.")
+        return {"images": _copy(paths[:n_images], folder / "images")}
+    paths = [Path(path) for path in load_solar_cells().paths[:n_images]]
+    jpeg = folder / "jpeg"
+    jpeg.mkdir()
+    for path in paths:
+        with Image.open(path) as image:
+            image.save(jpeg / f"{path.stem}.jpg", quality=JPEG_QUALITY)
+    return {"PNG": _copy(paths, folder / "png"), "JPEG": jpeg}
+
+
+def _copy(paths, folder):
+    folder.mkdir()
+    for number, path in enumerate(paths):
+        shutil.copyfile(path, folder / f"{number:06d}{path.suffix.lower()}")
+    return folder
+
+
+def measure_rates(folder, weights, peers, n_rounds, n_tuned):
+    """Measure images per second of all sides in turn.
+
+    Parameters
+    ----------
+    folder : Path
+        Of images.
+    weights : Path
+    peers : str or None
+        Interpreter of the peers; None leaves anomalib out.
+    n_rounds : int
+    n_tuned : int
+        Number of images on which the settings of the peers are chosen.
+
+    Returns
+    -------
+    sides : list of Side
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(script, interpreter=None):
+            return stack.enter_context(Process(script, interpreter))
+
+        loading = {"layer": PEER_LAYER, "weights": str(weights)}
+        cut = {"layer": LEVEL_7_LAYER, "weights": str(weights), "is_cut": True}
+        sides = [
+            Side(
+                name,
+                start("_speed_sides.py"),
+                "extract",
+                {"precision": name.split()[-1]},
+                False,
+            )
+            for name in OURS
+        ]
+        sides += [
+            Side(name, start("_speed_sides.py"), "extract_timm", arguments, True)
+            for name, arguments in ((TIMM, loading), (TIMM_CUT, cut))
+        ]
+        if peers is not None:
+            process = start("_speed_peers.py", peers)
+            sides.append(Side(ANOMALIB, process, "extract", loading, True))
+        for side in sides:
+            if side.tunes:
+                side.arguments = dict(side.arguments)
+                side.tune(folder, n_tuned)
+            else:
+                side.run(folder, limit=n_tuned)
+        for _ in range(n_rounds):
+            for side in sides:
+                side.rates.append(side.run(folder))
+    return sides
+
+
+def format_rates(sides):
+    """Format what was measured of the sides as a table, the last one being the unit.
+
+    The memory is that of the process without its workers.
+    """
+    unit = sides[-1]
+    lines = [
+        f"{'images per second':20}{'median':>8}{'lowest':>8}{'highest':>8}"
+        f"{'times':>7}{'MB':>7}{'columns':>8}  setting"
+    ]
+    lines += [
+        f"{side.name:20}{side.rate:8.1f}{min(side.rates):8.1f}{max(side.rates):8.1f}"
+        f"{side.times(unit):7.2f}{side.answer['peak'] / 1e6:7.0f}"
+        f"{side.answer['n_columns']:8d}  {side.setting}"
+        for side in sides
+    ]
+    return "\n".join(lines)
+
+
+def relative_difference(sides):
+    """How far the features of a cut by hand are from those of skgaussad in float32.
+
+    Both compute level 7 of the same images; this shows that they do the same work.
+
+    Parameters
+    ----------
+    sides : list of Side
+
+    Returns
+    -------
+    difference : float
+        Length of the difference of the mean vectors, in lengths of the mean vector.
+    """
+    means = {side.name: np.array(side.answer.get("mean", [])) for side in sides}
+    expected, found = means[OURS[0]], means[TIMM_CUT]
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def extract_cells(folder, precision, step=1):
+    """Level-7 features of the solar cells.
+
+    Parameters
+    ----------
+    folder : Path
+        For the images and the file of the features.
+    precision : {"float32", "bfloat16"}
+    step : int, default=1
+        Take every so-manieth cell only.
+
+    Returns
+    -------
+    features : ndarray of shape (n_images, 192)
+    """
+    images = folder / "cells"
+    if not images.exists():
+        _copy([Path(path) for path in load_solar_cells().paths[::step]], images)
+    kept = folder / f"cells_{precision}"
+    if not kept.exists():
+        ask_once(
+            "_speed_sides.py",
+            "extract",
+            folder=str(images),
+            precision=precision,
+            memmap_folder=str(kept),
+        )
+    (matrix,) = kept.iterdir()
+    return np.load(matrix)
+
+
+def measure_aurocs(folder, step=1):
+    """AUROC of the solar cells at level 7 with each precision, in percent.
+
+    Parameters
+    ----------
+    folder : Path
+    step : int, default=1
+        See `extract_cells`.
+
+    Returns
+    -------
+    aurocs : dict of {str: dict of {str: float}}
+        By cell type, then precision.
+    """
+    data = load_solar_cells()
+    aurocs = {kind: {} for kind in CELL_TYPES}
+    for precision in ("float32", "bfloat16"):
+        features = extract_cells(folder, precision, step)
+        labels, types = data.labels[::step], data.cell_types[::step]
+        for kind in CELL_TYPES:
+            rows = types == kind
+            found = aurocs_by_level(
+                features[rows], {7: slice(None)}, labels[rows], MahalanobisDetector
+            )
+            aurocs[kind][precision] = float(found[0])
+    return aurocs
+
+
+def measure_memory(folder, numbers):
+    """Peak memory of a process that extracts the features of so many images.
+
+    Parameters
+    ----------
+    folder : Path
+        Of images.
+    numbers : sequence of int
+
+    Returns
+    -------
+    peaks : dict of {str: dict of {int: int}}
+        Bytes, by precision, then number of images.
+    """
+    n_there = len(list_images(folder))
+    return {
+        precision: {
+            number: ask_once(
+                "_speed_sides.py",
+                "extract",
+                folder=str(folder),
+                precision=precision,
+                limit=number,
+            )["peak"]
+            for number in numbers
+            if number <= n_there
+        }
+        for precision in ("float32", "bfloat16")
+    }

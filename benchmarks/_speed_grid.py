@@ -1,0 +1,113 @@
+"""A grid search whose features are cached, against its parts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from _speed_processes import ask_once
+
+
+@dataclass(frozen=True)
+class GridMeasurement:
+    """What a grid search took, in seconds.
+
+    Attributes
+    ----------
+    n_candidates, n_folds, n_images : int
+    first, second : float
+        With an empty cache, and with all features in it; processes of their own.
+    extraction, detectors : float
+        The parts: one extraction, and all fits and scores on its columns.
+    """
+
+    n_candidates: int
+    n_folds: int
+    n_images: int
+    first: float
+    second: float
+    extraction: float
+    detectors: float
+
+    @property
+    def ratio(self):
+        """The first search, in its parts."""
+        return self.first / (self.extraction + self.detectors)
+
+    @property
+    def repeat_share(self):
+        """The second search as a share of the first."""
+        return self.second / self.first
+
+    @property
+    def overhead_share(self):
+        """The second search without the detectors' own time, as a share of the first.
+
+        In (-inf, 1]: the times of separate runs scatter.
+        """
+        return (self.second - self.detectors) / self.first
+
+
+def measure_grid(paths, labels, folder, n_folds, n_rounds):
+    """Measure a grid search with an empty cache, its parts, and the search again.
+
+    Parameters
+    ----------
+    paths : ndarray of shape (n_images,), dtype str
+    labels : ndarray of shape (n_images,)
+    folder : Path
+        For the caches.
+    n_folds : int
+    n_rounds : int
+        The median of so many is taken, each with an empty cache.
+
+    Returns
+    -------
+    measurement : GridMeasurement
+
+    Raises
+    ------
+    RuntimeError
+        If the scores of the search and of its parts differ, so that their times mean
+        nothing.
+    """
+    images = {
+        "paths": list(map(str, paths)),
+        "labels": labels.tolist(),
+        "n_folds": n_folds,
+    }
+    rounds = []
+    for number in range(n_rounds):
+        cache = str(folder / f"cache_{number}")
+        first, apart, second = (
+            ask_once("_speed_sides.py", "search", cache=cache, **images),
+            ask_once("_speed_sides.py", "search_apart", **images),
+            ask_once("_speed_sides.py", "search", cache=cache, **images),
+        )
+        _check_scores(first, apart, second)
+        parts = (apart["extraction"], apart["detectors"])
+        rounds.append((first["seconds"], second["seconds"], *parts))
+    seconds = np.median(rounds, axis=0).tolist()
+    return GridMeasurement(first["n_candidates"], n_folds, len(labels), *seconds)
+
+
+def _check_scores(*answers):
+    # In the order of the candidates on one side only, so compared without it. Features
+    # in other batches differ by rounding, which may turn the label of an image or two.
+    scores = [np.sort(answer["scores"]) for answer in answers]
+    if not all(np.allclose(found, scores[0], atol=0.01) for found in scores):
+        raise RuntimeError(f"The searches found different scores: {scores}")
+
+
+def format_grid(m):
+    """Format a measurement as a table."""
+    return "\n".join(
+        [
+            f"{m.n_candidates} candidates, {m.n_folds} folds, {m.n_images} images",
+            f"one extraction          {m.extraction:8.1f} s",
+            f"detectors' own time     {m.detectors:8.1f} s",
+            f"search, empty cache     {m.first:8.1f} s  {m.ratio:6.2f} times the sum",
+            f"search again            {m.second:8.1f} s  {100 * m.repeat_share:6.1f} % "
+            "of the first",
+            f"  without detectors     {m.second - m.detectors:8.1f} s  "
+            f"{100 * m.overhead_share:6.1f} % of the first",
+        ]
+    )

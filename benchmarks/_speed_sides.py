@@ -1,0 +1,291 @@
+"""What skgaussad and plain timm do, each in a process of its own.
+
+Started by `_speed_processes.Process`.
+"""
+
+import time
+from functools import cache
+
+import numpy as np
+from _speed_child import list_images, serve
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.decomposition import NegatedPCA
+from skgaussad.model_selection import NormalKFold
+
+BACKBONE = "tf_efficientnet_lite0"
+# Of the grid search: the larger the network, the less the detectors' own time counts.
+GRID_BACKBONE = "tf_efficientnet_lite2"
+# Rows of a matrix that are read at a time.
+FIT_ROWS = 10_000
+# Candidates of the grid search: 3 levels times 8 detectors.
+LEVELS = [5, 6, 7]
+DETECTORS = {
+    "reduction": ["passthrough", NegatedPCA(0.01)],
+    "detector__covariance": ["ledoit_wolf", "diagonal"],
+    "detector__fpr": [0.01, 0.05],
+}
+# Depends on the threshold, and so on `fpr`, as well as on the ranking.
+SCORING = "balanced_accuracy"
+
+
+@cache
+def make_transformer(precision, levels, image_size, memmap_folder):
+    """Make a transformer, fitted: the network is loaded before the time is taken."""
+    transformer = DeepFeatureTransformer(
+        BACKBONE,
+        levels=list(levels),
+        precision=precision,
+        image_size=image_size,
+        interpolation="bilinear",
+        memmap_folder=memmap_folder,
+    )
+    # Nothing is learned from the images.
+    return transformer.fit(np.zeros((1, 8, 8), dtype=np.uint8))
+
+
+def extract(
+    folder,
+    precision="float32",
+    levels=(7,),
+    image_size=None,
+    limit=None,
+    memmap_folder=None,
+):
+    """Extract features with skgaussad.
+
+    Parameters
+    ----------
+    folder : str
+    precision : str, default="float32"
+    levels : sequence of int, default=(7,)
+    image_size : int or None, default=None
+    limit : int or None, default=None
+        Take only the first images.
+    memmap_folder : str or None, default=None
+        Where the features are left, in the file that the answer has under
+        ``"matrix"``; None leaves none.
+    """
+    transformer = make_transformer(precision, tuple(levels), image_size, memmap_folder)
+    paths = list_images(folder, limit)
+    started = time.perf_counter()
+    features = transformer.transform(paths)
+    seconds = time.perf_counter() - started
+    if memmap_folder is None:
+        return _describe(features, seconds)
+    # The file is not read again, which would add to the memory in use.
+    return {
+        "seconds": seconds,
+        "n_images": len(features),
+        "n_columns": features.shape[1],
+        "matrix": str(features.filename),
+    }
+
+
+def _describe(features, seconds):
+    n_images, n_columns = features.shape
+    return {
+        "seconds": seconds,
+        "n_images": n_images,
+        "n_columns": n_columns,
+        "mean": features.mean(axis=0, dtype=float).tolist(),
+    }
+
+
+@cache
+def make_timm_network(layer, weights, is_cut):
+    """Make timm's network and its transform.
+
+    Parameters
+    ----------
+    layer : str
+        Such as ``"blocks.4"``.
+    weights : str
+        Path of a state dict.
+    is_cut : bool
+        Whether to build the layers up to that one by hand, or to ask timm for features,
+        which computes all layers whatever is asked for and offers some only.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        Returns the feature map.
+    transform : callable
+        From a PIL image to a tensor.
+    """
+    import timm
+    import torch
+
+    network = timm.create_model(BACKBONE, features_only=not is_cut)
+    state = torch.load(weights, weights_only=True)
+    missing, _ = network.load_state_dict(state, strict=False)
+    if not set(missing) <= {"classifier.weight", "classifier.bias"}:
+        raise ValueError(f"weights: {weights} lacks {', '.join(missing)}.")
+    config = timm.data.resolve_model_data_config(network)
+    config |= {"crop_pct": 1.0, "interpolation": "bilinear"}
+    if is_cut:
+        blocks = network.blocks[: int(layer.removeprefix("blocks.")) + 1]
+        network = torch.nn.Sequential(network.conv_stem, network.bn1, *blocks)
+        forward = network.eval()
+    else:
+        index = network.feature_info.module_name().index(layer)
+        network.eval()
+
+        def forward(batch):
+            return network(batch)[index]
+
+    return forward, timm.data.create_transform(**config)
+
+
+class _Files:
+    """Image files as a data set of torch's kind."""
+
+    def __init__(self, paths, transform):
+        self._paths = paths
+        self._transform = transform
+
+    def __len__(self):
+        return len(self._paths)
+
+    def __getitem__(self, index):
+        from PIL import Image
+
+        with Image.open(self._paths[index]) as image:
+            return self._transform(image.convert("RGB"))
+
+
+def extract_timm(
+    folder, layer, weights, batch_size, num_workers, is_cut=False, limit=None
+):
+    """Extract features with a loop over timm's network, as one would write it."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    forward, transform = make_timm_network(layer, weights, is_cut)
+    started = time.perf_counter()
+    files = _Files(list_images(folder, limit), transform)
+    loader = DataLoader(files, batch_size=batch_size, num_workers=num_workers)
+    with torch.inference_mode():
+        rows = [forward(batch).mean(dim=(2, 3)) for batch in loader]
+    features = torch.cat(rows).numpy()
+    return _describe(features, time.perf_counter() - started)
+
+
+def detect(name, train, test, scores):
+    """Fit skgaussad's detector and score; see `_speed_peers.detect`.
+
+    Parameters
+    ----------
+    name : str
+        The covariance.
+    train, test, scores : str
+    """
+    X, X_test = np.load(train), np.load(test)
+    started = time.perf_counter()
+    detector = MahalanobisDetector(name).fit(X)
+    fitted = time.perf_counter()
+    found = detector.score_samples(X_test)
+    scored = time.perf_counter()
+    np.save(scores, found)
+    return {"fit": fitted - started, "score": scored - fitted}
+
+
+def fit(matrix):
+    """Fit a Gaussian to the rows of a ``.npy`` file, some at a time."""
+    X = np.load(matrix, mmap_mode="r")
+    parts = [X[start : start + FIT_ROWS] for start in range(0, len(X), FIT_ROWS)]
+    started = time.perf_counter()
+    detector = MahalanobisDetector()
+    for part in parts:
+        detector.partial_fit(part)
+    detector.calibrate(X)
+    return {
+        "seconds": time.perf_counter() - started,
+        "n_samples": X.shape[0],
+        "n_features": detector.n_features_in_,
+    }
+
+
+def search(paths, labels, cache, n_folds):
+    """Search levels and detectors, with features kept in a folder.
+
+    Parameters
+    ----------
+    paths : list of str
+    labels : list of int
+    cache : str
+        The folder.
+    n_folds : int
+    """
+    pipeline = Pipeline(
+        [
+            ("features", _grid_transformer(LEVELS[0], cache=cache)),
+            ("reduction", "passthrough"),
+            ("detector", MahalanobisDetector()),
+        ]
+    )
+    grid = {"features__levels": LEVELS, **DETECTORS}
+    started = time.perf_counter()
+    found = _search(pipeline, grid, n_folds).fit(np.array(paths), np.array(labels))
+    return {
+        "seconds": time.perf_counter() - started,
+        "n_candidates": len(found.cv_results_["params"]),
+        "scores": found.cv_results_["mean_test_score"].tolist(),
+    }
+
+
+def search_apart(paths, labels, n_folds):
+    """Take the time of one extraction, and of the detectors on its columns."""
+    labels = np.array(labels)
+    transformer = _grid_transformer(LEVELS)
+    started = time.perf_counter()
+    features = transformer.fit_transform(np.array(paths))
+    extracted = time.perf_counter()
+    pipeline = Pipeline(
+        [("reduction", "passthrough"), ("detector", MahalanobisDetector())]
+    )
+    scores = []
+    for columns in transformer.level_slices_.values():
+        found = _search(pipeline, DETECTORS, n_folds)
+        found.fit(features[:, columns], labels)
+        scores += found.cv_results_["mean_test_score"].tolist()
+    return {
+        "extraction": extracted - started,
+        "detectors": time.perf_counter() - extracted,
+        "scores": scores,
+    }
+
+
+def _grid_transformer(levels, **options):
+    # Not to be counted: a share of a short search, and the same for all of them.
+    import timm  # noqa: F401
+
+    return DeepFeatureTransformer(
+        GRID_BACKBONE, levels=levels, interpolation="bilinear", **options
+    )
+
+
+def _search(pipeline, grid, n_folds):
+    return GridSearchCV(
+        pipeline,
+        grid,
+        scoring=SCORING,
+        cv=NormalKFold(n_folds),
+        refit=False,
+        error_score="raise",
+    )
+
+
+if __name__ == "__main__":
+    serve(
+        {
+            "extract": extract,
+            "extract_timm": extract_timm,
+            "detect": detect,
+            "fit": fit,
+            "search": search,
+            "search_apart": search_apart,
+        }
+    )

@@ -1,0 +1,154 @@
+"""Whether the measured speed reaches its targets, which were set beforehand."""
+
+from _calibration_verdicts import Verdict
+
+# Times anomalib's images per second.
+RATE_TARGETS = {"skgaussad float32": 1.8, "skgaussad bfloat16": 3.0}
+# Points of AUROC.
+AUROC_TOLERANCE = 0.3
+# Times faster than scikit-learn's fit, at this number of samples and features.
+FIT_TARGET = 50
+FIT_SIZE = (500, 3072)
+SLOWEST_FIT = 1.1
+MEMORY_TOLERANCE = 0.2
+GRID_RATIO = 1.3
+GRID_REPEAT = 0.05
+
+
+def judge_rates(kind, ratios, peer):
+    """Judge images per second against the peer's.
+
+    Parameters
+    ----------
+    kind : str
+        Of the images.
+    ratios : dict of {str: float}
+        Images per second in those of the peer, by name of the side.
+    peer : str
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    return [
+        Verdict(
+            f"{kind}: {name} at least {target:g} times the images per second of {peer}",
+            ratios[name] >= target,
+            f"{ratios[name]:.2f} times",
+        )
+        for name, target in RATE_TARGETS.items()
+    ]
+
+
+def judge_aurocs(aurocs):
+    """Judge what bfloat16 changes.
+
+    Parameters
+    ----------
+    aurocs : dict of {str: dict of {str: float}}
+        In percent, by kind of images, then precision.
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    return [
+        Verdict(
+            f"{kind}: AUROC with bfloat16 within {AUROC_TOLERANCE} points of float32's",
+            abs(found["bfloat16"] - found["float32"]) <= AUROC_TOLERANCE,
+            f"{found['bfloat16']:.2f} against {found['float32']:.2f} %",
+        )
+        for kind, found in aurocs.items()
+    ]
+
+
+def judge_fits(seconds):
+    """Judge fits against scikit-learn's.
+
+    Parameters
+    ----------
+    seconds : dict of {tuple of (int, int): tuple of (float, float)}
+        Of skgaussad and of scikit-learn, by numbers of samples and features.
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    verdicts = []
+    if FIT_SIZE in seconds:
+        ours, theirs = seconds[FIT_SIZE]
+        verdicts.append(
+            Verdict(
+                f"fit at {FIT_SIZE} at least {FIT_TARGET} times faster than "
+                "scikit-learn's",
+                theirs >= FIT_TARGET * ours,
+                f"{theirs / ours:.1f} times: {ours:.4f} against {theirs:.4f} s",
+            )
+        )
+    slower = {
+        size: ours / theirs
+        for size, (ours, theirs) in seconds.items()
+        if ours > SLOWEST_FIT * theirs
+    }
+    listed = "".join(f"\n        - {size}: {r:.2f} times" for size, r in slower.items())
+    verdicts.append(
+        Verdict(
+            f"no fit takes more than {SLOWEST_FIT} times as long as scikit-learn's",
+            not slower,
+            f"{len(slower)} of {len(seconds)} sizes do{listed}",
+        )
+    )
+    return verdicts
+
+
+def judge_many(measurements):
+    """Judge how peak memory grows from the fewest images to the most.
+
+    Parameters
+    ----------
+    measurements : list of ManyMeasurement
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    few, many = measurements[0], measurements[-1]
+    verdicts = []
+    for name in ("extraction", "fit"):
+        low, high = (getattr(m, f"{name}_peak") for m in (few, many))
+        verdicts.append(
+            Verdict(
+                f"peak memory of the {name} of {many.n_images:,d} images within "
+                f"{100 * MEMORY_TOLERANCE:.0f} % of that of {few.n_images:,d}",
+                high <= (1 + MEMORY_TOLERANCE) * low,
+                f"{high / low:.2f} times: {high / 1e6:.0f} against {low / 1e6:.0f} MB",
+            )
+        )
+    return verdicts
+
+
+def judge_grid(measurement):
+    """Judge a grid search with cached features.
+
+    Parameters
+    ----------
+    measurement : GridMeasurement
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    return [
+        Verdict(
+            f"grid search within {GRID_RATIO} times one extraction and the detectors' "
+            "own time",
+            measurement.ratio <= GRID_RATIO,
+            f"{measurement.ratio:.2f} times",
+        ),
+        Verdict(
+            f"second grid search within {100 * GRID_REPEAT:.0f} % of the first",
+            measurement.repeat_share <= GRID_REPEAT,
+            f"{100 * measurement.repeat_share:.1f} %; without the detectors' own time "
+            f"{100 * measurement.overhead_share:.1f} %",
+        ),
+    ]
