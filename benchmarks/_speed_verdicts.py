@@ -10,6 +10,8 @@ AUROC_TOLERANCE = 0.3
 FIT_TARGET = 50
 FIT_SIZE = (500, 3072)
 SLOWEST_FIT = 1.1
+# Relative, of squared distances.
+FIT_TOLERANCE = 1e-9
 MEMORY_TOLERANCE = 0.2
 GRID_RATIO = 1.3
 GRID_REPEAT = 0.05
@@ -62,40 +64,47 @@ def judge_aurocs(aurocs):
     ]
 
 
-def judge_fits(seconds):
+def judge_fits(measurements):
     """Judge fits against scikit-learn's.
 
     Parameters
     ----------
-    seconds : dict of {tuple of (int, int): tuple of (float, float)}
-        Of skgaussad and of scikit-learn, by numbers of samples and features.
+    measurements : list of dict
+        Of `_speed_fit.measure_fit`.
 
     Returns
     -------
     verdicts : list of Verdict
     """
-    verdicts = []
-    if FIT_SIZE in seconds:
-        ours, theirs = seconds[FIT_SIZE]
-        verdicts.append(
-            Verdict(
-                f"fit at {FIT_SIZE} at least {FIT_TARGET} times faster than "
-                "scikit-learn's",
-                theirs >= FIT_TARGET * ours,
-                f"{theirs / ours:.1f} times: {ours:.4f} against {theirs:.4f} s",
-            )
-        )
-    slower = {
-        size: ours / theirs
-        for size, (ours, theirs) in seconds.items()
-        if ours > SLOWEST_FIT * theirs
+    slowness = {
+        (m["n_samples"], m["n_features"], m["spectrum"]): m["seconds"]
+        / m["sklearn_seconds"]
+        for m in measurements
     }
+    verdicts = [
+        Verdict(
+            f"fit at {size} at least {FIT_TARGET} times as fast as scikit-learn's",
+            ratio * FIT_TARGET <= 1,
+            f"{1 / ratio:.1f} times",
+        )
+        for size, ratio in slowness.items()
+        if size[:2] == FIT_SIZE
+    ]
+    slower = {size: ratio for size, ratio in slowness.items() if ratio > SLOWEST_FIT}
     listed = "".join(f"\n        - {size}: {r:.2f} times" for size, r in slower.items())
     verdicts.append(
         Verdict(
             f"no fit takes more than {SLOWEST_FIT} times as long as scikit-learn's",
             not slower,
-            f"{len(slower)} of {len(seconds)} sizes do{listed}",
+            f"{len(slower)} of {len(slowness)} do{listed}",
+        )
+    )
+    worst = max(m["difference"] for m in measurements)
+    verdicts.append(
+        Verdict(
+            f"squared distances within {FIT_TOLERANCE:g} of scikit-learn's",
+            worst <= FIT_TOLERANCE,
+            f"{worst:.1e}",
         )
     )
     return verdicts

@@ -19,13 +19,16 @@ the AUROC of both precisions on all solar cells.
 
 ``memory`` prints the peak memory of extraction by number of images.
 
-``fit`` compares fits with scikit-learn's over numbers of samples and features.
+``fit`` compares fits with scikit-learn's over numbers of samples and features, and says
+how the time grows with both.
 
 ``pyod`` compares times and AUROC of PyOD's Gaussian-like detectors on the level-7
 features of the solar cells. Each side's fit includes what it needs for a threshold.
 
 ``grid`` searches levels, covariances, reductions and false-positive rates with cached
 features, and compares that with one extraction and the detectors' own time.
+
+``dask`` compares a fit, extraction included, on two worker processes with that on one.
 
 ``many`` extracts and fits 100,000 small generated images, and a tenth of them.
 
@@ -41,7 +44,6 @@ Targets were set before the measurement. The exit status is 1 if one is missed.
 """
 
 import argparse
-import itertools
 import os
 import platform
 import sys
@@ -53,6 +55,14 @@ from pathlib import Path
 import _speed_extraction as extraction
 import torch
 from _speed_detectors import format_detectors, measure_detectors
+from _speed_fit import (
+    GRID,
+    format_fit,
+    growth_exponents,
+    measure_fit,
+    measure_growth,
+    measure_real_fit,
+)
 from _speed_grid import format_grid, measure_grid
 from _speed_processes import PEERS, Process, prepare_peers
 from _speed_scale import (
@@ -80,12 +90,14 @@ FULL = {
     "n_tuned": 64,
     "cell_step": 1,
     "memory": (32, 128, 512, 2048),
-    "fit_grid": [
-        *itertools.product(
-            (50, 200, 500, 1_000, 2_000, 5_000, 20_000), (50, 192, 500, 1_000, 2_000)
-        ),
-        *itertools.product((50, 200, 500, 1_000, 2_000), (3_072,)),
-    ],
+    "fit_grid": GRID,
+    "real_rows": 500,
+    # Sizes, with the other number fixed.
+    "growth": {
+        "samples": ((250, 500, 1_000, 2_000, 4_000), 192),
+        "features": ((192, 384, 768, 1_536, 3_072), 500),
+    },
+    "dask_images": 400,
     "many": (10_000, 100_000),
     "rows": (2_000, 20_000),
     "n_folds": 5,
@@ -99,6 +111,9 @@ QUICK = {
     "cell_step": 12,
     "memory": (4, 8),
     "fit_grid": [(50, 80), (80, 50)],
+    "real_rows": 30,
+    "growth": {"samples": ((20, 40), 10), "features": ((20, 40), 10)},
+    "dask_images": 220,
     "many": (20, 200),
     "rows": (300, 3_000),
     "n_folds": 2,
@@ -183,16 +198,25 @@ class Run:
 
     def fit(self):
         """Fits against scikit-learn's."""
-        from _speed_fit import format_fit, measure_fit
-
         measurements = measure_fit(self._scale["fit_grid"], self._rounds)
+        measurements += measure_real_fit(self._rounds, self._scale["real_rows"])
         print(format_fit(measurements))
-        return judge_fits(
-            {
-                (m["n_samples"], m["n_features"]): (m["seconds"], m["sklearn_seconds"])
-                for m in measurements
-            }
-        )
+        for axis, (sizes, fixed) in self._scale["growth"].items():
+            grown = measure_growth(sizes, fixed, axis, self._rounds)
+            print(f"\nGrowth with the {axis}: time as their number to the power of")
+            exponents = growth_exponents(grown, axis)
+            for low, high, exponent in zip(sizes, sizes[1:], exponents, strict=False):
+                print(f"{low:6,d} to {high:6,d}: {exponent:5.2f}")
+        return judge_fits(measurements)
+
+    def dask(self):
+        """Fits on Dask clusters."""
+        from _speed_dask import format_dask, judge_dask, measure_dask
+
+        paths = load_solar_cells().paths[: self._scale["dask_images"]]
+        measurement = measure_dask(list(map(str, paths)), self._rounds)
+        print(format_dask(measurement))
+        return judge_dask(measurement)
 
     def pyod(self):
         """Detectors of PyOD."""
@@ -263,7 +287,16 @@ class Run:
         return f"peers: {versions}; torch threads {found['threads']}"
 
 
-SECTIONS = ("extraction", "memory", "fit", "pyod", "grid", "many", "projection")
+SECTIONS = (
+    "extraction",
+    "memory",
+    "fit",
+    "pyod",
+    "grid",
+    "dask",
+    "many",
+    "projection",
+)
 SLOW = ("many",)
 
 

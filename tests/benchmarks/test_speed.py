@@ -54,15 +54,31 @@ def test_aurocs_may_differ_either_way_by_the_tolerance(bfloat16, expected):
     assert holds(judge_aurocs(aurocs)) == [expected]
 
 
+def fitted(n_samples, n_features, seconds, sklearn_seconds, difference=1e-15):
+    return {
+        "n_samples": n_samples,
+        "n_features": n_features,
+        "spectrum": "white",
+        "seconds": seconds,
+        "sklearn_seconds": sklearn_seconds,
+        "difference": difference,
+    }
+
+
 def test_fits_are_judged_at_one_size_and_at_all():
-    seconds = {(500, 3072): (1.0, 50.0), (50, 50): (1.1, 1.0)}
-    assert holds(judge_fits(seconds)) == [True, True]
-    seconds = {(500, 3072): (1.0, 49.0), (50, 50): (1.2, 1.0), (60, 50): (1.0, 1.0)}
-    verdicts = judge_fits(seconds)
-    assert holds(verdicts) == [False, False]
-    assert "1 of 3 sizes" in verdicts[1].finding
-    assert "(50, 50): 1.20 times" in verdicts[1].finding
-    assert len(judge_fits({(50, 50): (1.0, 1.0)})) == 1
+    measurements = [fitted(500, 3072, 1.0, 50.0), fitted(50, 50, 1.1, 1.0)]
+    assert holds(judge_fits(measurements)) == [True, True, True]
+    measurements = [
+        fitted(500, 3072, 1.0, 49.0),
+        fitted(50, 50, 1.2, 1.0),
+        fitted(60, 50, 1.0, 1.0, difference=2e-9),
+    ]
+    verdicts = judge_fits(measurements)
+    assert holds(verdicts) == [False, False, False]
+    assert "1 of 3 do" in verdicts[1].finding
+    assert "(50, 50, 'white'): 1.20 times" in verdicts[1].finding
+    assert "2.0e-09" in verdicts[2].finding
+    assert len(judge_fits([fitted(50, 50, 1.0, 1.0)])) == 2
 
 
 def many(n_images, extraction_peak, fit_peak):
