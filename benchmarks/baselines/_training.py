@@ -3,12 +3,11 @@
 import contextlib
 import copy
 import math
-import sys
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from skgaussad._progress import progress_bar
 from skgaussad._validation import check_integer, check_real
 from skgaussad.features._images import as_image_sequence, check_items
 
@@ -98,7 +97,7 @@ class TrainingImages:
         self._pixels = np.empty(
             (len(images), *preprocessing.image_size, 3), dtype=np.float32
         )
-        for row in progress(range(len(images)), "decoding", verbose):
+        for row in progress_bar("decoding", verbose, iterable=range(len(images))):
             self._pixels[row] = preprocessing.load(images, row)
 
     def plain(self, rows):
@@ -221,7 +220,7 @@ def train(
     # Fused, since on the CPU the step of many weights on few images takes long.
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     rng = np.random.default_rng(seed)
-    bar = progress(None, "training", verbose, total=n_epochs * len(rows))
+    bar = progress_bar("training", verbose, total=n_epochs * len(rows))
     with bar:
         for epoch in range(n_epochs):
             network.train()
@@ -270,7 +269,7 @@ def run(network, images, preprocessing, *, batch_size, device, verbose):
         If an image cannot be used.
     """
     network = copy.deepcopy(network).to(device).eval()
-    with progress(None, "scoring", verbose, total=len(images)) as bar:
+    with progress_bar("scoring", verbose, total=len(images)) as bar:
         for start in range(0, len(images), batch_size):
             rows = range(start, min(start + batch_size, len(images)))
             pixels = np.stack([preprocessing.load(images, row) for row in rows])
@@ -279,29 +278,3 @@ def run(network, images, preprocessing, *, batch_size, device, verbose):
                 output = network(batch)
             yield batch, output
             bar.update(len(rows))
-
-
-def progress(iterable, description, verbose, **options):
-    """Return a progress bar over images, on standard error.
-
-    Parameters
-    ----------
-    iterable : iterable or None
-    description : str
-    verbose : bool or int
-        Whether to show it.
-    **options
-        For tqdm.
-
-    Returns
-    -------
-    bar : tqdm.tqdm
-    """
-    return tqdm(
-        iterable,
-        desc=description,
-        unit="image",
-        file=sys.stderr,
-        disable=not verbose,
-        **options,
-    )

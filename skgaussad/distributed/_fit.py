@@ -1,9 +1,8 @@
 """The fit of a pipeline, with the images divided among the workers of a cluster."""
 
-import sys
-
 import numpy as np
 
+from .._progress import progress_bar
 from ..covariance import MahalanobisDetector
 from ..features._images import as_image_sequence
 from ._moments import fit_detector
@@ -179,7 +178,6 @@ def _extract(tasks, transformer, images, partitions, verbose):
         Of each partition.
     """
     from dask.distributed import as_completed
-    from tqdm import tqdm
 
     model = tasks.send_model(transformer)
     features = [
@@ -196,13 +194,7 @@ def _extract(tasks, transformer, images, partitions, verbose):
         tasks.submit("skgaussad-check", find_invalid, part, priority=1): len(partition)
         for partition, part in zip(partitions, features, strict=True)
     }
-    with tqdm(
-        total=len(images),
-        desc="features",
-        unit="image",
-        file=sys.stderr,
-        disable=not verbose,
-    ) as bar:
+    with progress_bar("features", verbose, total=len(images)) as bar:
         for check in as_completed(sizes):
             error = check.result()
             if error is not None:

@@ -1,13 +1,13 @@
 """Scores of very many images, written by the workers of a cluster as Parquet files."""
 
 import os
-import sys
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._progress import progress_bar
 from .._validation import check_choice
 from ..calibration._pipeline import split_pipeline
 from ..features import InvalidImageError
@@ -156,7 +156,10 @@ def score_to_parquet(
     done = set(os.listdir(folder)).intersection(parts)
     n_done = sum(len(parts[name]) for name in done)
     missing = [name for name in parts if name not in done]
-    with Tasks(client) as tasks, _bar(n_done, len(paths), verbose) as bar:
+    with (
+        Tasks(client) as tasks,
+        progress_bar("scores", verbose, initial=n_done, total=len(paths)) as bar,
+    ):
         model = tasks.send_model(copy_for_workers(pipeline))
 
         def submit(name):
@@ -175,19 +178,6 @@ def score_to_parquet(
             bar.update(n_images)
     remove_temporary(folder)
     return folder
-
-
-def _bar(n_done, n_images, verbose):
-    from tqdm import tqdm
-
-    return tqdm(
-        initial=n_done,
-        total=n_images,
-        desc="scores",
-        unit="image",
-        file=sys.stderr,
-        disable=not verbose,
-    )
 
 
 def _run_few_at_a_time(tasks, futures):

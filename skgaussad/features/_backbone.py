@@ -246,12 +246,7 @@ class Backbone:
         self._seed = seed
         self._keep_weights = keep_weights
         self._module = self._arrays = None
-        key = (name, _identify_weights(weights), seed, image_size)
-        facts = _known.get(key) if whole else None
-        if facts is None:
-            facts = self._read(levels, whole)
-            if whole:
-                _known[key] = facts
+        facts = self._read_once() if whole else self._read(levels)
         self.levels = resolve_levels(levels, facts.n_levels, facts.auto_level)
         self.n_levels = facts.n_levels
         self.shapes = facts.shapes
@@ -259,21 +254,29 @@ class Backbone:
         self.weights_source = facts.source
         self.weights_sha256 = facts.sha256
 
-    def _read(self, levels, whole):
+    def _read_once(self):
+        """Read all levels, unless this process knows what they are like."""
+        weights = _identify_weights(self._weights)
+        key = (self.name, weights, self._seed, self._image_size)
+        if key not in _known:
+            _known[key] = self._read("all")
+        return _known[key]
+
+    def _read(self, levels):
         network, source = read_network(self.name, self._weights, self._seed)
         sha256 = _hash_weights(network)
         data_config = timm.data.resolve_model_data_config(network)
         n_levels, default = _count_levels(network)
-        kept = resolve_levels("all" if whole else levels, n_levels, default)
+        kept = resolve_levels(levels, n_levels, default)
         self._module = self._prepare(network, kept)
-        image_size = self._image_size or _native_size(network)
+        image_size = self._image_size or tuple(data_config["input_size"][1:])
         shapes = _probe(self._module, kept, image_size)
         return _Facts(source, sha256, data_config, n_levels, default, shapes)
 
     def _prepare(self, network, kept):
-        native = _native_size(network)
+        native = timm.data.resolve_model_data_config(network)["input_size"][1:]
         # Position embeddings of a transformer belong to one input size.
-        if self._image_size not in (None, native) and hasattr(
+        if self._image_size not in (None, tuple(native)) and hasattr(
             network, "set_input_size"
         ):
             with explain_image_size(self._image_size):
@@ -347,10 +350,6 @@ class Backbone:
 # Of the whole backbones that this process has read, so that a grid search whose
 # features are all cached need not read a network for each candidate and fold.
 _known = {}
-
-
-def _native_size(network):
-    return tuple(timm.data.resolve_model_data_config(network)["input_size"][1:])
 
 
 def _identify_weights(weights):

@@ -137,7 +137,7 @@ class Preprocessing:
         return load_identified_image(images, index, *self._resizing)
 
     def visible_box(self, height, width):
-        """Tell what the network sees of an image.
+        """Tell which pixels of an image the network sees.
 
         Parameters
         ----------
@@ -146,22 +146,19 @@ class Preprocessing:
 
         Returns
         -------
-        size : tuple of (int, int)
-            Height and width of the image.
-        box : tuple of (int, int, int, int)
-            First and last row, first and last column of what is not cropped, last ones
-            excluded.
+        rows, columns : slice
+            What is not cropped.
         """
         if self.crop_pct is None:
-            return (height, width), (0, height, 0, width)
+            return slice(0, height), slice(0, width)
         (left, top), scaled = place_crop(
             (width, height), self.image_size, self.crop_pct
         )
-        rows = [edge * height / scaled[1] for edge in (top, top + self.image_size[0])]
-        columns = [
-            edge * width / scaled[0] for edge in (left, left + self.image_size[1])
-        ]
-        return (height, width), (*map(round, rows), *map(round, columns))
+        bottom, right = top + self.image_size[0], left + self.image_size[1]
+        return (
+            slice(*(round(edge * height / scaled[1]) for edge in (top, bottom))),
+            slice(*(round(edge * width / scaled[0]) for edge in (left, right))),
+        )
 
     @property
     def _resizing(self):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 import uuid
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._progress import progress_bar
 from .._validation import check_choice, check_integer
 from ._cache import resolve_cache
 from ._images import as_image_sequence, check_items
@@ -324,32 +324,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If an image cannot be used; names its position and path.
         """
         check_is_fitted(self)
-        from tqdm import tqdm
-
-        from ._extraction import resolve_batch_size, resolve_device
-
         cache = self._check_call()
         images = as_image_sequence(X)
-        device = resolve_device(self.device, self.precision_)
-        extraction = self._make_extraction(device, cache)
-        bar = tqdm(
-            total=len(images),
-            desc="features",
-            unit="image",
-            file=sys.stderr,
-            disable=not self.verbose,
-        )
+        stream = self._stream(images, cache)
         with (
             self._make_matrix(len(images)) as features,
-            bar,
-            contextlib.closing(
-                extraction.stream(
-                    images,
-                    range(len(images)),
-                    batch_size=resolve_batch_size(self.batch_size, device),
-                    num_workers=self.num_workers,
-                )
-            ) as stream,
+            progress_bar("features", self.verbose, total=len(images)) as bar,
+            contextlib.closing(stream),
         ):
             for rows, some_features in stream:
                 features[rows] = some_features
@@ -368,16 +349,20 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         stream : iterator
             As of ``Extractor.stream(..., with_maps=True)``.
         """
+        self._check_call()
+        return self._stream(images, None, with_maps=True)
+
+    def _stream(self, images, cache, **options):
+        """Start to compute what `transform` and `_stream_with_maps` yield or gather."""
         from ._extraction import resolve_batch_size, resolve_device
 
-        self._check_call()
         device = resolve_device(self.device, self.precision_)
-        return self._make_extraction(device, None).stream(
+        return self._make_extraction(device, cache).stream(
             images,
             range(len(images)),
             batch_size=resolve_batch_size(self.batch_size, device),
             num_workers=self.num_workers,
-            with_maps=True,
+            **options,
         )
 
     def _make_extraction(self, device, cache):

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..features._images import as_image_sequence, read_image_size
+from ..features._images import as_image_sequence
 from ._gaussians import ScoredFeatures
 from ._position_shares import share_over_positions
-from ._upsampling import resolve_size, upsample
+from ._upsampling import draw_maps
 
 
 @dataclass(frozen=True)
@@ -167,25 +167,13 @@ def anomaly_maps(estimator, X, *, size="image"):
     """
     scored = ScoredFeatures(estimator)
     images = as_image_sequence(X)
-    size = resolve_size(size)
     unit = scored.unit
-    preprocessing = scored.transformer.preprocessing_
-    maps = []
-    for _, shares in _stream(scored, images):
-        for row in range(len(next(iter(shares.values())))):
-            index = len(maps)
-            box = preprocessing.visible_box(*read_image_size(images, index))
-            maps.append(
-                upsample(
-                    [
-                        share[row] * (share[row].size / unit)
-                        for share in shares.values()
-                    ],
-                    box,
-                    size,
-                )
-            )
-    return maps
+    layers = (
+        [of_level[row] * (of_level[row].size / unit) for of_level in shares.values()]
+        for totals, shares in _stream(scored, images)
+        for row in range(len(totals))
+    )
+    return draw_maps(layers, images, scored.transformer.preprocessing_, size)
 
 
 def _stream(scored, images):

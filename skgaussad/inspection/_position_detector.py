@@ -1,6 +1,7 @@
 """A Gaussian over the positions of feature maps, for maps sharper than shares."""
 
 import warnings
+from functools import reduce
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -10,11 +11,12 @@ from .._validation import check_choice
 from ..calibration._mixin import CalibratedMixin
 from ..calibration._warnings import FalseAlarmRateWarning
 from ..covariance import MahalanobisDetector
+from ..covariance._estimation import DIAGONAL_COVARIANCES
 from ..covariance._moments import Moments
 from ..features import DeepFeatureTransformer
-from ..features._images import as_image_sequence, read_image_size
+from ..features._images import as_image_sequence
 from ..features._tags import ImageInputMixin
-from ._upsampling import resolve_size, upsample
+from ._upsampling import draw_maps
 
 _POSITIONS = ("shared", "each")
 _THRESHOLDS = ("leave_one_out", "tail")
@@ -160,7 +162,6 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
                 f"levels {', '.join(map(str, self.transformer_.levels_))}."
             )
         rows = np.concatenate(list(self._stream_positions(images)))
-        self._map_shape = rows.shape[1:3]
         # By image and position.
         rows = rows.reshape(len(images), -1, rows.shape[-1])
         fit = self._fit_shared if self.positions == "shared" else self._fit_each
@@ -174,13 +175,11 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
 
     def _fit_shared(self, rows):
         """Fit one Gaussian; return distances to it without each image."""
-        diagonal = self.covariance in ("diagonal", "isotropic")
+        diagonal = self.covariance in DIAGONAL_COVARIANCES
         of_images = [
             Moments.of(row.astype(np.float64), diagonal=diagonal) for row in rows
         ]
-        total = of_images[0]
-        for moments in of_images[1:]:
-            total = total.merge(moments)
+        total = reduce(Moments.merge, of_images)
         detector = self._make_detector()
         detector._fit_moments(total)
         self.detectors_ = [detector]
@@ -274,11 +273,9 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         """
         check_is_fitted(self)
         images = as_image_sequence(X)
-        size = resolve_size(size)
-        preprocessing = self.transformer_.preprocessing_
-        maps = []
-        for distances in self._stream_distances(images):
-            for of_image in distances:
-                box = preprocessing.visible_box(*read_image_size(images, len(maps)))
-                maps.append(upsample([of_image / -self.offset_], box, size))
-        return maps
+        layers = (
+            [of_image / -self.offset_]
+            for distances in self._stream_distances(images)
+            for of_image in distances
+        )
+        return draw_maps(layers, images, self.transformer_.preprocessing_, size)

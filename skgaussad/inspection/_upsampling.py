@@ -5,8 +5,47 @@ import numbers
 import numpy as np
 from PIL import Image
 
+from ..features._images import read_image_size
 
-def resolve_size(size):
+
+def draw_maps(layers, images, preprocessing, size):
+    """Bring maps of few positions to the size of their images.
+
+    Parameters
+    ----------
+    layers : iterable of list of ndarray of shape (height, width)
+        For each image maps of any sizes, which are added. Begun once `size` is judged.
+    images : sequence of images
+    preprocessing : Preprocessing
+        By which the network saw them.
+    size : "image" or tuple of (int, int)
+        Height and width of the maps: each those of its image, or the same for all.
+
+    Returns
+    -------
+    maps : list of ndarray of shape (height, width)
+        Float32. Zero where an image was cropped.
+
+    Raises
+    ------
+    ValueError
+        If `size` is something else.
+    """
+    size = _resolve_size(size)
+    maps = []
+    for of_image in layers:
+        image_size = read_image_size(images, len(maps))
+        rows, columns = preprocessing.visible_box(*image_size)
+        inside = (columns.stop - columns.start, rows.stop - rows.start)
+        drawn = np.zeros(image_size, dtype=np.float32)
+        drawn[rows, columns] = sum(_resize(layer, inside) for layer in of_image)
+        if size not in (None, image_size):
+            drawn = _resize(drawn, size[::-1])
+        maps.append(drawn)
+    return maps
+
+
+def _resolve_size(size):
     """Judge the parameter ``size`` of maps.
 
     Parameters
@@ -37,35 +76,7 @@ def resolve_size(size):
     )
 
 
-def upsample(maps, visible, size):
-    """Interpolate maps to the size of an image, and add them.
-
-    Parameters
-    ----------
-    maps : list of ndarray of shape (height, width)
-        Of the same part of the image, of any sizes.
-    visible : tuple
-        As of ``Preprocessing.visible_box``.
-    size : tuple of (int, int) or None
-        Height and width of the result; None for those of the image.
-
-    Returns
-    -------
-    upsampled : ndarray of shape (height, width)
-        Float32. Zero outside of what is visible.
-    """
-    image_size, (top, bottom, left, right) = visible
-    inside = (right - left, bottom - top)
-    # Bilinear: what Pillow calls a resize spreads each value evenly.
-    upsampled = np.zeros(image_size, dtype=np.float32)
-    upsampled[top:bottom, left:right] = sum(
-        np.asarray(_resize(values, inside)) for values in maps
-    )
-    if size in (None, image_size):
-        return upsampled
-    return np.asarray(_resize(upsampled, size[::-1]))
-
-
 def _resize(values, size):
+    """Interpolate values to a width and height, bilinearly."""
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    return image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))

@@ -109,7 +109,7 @@ def test_interrupted_scoring_goes_on_where_it_was(
     log = on_workers(delay=0.05)
     folder = tmp_path / "scores"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as error:
-        patch.setattr(_scoring, "_bar", lambda *_: InterruptingBar())
+        patch.setattr(_scoring, "progress_bar", lambda *_, **__: InterruptingBar())
         score_to_parquet(pipeline, paths, folder, partition_size=8)
     # The workers end what they are at, and begin nothing more, though the traceback at
     # hand knows of it.
