@@ -107,6 +107,16 @@ def test_an_image_is_computed_once_for_all_levels(paths, cache, computed):
         assert computed() - before == (30 if levels == [3] else 0)
 
 
+def test_levels_of_one_width_are_told_apart(paths, cache):
+    """The blocks of a transformer have as many channels each."""
+    settings = {**SETTINGS, "image_size": 64}
+    for levels in ([1, 3], [2], [5, 6]):
+        vit = DeepFeatureTransformer("test_vit", levels=levels, **settings)
+        expected = vit.fit_transform(paths)
+        found = vit.set_params(cache=cache).fit_transform(paths)
+        assert_close(found, expected)
+
+
 def test_order_subsets_and_copies(paths, cache, computed, tmp_path):
     expected = make_transformer().fit_transform(paths)
     transformer = make_transformer(cache=str(cache.folder)).fit(paths)

@@ -170,6 +170,27 @@ def test_share_is_that_of_the_formula(normal, tested):
     np.testing.assert_allclose(shares, expected, rtol=1e-4, atol=1e-4 * expected.max())
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [[NegatedPCA(0.1)], [StandardScaler(), PCA(9)], [PCA(5, whiten=True)]],
+    ids=["NPCA", "scaled PCA", "whitened"],
+)
+def test_share_through_steps_is_that_of_the_formula(steps, normal, tested):
+    """Each position goes through the steps itself, as an image would."""
+    estimator = on_levels(*steps, MahalanobisDetector()).fit(normal)
+    transformer, detector = estimator[0], estimator[-1]
+    maps = feature_maps(transformer, tested, 4)
+    deviations = estimator[:-1].transform(tested) - detector.location_
+    solved = deviations @ np.linalg.inv(detector.covariance_)
+    expected = np.empty((5, *maps.shape[2:]))
+    for i, row, column in np.ndindex(expected.shape):
+        own = estimator[1:-1].transform(maps[i : i + 1, :, row, column])
+        own = own[0] - detector.location_
+        expected[i, row, column] = own @ solved[i] / expected[0].size
+    shares = split_distance(estimator, tested).positions[4]
+    np.testing.assert_allclose(shares, expected, rtol=1e-3, atol=1e-3 * expected.max())
+
+
 def test_share_in_a_sum_is_that_in_its_level(normal, tested):
     """A level's distance is its squared distance over itself."""
     split = split_distance(on_ensemble().fit(normal), tested)
