@@ -1,11 +1,15 @@
-"""Images through the network in batches: devices, decoding ahead, out of memory."""
+"""Images through the network in batches: devices, threads, out of memory."""
 
 import contextlib
+import itertools
+import os
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
+import threadpoolctl
 import torch
 
 from .._validation import check_integer
@@ -82,13 +86,42 @@ def resolve_batch_size(batch_size, device):
         If it is neither ``"auto"`` nor a positive integer.
     """
     if isinstance(batch_size, str) and batch_size == "auto":
-        return 8 if device.type == "cpu" else 64
+        return 4 if device.type == "cpu" else 64
     if isinstance(batch_size, str):
         raise ValueError(
             f"batch_size must be a positive integer or 'auto'; got {batch_size!r}."
         )
     check_integer("batch_size", batch_size, 1)
     return batch_size
+
+
+def resolve_num_workers(num_workers, device):
+    """Choose how many threads decode images ahead of the network.
+
+    Parameters
+    ----------
+    num_workers : int or "auto"
+    device : torch.device
+
+    Returns
+    -------
+    num_workers : int
+
+    Raises
+    ------
+    ValueError
+        If it is neither ``"auto"`` nor an integer of at least 0.
+    """
+    if isinstance(num_workers, str) and num_workers == "auto":
+        # On a CPU the threads of the network decode, and others would be in their way.
+        return 0 if device.type == "cpu" else min(os.cpu_count() or 1, 8)
+    if isinstance(num_workers, str):
+        raise ValueError(
+            "num_workers must be an integer of at least 0 or 'auto'; got "
+            f"{num_workers!r}."
+        )
+    check_integer("num_workers", num_workers, 0)
+    return num_workers
 
 
 class Extractor:
@@ -123,6 +156,8 @@ class Extractor:
         self._device = device
         self._precision = precision
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        # torch compiles in one thread at a time, and for a number of threads.
+        self._has_lanes = device.type == "cpu" and not compiled
         shape = (3, 1, 1)
         self._mean = torch.tensor(preprocessing.mean, device=device).view(shape)
         self._std = torch.tensor(preprocessing.std, device=device).view(shape)
@@ -166,32 +201,73 @@ class Extractor:
             If a feature is not finite.
         """
         load = self._preprocessing.load if load is None else load
+        n_batches = -(-len(rows) // batch_size)
+        n_lanes = min(torch.get_num_threads(), n_batches) if self._has_lanes else 1
+        with _decoding_threads(num_workers) as decoders:
+            batches = _list_batches(images, rows, batch_size, decoders, load)
+            if n_lanes == 1:
+                yield from self._stream_in_turn(batches, batch_size, with_maps)
+            else:
+                yield from self._stream_in_lanes(batches, n_lanes, with_maps)
+
+    def _stream_in_turn(self, batches, batch_size, with_maps):
+        """Yield the features of batches that go through the network one by one."""
         # The features of a batch are asked for when the network has the next one, so
         # that a GPU computes while the next images are decoded and copied.
         waiting = None
-        with contextlib.closing(
-            self._batches(images, rows, batch_size, num_workers, load)
-        ) as batches:
-            for positions, batch in batches:
-                done = 0
-                while done < len(batch):
-                    part = batch[done : done + batch_size]
-                    try:
-                        pending = self._start(part, with_maps)
-                    except torch.OutOfMemoryError:
-                        if len(part) == 1:
-                            raise
-                        pending = None
-                    # Outside the handler, where the failed pass is no longer held.
-                    if pending is None:
-                        batch_size = len(part) // 2
-                        self._warn_memory(batch_size)
-                        continue
-                    if waiting is not None:
-                        yield self._finish(*waiting)
-                    waiting = positions[done : done + len(part)], pending
-                    done += len(part)
+        for positions, load_batch in batches:
+            batch = load_batch()
+            done = 0
+            while done < len(batch):
+                part = batch[done : done + batch_size]
+                try:
+                    pending = self._start(part, with_maps)
+                except torch.OutOfMemoryError:
+                    if len(part) == 1:
+                        raise
+                    pending = None
+                # Outside the handler, where the failed pass is no longer held.
+                if pending is None:
+                    batch_size = len(part) // 2
+                    self._warn_memory(batch_size)
+                    continue
+                if waiting is not None:
+                    yield self._finish(*waiting)
+                waiting = positions[done : done + len(part)], pending
+                done += len(part)
         yield self._finish(*waiting)
+
+    def _stream_in_lanes(self, batches, n_lanes, with_maps):
+        """Yield the features of batches of which each goes its way in one thread.
+
+        Each decodes, computes and pools without waiting for the others, which threads
+        that share one convolution do at the end of it.
+        """
+        n_threads = torch.get_num_threads() // n_lanes
+
+        def limit_threads():
+            # Before the limit, as torch sets its own when a thread first asks.
+            torch.get_num_threads()
+            # Holds for this thread only, and it ends with the lane.
+            threadpoolctl.threadpool_limits(n_threads, user_api="openmp")
+
+        def compute(positions, load_batch):
+            return self._finish(positions, self._start(load_batch(), with_maps))
+
+        lanes = ThreadPoolExecutor(n_lanes, "skgaussad-lane", limit_threads)
+        try:
+            # Two a lane, so that a lane need not wait for the caller.
+            pending = deque(
+                lanes.submit(compute, *batch)
+                for batch in itertools.islice(batches, 2 * n_lanes)
+            )
+            while pending:
+                result = pending.popleft().result()
+                for batch in itertools.islice(batches, 1):
+                    pending.append(lanes.submit(compute, *batch))
+                yield result
+        finally:
+            lanes.shutdown(cancel_futures=True)
 
     def _start(self, batch, with_maps):
         """Begin to compute the features of a batch; return what to call to get them."""
@@ -262,31 +338,6 @@ class Extractor:
             for level, (feature_map, tokens) in zip(self._levels, outputs, strict=True)
         }
 
-    def _batches(self, images, rows, batch_size, num_workers, load):
-        """Yield positions and decoded images, decoding at most two batches ahead."""
-        starts = range(0, len(rows), batch_size)
-        if num_workers == 0:
-            for start in starts:
-                positions = rows[start : start + batch_size]
-                yield positions, np.stack([load(images, i) for i in positions])
-            return
-        pool = ThreadPoolExecutor(num_workers, thread_name_prefix="skgaussad-decode")
-        try:
-            pending = deque()
-            submitted = 0
-            for start in starts:
-                positions = rows[start : start + batch_size]
-                ahead = min(start + 2 * batch_size, len(rows))
-                for row in rows[submitted:ahead]:
-                    pending.append(pool.submit(load, images, row))
-                submitted = max(submitted, ahead)
-                yield (
-                    positions,
-                    np.stack([pending.popleft().result() for _ in positions]),
-                )
-        finally:
-            pool.shutdown(cancel_futures=True)
-
     def _warn_memory(self, batch_size):
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -295,5 +346,47 @@ class Extractor:
             "Set batch_size to that to spare the failed attempts.",
             RuntimeWarning,
             # The caller of transform, above the wrapper of set_output.
-            stacklevel=5,
+            stacklevel=6,
         )
+
+
+@contextlib.contextmanager
+def _decoding_threads(num_workers):
+    """Give the threads that decode images ahead, or None, and end them afterwards."""
+    if num_workers == 0:
+        yield None
+        return
+    pool = ThreadPoolExecutor(num_workers, thread_name_prefix="skgaussad-decode")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _list_batches(images, rows, batch_size, decoders, load):
+    """Yield positions, and what to call for their images as one array.
+
+    The images are decoded at that call, or before it by the decoders, which are at most
+    two batches ahead of the one that is yielded.
+    """
+    pending = deque()
+    submitted = 0
+    for start in range(0, len(rows), batch_size):
+        positions = rows[start : start + batch_size]
+        if decoders is None:
+            yield positions, partial(_load_batch, load, images, positions)
+            continue
+        ahead = min(start + 2 * batch_size, len(rows))
+        for row in rows[submitted:ahead]:
+            pending.append(decoders.submit(load, images, row))
+        submitted = max(submitted, ahead)
+        futures = [pending.popleft() for _ in positions]
+        yield positions, partial(_gather_batch, futures)
+
+
+def _load_batch(load, images, rows):
+    return np.stack([load(images, row) for row in rows])
+
+
+def _gather_batch(futures):
+    return np.stack([future.result() for future in futures])

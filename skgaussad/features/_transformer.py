@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .._progress import progress_bar
-from .._validation import check_choice, check_integer
+from .._validation import check_choice
 from ._cache import resolve_cache
 from ._images import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
@@ -86,12 +86,15 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         the fitted state, as features of different precisions differ.
 
     batch_size : int or "auto", default="auto"
-        Images a pass. ``"auto"`` is 8 on the CPU, where larger batches are slower
+        Images a pass. ``"auto"`` is 4 on the CPU, where larger batches are slower
         because their feature maps leave the cache, and 64 on a GPU. A GPU that runs
-        out of memory gets half as many, with a warning.
+        out of memory gets half as many, with a warning. On the CPU, as many batches
+        are on their way at once as torch has threads (``torch.set_num_threads``).
 
-    num_workers : int, default=1
-        Threads that decode and resize images ahead of the network; 0 for none.
+    num_workers : int or "auto", default="auto"
+        Threads that decode and resize images ahead of the network; with 0, the threads
+        of the network do it. ``"auto"`` is 0 on the CPU, and one for each core, but at
+        most 8, for a GPU. More help where files come slowly, as over a network.
 
     compile : bool, default=False
         Whether to have ``torch.compile`` generate code for the network, which takes
@@ -202,7 +205,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         device="auto",
         precision="float32",
         batch_size="auto",
-        num_workers=1,
+        num_workers="auto",
         compile=False,
         cache=None,
         memmap_folder=None,
@@ -253,12 +256,18 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If the weights cannot be had.
         """
         from ._backbone import Backbone
-        from ._extraction import PRECISIONS, resolve_batch_size, resolve_device
+        from ._extraction import (
+            PRECISIONS,
+            resolve_batch_size,
+            resolve_device,
+            resolve_num_workers,
+        )
 
         check_choice("precision", self.precision, PRECISIONS)
         poolings = resolve_pooling(self.pooling)
         device = resolve_device(self.device, self.precision)
         resolve_batch_size(self.batch_size, device)
+        resolve_num_workers(self.num_workers, device)
         self._check_call()
         check_items(as_image_sequence(X))
 
@@ -295,7 +304,6 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _check_call(self):
         """Judge the parameters that are read at each call; return the cache."""
-        check_integer("num_workers", self.num_workers, 0)
         if self.memmap_folder is not None and not isinstance(
             self.memmap_folder, str | os.PathLike
         ):
@@ -354,14 +362,18 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _stream(self, images, cache, **options):
         """Start to compute what `transform` and `_stream_with_maps` yield or gather."""
-        from ._extraction import resolve_batch_size, resolve_device
+        from ._extraction import (
+            resolve_batch_size,
+            resolve_device,
+            resolve_num_workers,
+        )
 
         device = resolve_device(self.device, self.precision_)
         return self._make_extraction(device, cache).stream(
             images,
             range(len(images)),
             batch_size=resolve_batch_size(self.batch_size, device),
-            num_workers=self.num_workers,
+            num_workers=resolve_num_workers(self.num_workers, device),
             **options,
         )
 

@@ -292,8 +292,8 @@ def test_partitions_cut_no_batch(tiny):
     for n_images in (1, 4, 37, 100):
         for n_wanted in (0, 1, 8, 9, 1000):
             size = choose_partition_size(None, n_wanted, tiny)
-            assert size % 8 == 0
-            assert n_wanted <= size < max(n_wanted, 1) + 8
+            assert size % 4 == 0
+            assert n_wanted <= size < max(n_wanted, 1) + 4
             partitions = cut(n_images, size)
             assert [i for part in partitions for i in part] == list(range(n_images))
             assert {len(part) for part in partitions[:-1]} <= {size}

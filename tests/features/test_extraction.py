@@ -15,6 +15,7 @@ from skgaussad.features._extraction import (
     Extractor,
     resolve_batch_size,
     resolve_device,
+    resolve_num_workers,
 )
 from skgaussad.features._parts import list_parts
 from skgaussad.features._pooling import resolve_pooling
@@ -78,12 +79,21 @@ def assert_close(found, expected, tolerance=1e-5):
     )
 
 
-def decoding_threads():
+def running_threads():
+    """The threads of an extraction that are there."""
     return [
         thread.name
         for thread in threading.enumerate()
-        if thread.name.startswith("skgaussad-decode")
+        if thread.name.startswith("skgaussad")
     ]
+
+
+@pytest.fixture
+def set_threads():
+    """Sets how many threads torch has, until the test is over."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 # Devices
@@ -168,7 +178,7 @@ def test_half_precision_is_for_cuda():
 @pytest.mark.parametrize(
     ("batch_size", "device", "expected"),
     [
-        ("auto", "cpu", 8),
+        ("auto", "cpu", 4),
         ("auto", "cuda:1", 64),
         ("auto", "mps", 64),
         (5, "cpu", 5),
@@ -193,6 +203,37 @@ def test_batch_size(batch_size, device, expected):
 def test_batch_size_that_is_refused(batch_size, message):
     with pytest.raises(ValueError, match=message):
         resolve_batch_size(batch_size, CPU)
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "device", "n_cores", "expected"),
+    [
+        ("auto", "cpu", 4, 0),
+        ("auto", "cuda:1", 4, 4),
+        ("auto", "cuda", 64, 8),
+        ("auto", "mps", None, 1),
+        (0, "cuda", 4, 0),
+        (3, "cpu", 4, 3),
+    ],
+    ids=repr,
+)
+def test_num_workers(monkeypatch, num_workers, device, n_cores, expected):
+    monkeypatch.setattr("os.cpu_count", lambda: n_cores)
+    assert resolve_num_workers(num_workers, torch.device(device)) == expected
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "message"),
+    [
+        ("all", "num_workers must be an integer of at least 0 or 'auto'; got 'all'"),
+        (-1, "num_workers must be at least 0; got -1"),
+        (1.5, "num_workers must be an integer of at least 0; got 1.5"),
+    ],
+    ids=repr,
+)
+def test_num_workers_that_is_refused(num_workers, message):
+    with pytest.raises(ValueError, match=message):
+        resolve_num_workers(num_workers, CPU)
 
 
 # What is computed
@@ -269,7 +310,7 @@ def test_features_do_not_depend_on_batches_and_workers(
 ):
     found = extract(extractor, images, batch_size, num_workers)
     assert_close(found, features)
-    assert decoding_threads() == []
+    assert running_threads() == []
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
@@ -298,9 +339,10 @@ class CountingImages:
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 def test_decoding_is_at_most_two_batches_ahead(
-    monkeypatch, extractor, images, num_workers
+    monkeypatch, set_threads, extractor, images, num_workers
 ):
     """Else the images of a large data set would pile up in memory."""
+    set_threads(1)
     batch_size, n_images = 2, 11
     counting = CountingImages(images[0], n_images)
     ahead, computed = [], 0
@@ -319,6 +361,115 @@ def test_decoding_is_at_most_two_batches_ahead(
     assert max(ahead) <= 2 * batch_size
     assert (max(ahead) > batch_size) == (num_workers > 0)
     assert sorted(counting.asked) == list(range(n_images))
+
+
+@pytest.mark.parametrize("with_maps", [False, True])
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_lanes_change_nothing(set_threads, extractor, images, num_workers, with_maps):
+    """Not a bit: a batch is computed by one thread in either case."""
+
+    def stream(n_threads):
+        set_threads(n_threads)
+        found = list(
+            extractor.stream(
+                images,
+                range(len(images)),
+                batch_size=2,
+                num_workers=num_workers,
+                with_maps=with_maps,
+            )
+        )
+        assert running_threads() == []
+        assert torch.get_num_threads() == n_threads
+        return found
+
+    for alone, beside in zip(stream(1), stream(3), strict=True):
+        assert alone[0] == beside[0]
+        np.testing.assert_array_equal(alone[1], beside[1])
+        for maps, same_maps in zip(alone[2:], beside[2:], strict=True):
+            for level in maps:
+                assert torch.equal(maps[level], same_maps[level])
+
+
+@pytest.mark.parametrize(
+    ("n_threads", "n_images", "n_lanes", "n_threads_of_a_lane"),
+    [(4, 20, 4, 1), (4, 4, 2, 2), (5, 6, 3, 1), (2, 20, 2, 1), (4, 2, 1, 4)],
+)
+def test_lanes_share_the_threads(
+    monkeypatch,
+    set_threads,
+    extractor,
+    images,
+    n_threads,
+    n_images,
+    n_lanes,
+    n_threads_of_a_lane,
+):
+    set_threads(n_threads)
+    start = threading.Barrier(n_lanes)
+    seen = {}
+
+    def watched_features(batch):
+        # All lanes have to be there at once.
+        if threading.current_thread().name not in seen:
+            start.wait(timeout=20)
+        seen[threading.current_thread().name] = torch.get_num_threads()
+        return torch.zeros(len(batch), 3)
+
+    monkeypatch.setattr(extractor, "_features", watched_features)
+    extract(extractor, CountingImages(images[0], n_images), batch_size=2)
+    assert list(seen.values()) == [n_threads_of_a_lane] * n_lanes
+
+
+def test_batches_come_in_order_whichever_is_ready_first(
+    monkeypatch, set_threads, extractor, images
+):
+    set_threads(3)
+    second_is_done = threading.Event()
+
+    def load(_images, row):
+        if row == 0:
+            assert second_is_done.wait(timeout=20)
+        if row == 2:
+            second_is_done.set()
+        return np.full((64, 96, 3), row, dtype=np.float32)
+
+    monkeypatch.setattr(extractor, "_features", lambda batch: batch[:, 0, 0])
+    stream = extractor.stream(images, range(6), batch_size=1, num_workers=0, load=load)
+    found = [(list(rows), features[0, 0]) for rows, features in stream]
+    assert found == [([row], row) for row in range(6)]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_lanes_are_a_few_batches_ahead_and_end_with_the_stream(
+    monkeypatch, set_threads, extractor, images, num_workers
+):
+    set_threads(2)
+    counting = CountingImages(images[0], 100)
+    monkeypatch.setattr(
+        extractor, "_features", lambda batch: torch.zeros(len(batch), 3)
+    )
+    stream = extractor.stream(
+        counting, range(100), batch_size=1, num_workers=num_workers
+    )
+    for _ in range(3):
+        next(stream)
+    # Time for them to run as far ahead as they are let.
+    time.sleep(0.1)
+    # Two batches a lane beside those yielded, and one for the decoding thread.
+    assert 3 < len(counting.asked) <= 3 + 4 + num_workers
+    stream.close()
+    assert running_threads() == []
+    assert len(counting.asked) <= 3 + 4 + num_workers
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_bad_image_in_a_lane(set_threads, extractor, images, num_workers):
+    set_threads(2)
+    bad = [*images[:5], "no-such-file.png", *images]
+    with pytest.raises(InvalidImageError, match=r"X\[5\] \('no-such-file.png'\)"):
+        extract(extractor, bad, batch_size=1, num_workers=num_workers)
+    assert running_threads() == []
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])
@@ -345,7 +496,7 @@ def test_bad_image_is_named_and_stops_the_workers(
     with pytest.raises(InvalidImageError, match=rf"X\[{position}\] .*NaN") as caught:
         extract(extractor, images, 3, num_workers)
     assert caught.value.index == position
-    assert decoding_threads() == []
+    assert running_threads() == []
 
 
 def test_error_of_the_network_stops_the_workers(
@@ -359,7 +510,7 @@ def test_error_of_the_network_stops_the_workers(
     monkeypatch.setattr(extractor, "_features", fail)
     with pytest.raises(RuntimeError, match="the device is gone"):
         extract(extractor, images, 2, num_workers=3)
-    assert decoding_threads() == []
+    assert running_threads() == []
 
 
 # Lack of memory
@@ -423,7 +574,7 @@ def test_lack_of_memory_for_a_single_image(monkeypatch, extractor, images):
     ):
         extract(extractor, images, 2, num_workers=1)
     assert sizes == [2, 1]
-    assert decoding_threads() == []
+    assert running_threads() == []
 
 
 # Non-finite features
