@@ -61,7 +61,8 @@ class ConformalMonitor(BaseEstimator):
 
     See Also
     --------
-    skgaussad.MahalanobisDetector : Gives the distances: minus its `score_samples`.
+    skgaussad.covariance.MahalanobisDetector : Gives the distances: minus its
+        `score_samples`.
 
     Notes
     -----
@@ -289,6 +290,18 @@ class ConformalMonitor(BaseEstimator):
         for distance in _finite_numbers("distances", distances):
             self._bet(self._rank(distance))
         return self.alarm_
+
+    def __getstate__(self):
+        # An array of Python's own, which takes insertions, cannot be saved everywhere.
+        state = dict(super().__getstate__())
+        if "_distances" in state:
+            state["_distances"] = np.array(state["_distances"])
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_distances" in state:
+            self._distances = array("d", state["_distances"])
 
     def _rank(self, distance):
         """Online p-value of `distance`, which joins the distances seen."""

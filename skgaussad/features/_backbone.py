@@ -18,6 +18,7 @@ from torch import nn
 
 from ._folding import fold_batch_norms
 from ._levels import auto_level, resolve_levels
+from ._weight_store import weight_store_in_use
 
 # Packages of the registry that carry ImageNet weights, and the class in each that tells
 # where its file lies.
@@ -323,6 +324,8 @@ class Backbone:
                 )
             module = self._prepare(network, kept)
         else:
+            # Timm takes names that make it ask a hub, which a file may not.
+            _check_name(self.name)
             module = self._prepare(_create(self.name, self._seed), kept)
             module.load_state_dict(
                 {name: torch.from_numpy(a) for name, a in self._arrays.items()}
@@ -344,7 +347,15 @@ class Backbone:
                     name: tensor.cpu().numpy()
                     for name, tensor in self._module.state_dict().items()
                 }
+        store = weight_store_in_use()
+        if store is not None and state["_arrays"] is not None:
+            state["_arrays"] = store.put(self, state["_arrays"])
         return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if isinstance(self._arrays, str):
+            self._arrays = weight_store_in_use().get(self._arrays)
 
 
 # Of the whole backbones that this process has read, so that a grid search whose

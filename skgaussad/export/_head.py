@@ -1,0 +1,190 @@
+"""From feature maps to distance, label and p-value."""
+
+import numpy as np
+
+from ..ensemble._aggregation import _count_top
+from ..features._ignored import LEAST_SHARE
+
+# A law that ends at a finite distance gives 0, which no p-value is.
+_LEAST_P_VALUE = float(np.finfo(float).tiny)
+_LOWEST = np.float32("-inf")
+
+
+def pool(part, feature_map, class_token, weights):
+    """Pool the map of a level, as a transformer does.
+
+    Parameters
+    ----------
+    part : Part
+    feature_map : Value of shape (n, channels, height, width)
+    class_token : Value of shape (n, channels) or None
+    weights : ndarray of shape (height, width)
+        Share of each position that is not ignored, in [0, 1].
+
+    Returns
+    -------
+    features : Value of shape (n, part.width)
+        Float32.
+    """
+    graph, kind = feature_map.graph, part.pooling.kind
+    if kind == "class_token":
+        return class_token
+    if kind == "max":
+        counted = graph.op("Where", weights >= LEAST_SHARE, feature_map, _LOWEST)
+        return graph.op("ReduceMax", counted, np.array([2, 3]), keepdims=0)
+    if kind == "std":
+        shares = (weights / weights.sum()).astype(np.float32)
+        mean = (feature_map * shares).sum(2, 3).expand_dims(2, 3)
+        centred = feature_map - mean
+        return graph.op("Sqrt", (centred * centred * shares).sum(2, 3))
+    if kind == "average" and (weights == 1).all():
+        return graph.op("ReduceMean", feature_map, np.array([2, 3]), keepdims=0)
+    shares = graph.constant(cell_shares(part, weights).astype(np.float32))
+    positions = feature_map.reshape(0, 0, -1).transpose(0, 2, 1)
+    return (shares @ positions).reshape(0, -1)
+
+
+def cell_shares(part, weights):
+    """Weight of each position in the mean of each cell.
+
+    Parameters
+    ----------
+    part : Part
+        An average or a grid, the average being one cell.
+    weights : ndarray of shape (height, width)
+        Share of each position that is not ignored, in [0, 1].
+
+    Returns
+    -------
+    shares : ndarray of shape (n_cells, height * width)
+        Rows add up to 1.
+    """
+    cells = part.pooling.cells(*weights.shape)
+    shares = np.zeros((len(cells), *weights.shape))
+    for share, cell in zip(shares, cells, strict=True):
+        share[cell] = weights[cell] / weights[cell].sum()
+    return shares.reshape(len(cells), -1)
+
+
+class DistanceNodes:
+    """The distance of images to one Gaussian, and its gradient.
+
+    Parameters
+    ----------
+    features : Value of shape (n, n_features)
+        Float64.
+    gaussian : Gaussian
+
+    Attributes
+    ----------
+    squared : Value of shape (n,)
+        Squared Mahalanobis distances.
+    """
+
+    def __init__(self, features, gaussian):
+        graph = features.graph
+        self._gaussian = gaussian
+        own = features.take(gaussian.columns, axis=1)
+        self._matrix = None
+        if gaussian.matrix is not None:
+            self._matrix = graph.constant(gaussian.matrix)
+            own = own @ self._matrix.transpose(1, 0)
+        self._centred = own - gaussian.center
+        self._axes = None
+        if len(gaussian.terms) == 1:
+            (weights,) = gaussian.terms
+            self.squared = self._centred * self._centred @ weights
+            return
+        axes, along, *rest = gaussian.terms
+        self._axes = graph.constant(axes)
+        self._coordinates = self._centred @ self._axes.transpose(1, 0)
+        self.squared = (self._coordinates * self._coordinates) @ along
+        if rest:
+            taken, elsewhere = rest
+            self._left = self._centred - (self._coordinates * taken) @ self._axes
+            self.squared = self.squared + (self._left * self._left) @ elsewhere
+
+    def gradient(self):
+        """Compute h with (x - source)' h being the squared distance.
+
+        Returns
+        -------
+        gradient : Value of shape (n, n_columns)
+        """
+        solved = self._solve()
+        return solved if self._matrix is None else solved @ self._matrix
+
+    def _solve(self):
+        if self._axes is None:
+            return self._centred * self._gaussian.terms[0]
+        _, along, *rest = self._gaussian.terms
+        solved = (self._coordinates * along) @ self._axes
+        if rest:
+            taken, elsewhere = rest
+            # Once more orthogonal to the axes, as SpectralCovariance.solve does.
+            again = (self._left @ self._axes.transpose(1, 0)) * taken
+            solved = solved + (self._left - again @ self._axes) * elsewhere
+        return solved
+
+
+def aggregate(distances, how, top_share):
+    """Aggregate the distances of groups.
+
+    Parameters
+    ----------
+    distances : list of Value of shape (n,)
+    how : {"sum", "mean", "max", "top"}
+    top_share : float
+
+    Returns
+    -------
+    aggregated : Value of shape (n,)
+    weights : Value of shape (n, n_groups), or float
+        The aggregated distance is the sum of the weighted ones.
+    """
+    graph, n_groups = distances[0].graph, len(distances)
+    columns = [distance.expand_dims(1) for distance in distances]
+    table = graph.op("Concat", *columns, axis=1)
+    if how == "sum":
+        return table.sum(1), 1.0
+    n_used = {"mean": n_groups, "max": 1}.get(how) or _count_top(n_groups, top_share)
+    highest, groups = graph.op("TopK", table, np.array([n_used]), n_outputs=2, axis=1)
+    used = graph.op("Equal", groups.expand_dims(2), np.arange(n_groups))
+    weights = used.cast(np.float64).sum(1) / float(n_used)
+    return highest.sum(1) / float(n_used), weights
+
+
+def p_values(distances, held_out):
+    """Compute conformal p-values, as `HeldOutDistances.p_values` does.
+
+    Parameters
+    ----------
+    distances : Value of shape (n,)
+    held_out : HeldOutDistances
+
+    Returns
+    -------
+    p_values : Value of shape (n,)
+        Float64.
+    """
+    graph = distances.graph
+    ordered, from_each = held_out._sorted
+    column = distances.expand_dims(1)
+    at_least = (graph.constant(ordered) >= column).cast(np.float64)
+    counted = at_least @ -np.diff(from_each)
+    found = (counted + 1.0) / float(held_out.n_units + 1)
+    found = graph.op("Min", found, 1.0)
+    if held_out.tail is None:
+        return found
+    rates = graph.op("Max", _tail_rates(column, held_out.tail), _LEAST_P_VALUE)
+    beyond = distances > float(ordered[-1])
+    return graph.op("Where", beyond, graph.op("Min", found, rates), found)
+
+
+def _tail_rates(column, tail):
+    """Share of normal samples beyond distances, as `GeneralizedParetoTail.rate`."""
+    graph = column.graph
+    growth = (column - tail.start) * (tail.shapes / tail.scales)
+    growth = graph.op("Max", growth, -1.0)
+    survival = graph.op("Exp", graph.op("Log", growth + 1.0) * (-1 / tail.shapes))
+    return (survival @ tail.weights) * tail.mass

@@ -1,0 +1,137 @@
+"""The share of each position in a distance, and maps of it, as nodes of a graph."""
+
+import numpy as np
+
+from ..features._parts import slices_of
+from ._head import cell_shares
+from ._resampling import resampling_matrix
+
+
+def spread(features, gaussians, nodes, factors):
+    """Compute the share of each feature in the distances of images.
+
+    Parameters
+    ----------
+    features : Value of shape (n, n_features)
+        Float64.
+    gaussians : list of Gaussian
+    nodes : list of DistanceNodes
+        Of these.
+    factors : list of Value of shape (n, 1), or of float
+        By which the squared distance to each counts.
+
+    Returns
+    -------
+    gradients, constants : Value of shape (n, n_features)
+        As of ``ScoredFeatures.split``.
+    """
+    graph = features.graph
+    gradients = constants = features * 0.0
+    for gaussian, node, factor in zip(gaussians, nodes, factors, strict=True):
+        own = node.gradient() * factor
+        # The columns of an ensemble may overlap.
+        indices = graph.op(
+            "Expand", gaussian.columns[np.newaxis], graph.op("Shape", own)
+        )
+        add = {"axis": 1, "reduction": "add"}
+        gradients = graph.op("ScatterElements", gradients, indices, own, **add)
+        constants = graph.op(
+            "ScatterElements", constants, indices, own * gaussian.source, **add
+        )
+    return gradients, constants
+
+
+def share_over_positions(maps, weights, parts, totals, gradients, constants):
+    """Split totals over positions, as the function of this name in `inspection` does.
+
+    Parameters
+    ----------
+    maps : dict of {int: Value of shape (n, channels, height, width)}
+        By level.
+    weights : dict of {int: ndarray of shape (height, width)}
+        As of ``DeepFeatureTransformer._position_weights``.
+    parts : tuple of Part
+    totals : Value of shape (n,)
+    gradients, constants : Value of shape (n, n_features)
+
+    Returns
+    -------
+    shares : dict of {int: Value of shape (n, height * width)}
+        Float64, by level.
+    """
+    shares = {}
+    for part, columns in zip(parts, slices_of(parts), strict=True):
+        own, fixed = (
+            values.take(np.arange(columns.start, columns.stop), axis=1).reshape(
+                0, part.pooling.n_cells, part.n_channels
+            )
+            for values in (gradients, constants)
+        )
+        positions = maps[part.level].reshape(0, 0, -1).cast(np.float64)
+        of_cells = own @ positions - fixed.sum(2).expand_dims(2)
+        share = (of_cells * cell_shares(part, weights[part.level])).sum(1)
+        known = shares.get(part.level)
+        shares[part.level] = share if known is None else known + share
+    # Rounding of the features and maps, spread over all positions.
+    left = totals
+    for share in shares.values():
+        left = left - share.sum(1)
+    left = (left / float(len(shares))).expand_dims(1)
+    return {
+        level: share + left / float(weights[level].size)
+        for level, share in shares.items()
+    }
+
+
+def draw(shares, sizes, sides, unit):
+    """Bring shares to the size of the images, as ``anomaly_maps`` does.
+
+    Parameters
+    ----------
+    shares : dict of {int: Value of shape (n, height * width)}
+        By level.
+    sizes : dict of {int: tuple of (int, int)}
+        Height and width of each level's map.
+    sides : tuple of (Side, Side)
+        Of the images.
+    unit : float
+        What a total is at the threshold.
+
+    Returns
+    -------
+    maps : Value of shape (n, image_height, image_width)
+        Float32.
+    """
+    drawn = None
+    for level, share in shares.items():
+        height, width = sizes[level]
+        rows, columns = (
+            _interpolation(share.graph, side, n)
+            for side, n in zip(sides, sizes[level], strict=True)
+        )
+        layer = (share * (height * width / unit)).reshape(0, height, width)
+        layer = rows @ layer @ columns.transpose(1, 0)
+        drawn = layer if drawn is None else drawn + layer
+    return drawn.cast(np.float32)
+
+
+def _interpolation(graph, side, n_positions):
+    """Weights of the positions of a map in the pixels of an image.
+
+    Returns
+    -------
+    weights : Value of shape (side.size, n_positions)
+        Zero for pixels that the network does not see.
+    """
+    start, stop = graph.op("Identity", side.start), graph.op("Identity", side.stop)
+    weights = resampling_matrix(
+        graph,
+        "bilinear",
+        side.size,
+        n_positions,
+        first=-start,
+        n_scaled=stop - start,
+    )
+    pixels = graph.op("Range", 0, side.size, 1)
+    seen = (pixels >= start) & (pixels < stop)
+    return graph.op("Where", seen.expand_dims(1), weights, 0.0)

@@ -1,0 +1,68 @@
+"""The network of a transformer as an ONNX model."""
+
+import torch
+
+from ._graph import OPSET
+
+
+class _Maps(torch.nn.Module):
+    """A network cut into levels, whose outputs are tensors only."""
+
+    def __init__(self, module, levels):
+        super().__init__()
+        self.module = module
+        self.levels = levels
+
+    def forward(self, images):
+        outputs = self.module(images, self.levels)
+        return tuple(
+            tensor for pair in outputs for tensor in pair if tensor is not None
+        )
+
+
+def export_network(backbone, levels, image_size):
+    """Convert a network to ONNX.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Left on the CPU.
+    levels : tuple of int
+        In rising order.
+    image_size : tuple of (int, int)
+        Height and width of the input.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        Takes a normalized batch of shape (n, 3, height, width), for any n. Its outputs
+        are, for each level, the feature map, and after it the prefix tokens of those
+        that have some.
+
+    Raises
+    ------
+    ValueError
+        If the exporter of torch cannot convert the network.
+    """
+    module = _Maps(backbone.module(torch.device("cpu")), levels).eval()
+    # Two images, since sizes of 1 are taken to be fixed.
+    example = torch.zeros(2, 3, *image_size)
+    try:
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    # The exporter raises errors of its own and those of what it calls.
+    except Exception as error:
+        cause = error.__cause__ or error
+        reason = " ".join(str(cause).strip().splitlines()[:1])
+        raise ValueError(
+            f"torch {torch.__version__} cannot convert the backbone "
+            f"{backbone.name!r} to ONNX ({type(cause).__name__}: {reason}). Take "
+            "another backbone, or another version of torch."
+        ) from error
+    return program.model_proto

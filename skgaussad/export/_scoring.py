@@ -1,0 +1,187 @@
+"""A fitted pipeline as arrays: what is to be written into a graph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ..calibration._held_out import HeldOutDistances
+from ..ensemble import LevelEnsemble
+from ..features import DeepFeatureTransformer
+from ..inspection._affine import AffineMap
+from ..inspection._gaussians import flatten, gaussians_of
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A Gaussian of some features, after affine steps.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n_inputs,), dtype int
+        The features it is of.
+    matrix : ndarray of shape (n_outputs, n_inputs) or None
+        What they are multiplied by; None where nothing is between.
+    center : ndarray of shape (n_outputs,)
+        The mean of the Gaussian, less the constants of the steps.
+    source : ndarray of shape (n_inputs,)
+        Features that the steps send to the mean.
+    terms : tuple of ndarray
+        Of the covariance, as its ``_terms`` gives them.
+    """
+
+    columns: np.ndarray
+    matrix: np.ndarray | None
+    center: np.ndarray
+    source: np.ndarray
+    terms: tuple
+
+    @classmethod
+    def of(cls, columns, steps, detector):
+        """Take a detector, and the steps before it, apart."""
+        affine = AffineMap.of(steps, len(columns))
+        mean = detector.location_
+        constants = affine.apply(np.zeros((1, len(columns))))[0] if steps else 0.0
+        return cls(
+            columns,
+            affine.matrix,
+            mean - constants,
+            affine.source_of(mean),
+            detector._covariance._terms(),
+        )
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a fitted pipeline does.
+
+    Attributes
+    ----------
+    transformer : DeepFeatureTransformer
+    gaussians : list of Gaussian
+    aggregation : str or None
+        How the distances of several become one; None for a single Gaussian.
+    top_share : float or None
+        Of the aggregation.
+    offset : float
+        Minus the threshold on the distance (not squared).
+    fpr : float or None
+        That the threshold was set by.
+    held_out : HeldOutDistances or None
+        Where p-values come from; None where the detector has none.
+    """
+
+    transformer: DeepFeatureTransformer
+    gaussians: list
+    aggregation: str | None
+    top_share: float | None
+    offset: float
+    fpr: float | None
+    held_out: HeldOutDistances | None
+
+    @classmethod
+    def of(cls, estimator):
+        """Take an estimator apart.
+
+        Parameters
+        ----------
+        estimator : Pipeline, or a meta-estimator around one
+            Fitted.
+
+        Returns
+        -------
+        scoring : Scoring
+
+        Raises
+        ------
+        ValueError
+            If a step is one that cannot be written, or there is no threshold.
+        """
+        steps, detector, threshold = flatten(estimator)
+        if not steps or not isinstance(steps[0], DeepFeatureTransformer):
+            raise ValueError(
+                "to_onnx takes a fitted pipeline that begins with a "
+                "DeepFeatureTransformer and ends with a detector; got "
+                f"{type(estimator).__name__}"
+                f"{' without one' if isinstance(estimator, Pipeline) else ''}."
+            )
+        transformer, *steps = steps
+        if transformer.precision_ != "float32":
+            raise ValueError(
+                f"step DeepFeatureTransformer: precision={transformer.precision_!r} "
+                "rounds in other places than a graph does. Fit it with "
+                "precision='float32'."
+            )
+        if threshold is None or not np.isfinite(threshold):
+            raise ValueError(
+                f"The threshold of {type(detector).__name__} is {threshold}, and a "
+                "graph cannot tell normal from anomalous. Call calibrate, or fit."
+            )
+        ensemble = detector if isinstance(detector, LevelEnsemble) else None
+        if ensemble is not None:
+            _refuse(steps)
+        features = np.arange(len(transformer.get_feature_names_out()))
+        parts = [
+            (features[columns], [*steps, *own_steps], gaussian)
+            for columns, own_steps, gaussian in _gaussians_of(detector).values()
+        ]
+        for columns, own_steps, _ in parts:
+            _check_affine(own_steps, len(columns))
+        decider = _find_decider(estimator)
+        return cls(
+            transformer,
+            [Gaussian.of(*part) for part in parts],
+            ensemble and ensemble.aggregation,
+            ensemble and ensemble.top_share,
+            -float(threshold),
+            decider.fpr,
+            getattr(decider, "_held_out", None),
+        )
+
+
+def _refuse(steps):
+    """Raise if there are steps before an ensemble."""
+    for step in steps:
+        raise ValueError(
+            f"step {type(step).__name__}: to_onnx writes a LevelEnsemble with nothing "
+            "between the DeepFeatureTransformer and it. Give the step to LevelEnsemble "
+            "in a pipeline, which it fits for each group."
+        )
+
+
+def _gaussians_of(detector):
+    """Find the Gaussians of a detector, or say that it has none to write."""
+    try:
+        return gaussians_of(detector)
+    except ValueError as error:
+        if isinstance(detector, LevelEnsemble):
+            _, detector, _ = flatten(detector.estimators_[0])
+        raise ValueError(
+            f"step {type(detector).__name__}: to_onnx writes the distances of "
+            "MahalanobisDetector, or of a LevelEnsemble of these. Fit one of them "
+            "to the same features."
+        ) from error
+
+
+def _check_affine(steps, n_features):
+    """Raise unless each of the steps is affine."""
+    for step in steps:
+        try:
+            affine = AffineMap.of([step], n_features)
+        except ValueError as error:
+            raise ValueError(
+                f"step {type(step).__name__}: to_onnx writes affine steps, such as "
+                "StandardScaler, PCA and NegatedPCA, and this one is not. Leave it "
+                "out, or put one of these in its place."
+            ) from error
+        n_features = len(affine.matrix)
+
+
+def _find_decider(estimator):
+    """Return the detector whose threshold decides: the outermost that has a rate."""
+    while not hasattr(estimator, "fpr"):
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        else:
+            estimator = estimator.estimator_
+    return estimator

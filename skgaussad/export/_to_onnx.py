@@ -1,0 +1,208 @@
+"""A fitted pipeline to one file that runs without it."""
+
+import json
+import os
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+
+from .._validation import check_real
+from ..inspection._gaussians import ScoredFeatures
+from ._packages import check_packages
+from ._scoring import Scoring
+
+_PACKAGES = (
+    "skgaussad",
+    "scikit-learn",
+    "numpy",
+    "pillow",
+    "torch",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+)
+
+
+def to_onnx(
+    estimator, path, *, with_maps=False, resize=True, images=None, tolerance=1e-4
+):
+    """Write a fitted pipeline as an ONNX graph.
+
+    The graph goes from images to distances, labels and p-values, and runs where neither
+    this package nor torch is installed. Before it is written it is run by onnxruntime,
+    and what it gives is compared with what the estimator gives.
+
+    Parameters
+    ----------
+    estimator : Pipeline, or a meta-estimator around one
+        Fitted, from a :class:`~skgaussad.features.DeepFeatureTransformer`, by affine
+        steps such as :class:`~skgaussad.decomposition.NegatedPCA`, to a
+        :class:`~skgaussad.covariance.MahalanobisDetector` or a
+        :class:`~skgaussad.ensemble.LevelEnsemble` of these. Meta-estimators of this
+        package may stand around these.
+
+    path : path-like
+        The file to write. It is replaced only when all has gone well.
+
+    with_maps : bool, default=False
+        Whether the graph gives anomaly maps, too, for which the pooling must be
+        ``"average"`` or a grid: see :func:`~skgaussad.inspection.anomaly_maps`.
+
+    resize : bool, default=True
+        Whether the graph takes images of any size, those of a batch having the same,
+        and resizes them as Pillow does. If False it takes images that have the size of
+        the network's input, which saves the graph a product with a matrix for each of
+        their sides.
+
+    images : sequence of images or None, default=None
+        Images of 8 bits to compare on; None makes four.
+
+    tolerance : float, default=1e-4
+        Largest difference between distances, relative to them, in (0, 1).
+
+    Returns
+    -------
+    metadata : dict
+        What the file says of itself, as JSON under the key ``"skgaussad"`` of its
+        metadata: ``outputs``, ``preprocessing`` (the settings of the transformer, and
+        ``resize``), ``backbone``, ``levels``, ``weights_sha256``, ``threshold`` (on
+        the distance, not squared), ``fpr``, ``versions`` and ``parity`` (the largest
+        relative difference found).
+
+    Raises
+    ------
+    ValueError
+        If a step of the pipeline cannot be written, or a parameter is out of its range.
+    RuntimeError
+        If the graph gives something else than the estimator. No file is written then.
+    FileNotFoundError
+        If the folder to write to is not there.
+    ImportError
+        If an ONNX package is missing.
+
+    See Also
+    --------
+    skgaussad.inspection.anomaly_maps : The maps.
+
+    Notes
+    -----
+    The input ``images`` has the shape (n, height, width, 3) and the type uint8: RGB, as
+    Pillow decodes it. The outputs are
+
+    - ``distance``, float64 of shape (n,): minus the score, not squared;
+    - ``label``, int64 of shape (n,): +1 for normal, -1 for anomalous;
+    - ``p_value``, float64 of shape (n,), if the detector has p-values;
+    - ``anomaly_map``, float32 of shape (n, height, width), with `with_maps`.
+
+    The network computes in float32 and the rest in float64, which onnxruntime does on
+    CPUs. Networks give features that differ from those of torch in the last digits of
+    float32, which the smallest variances of a Gaussian weigh heavily.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.pipeline import Pipeline
+    >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+    >>> from skgaussad.datasets import load_solar_cells
+    >>> from skgaussad.export import to_onnx
+    >>> cells = load_solar_cells("mono")
+    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    >>> pipe = Pipeline(
+    ...     [
+    ...         ("features", DeepFeatureTransformer(levels=7, image_size=96)),
+    ...         ("detector", MahalanobisDetector()),
+    ...     ]
+    ... ).fit(good[:40])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     metadata = to_onnx(pipe, Path(folder, "cells.onnx"), images=bad[:2])
+    >>> metadata["outputs"]
+    ['distance', 'label', 'p_value']
+    >>> metadata["parity"] < 1e-4
+    True
+    """
+    check_packages()
+    check_real("tolerance", tolerance, 0, 1)
+    path = Path(path)
+    # Now rather than after the work.
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"path: there is no folder {str(path.parent)!r}.")
+    from ._build import build_graph
+    from ._parity import check_parity, prepare_images, run_graph
+
+    scoring = Scoring.of(estimator)
+    transformer = scoring.transformer
+    unit = _find_unit(estimator, transformer) if with_maps else None
+    _check_resizing(transformer.preprocessing_, resize)
+    images = prepare_images(images, transformer, resize)
+    graph = build_graph(scoring, resize, unit)
+    metadata = _describe(scoring, resize, graph.output_names)
+    content = graph.model({}).SerializeToString()
+    results = run_graph(content, images)
+    metadata["parity"] = check_parity(results, estimator, scoring, images, tolerance)
+    model = graph.model({"skgaussad": json.dumps(metadata)})
+    _write(path, model.SerializeToString())
+    return metadata
+
+
+def _find_unit(estimator, transformer):
+    """Return the scale of anomaly maps, or say that there are none."""
+    if transformer._kept_area is not None:
+        raise ValueError(
+            "with_maps=True: a graph has no maps for a DeepFeatureTransformer with "
+            "ignore. Set with_maps=False, or fit with ignore=None."
+        )
+    return ScoredFeatures(estimator).unit
+
+
+def _check_resizing(preprocessing, resize):
+    """Raise unless the graph, or else its user, can resize."""
+    from ._resampling import RESAMPLINGS
+
+    if resize and preprocessing.interpolation not in RESAMPLINGS:
+        raise ValueError(
+            f"resize=True: the graph resizes by {', '.join(RESAMPLINGS)}; got a "
+            f"DeepFeatureTransformer with {preprocessing.interpolation!r}. Set "
+            "resize=False, or fit with another interpolation."
+        )
+    if not resize and preprocessing.crop_pct is not None:
+        raise ValueError(
+            "resize=False takes images that are resized as a whole, and the "
+            f"DeepFeatureTransformer crops (crop_pct={preprocessing.crop_pct:g}). Set "
+            "resize=True, or fit with crop_pct=None."
+        )
+
+
+def _describe(scoring, resize, outputs):
+    """Say what a user of the file has to know."""
+    transformer = scoring.transformer
+    preprocessing = transformer.preprocessing_
+    return {
+        "outputs": outputs,
+        "preprocessing": {
+            "resize": bool(resize),
+            "image_size": list(preprocessing.image_size),
+            "interpolation": preprocessing.interpolation,
+            "crop_pct": preprocessing.crop_pct,
+            "mean": list(preprocessing.mean),
+            "std": list(preprocessing.std),
+        },
+        "backbone": transformer._backbone.name,
+        "levels": [int(level) for level in transformer.levels_],
+        "weights_sha256": transformer.weights_sha256_,
+        "threshold": -scoring.offset,
+        "fpr": float(scoring.fpr),
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+
+
+def _write(path, content):
+    """Write a file that is there in whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,310 @@
+"""The file: a zip archive of members that are stored as they are, and a manifest."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import uuid
+import zipfile
+
+from ._errors import ModelFileError
+
+FORMAT = "skgaussad model"
+FORMAT_VERSION = 1
+MANIFEST = "model.json"
+ESTIMATOR = "estimator.skops"
+_MEMBER = re.compile(r"estimator\.skops|weights/[0-9a-f]{64}\.safetensors")
+# Far more than facts take, and little enough to read from any file.
+_MAX_MANIFEST_BYTES = 2**22
+# What zipfile raises at damaged archives, the last for positions before the beginning.
+_DAMAGE = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError)
+_SAVE_AGAIN = "Get the file again from where it was saved, or save the model again."
+
+
+def write_container(path, facts, members):
+    """Write a model file, in full or not at all.
+
+    Whatever stands at `path` stays whole until the new file is on the disk.
+
+    Parameters
+    ----------
+    path : path
+    facts : dict
+        Readable facts for the manifest.
+    members : dict of {str: bytes}
+        Content by name.
+    """
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **facts,
+        "files": {
+            name: {"bytes": len(content), "sha256": _sha256(content)}
+            for name, content in members.items()
+        },
+    }
+    text = json.dumps(manifest, indent=2, allow_nan=False).encode()
+    # A link stays a link, to the new file.
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+                for member, content in {MANIFEST: text, **members}.items():
+                    # With a date of its own, so that equal models give equal files.
+                    archive.writestr(zipfile.ZipInfo(member), content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder):
+    """Have the new name on the disk, where folders can be opened for that."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Container:
+    """A model file that is open for reading.
+
+    Parameters
+    ----------
+    path : str
+        For messages.
+    file : binary file
+        Open for reading, seekable.
+
+    Attributes
+    ----------
+    facts : dict
+        The manifest.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model file of a format known here, or not whole.
+    """
+
+    def __init__(self, path, file):
+        self.path = path
+        self._archive = self._open(file)
+        self.facts = self._read_manifest()
+        self._check_files()
+
+    def refuse(self, reason, advice=_SAVE_AGAIN):
+        """Return the error that says why the file is refused."""
+        return ModelFileError(f"{self.path!r} cannot be loaded: {reason}. {advice}")
+
+    def read(self, name):
+        """Return the content of a member, checked against its SHA-256.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        content : bytes
+
+        Raises
+        ------
+        ModelFileError
+            If there is no such member, or it has changed since it was written.
+        """
+        expected = self.facts["files"].get(name)
+        if expected is None:
+            raise self.refuse(f"it has no member {name!r}, which its estimator needs")
+        content = self._read(name)
+        found = _sha256(content)
+        if found != expected["sha256"]:
+            raise self.refuse(
+                f"its member {name!r} has changed since it was saved: SHA-256 {found}, "
+                f"and {MANIFEST} says {expected['sha256']}"
+            )
+        return content
+
+    def _open(self, file):
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        start = file.read(4)
+        try:
+            archive = zipfile.ZipFile(file)
+        except _DAMAGE as error:
+            _raise_if_of_the_disk(error)
+            if start == b"PK\x03\x04":
+                raise self.refuse(
+                    "it is cut off or damaged: its table of contents is to be found "
+                    f"at its end, and is not there ({error})"
+                ) from error
+            raise self.refuse(
+                "it is no zip archive, which a model file is",
+                "Give a file written by skgaussad.persistence.save. Files of joblib "
+                "and pickle are for joblib.load and pickle.load, which run the code in "
+                "them: use these for files of your own only.",
+            ) from error
+        problem = find_unstored(archive, size)
+        if problem is not None:
+            raise self.refuse(problem)
+        return archive
+
+    def _read_manifest(self):
+        names = self._archive.namelist()
+        if MANIFEST not in names:
+            raise self.refuse(
+                f"it is a zip archive without {MANIFEST}, so it is no model file",
+                "Give a file written by skgaussad.persistence.save"
+                + (
+                    "; a file of skops is for skops.io.load."
+                    if "schema.json" in names
+                    else "."
+                ),
+            )
+        size = self._archive.getinfo(MANIFEST).file_size
+        if size > _MAX_MANIFEST_BYTES:
+            raise self.refuse(
+                f"its {MANIFEST} has {size} bytes, more than {_MAX_MANIFEST_BYTES}"
+            )
+        try:
+            facts = json.loads(self._read(MANIFEST))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, ModelFileError):
+                raise
+            raise self.refuse(f"its {MANIFEST} is no JSON ({error})") from error
+        if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+            raise self.refuse(
+                f"its {MANIFEST} does not say {{'format': {FORMAT!r}}}, so it is no "
+                "model file",
+                "Give a file written by skgaussad.persistence.save.",
+            )
+        version = facts.get("format_version")
+        if type(version) is not int or version < 1:
+            raise self.refuse(
+                f"its format_version must be an integer of 1 or more, and is "
+                f"{version!r}"
+            )
+        if version > FORMAT_VERSION:
+            packages = facts.get("packages")
+            known = isinstance(packages, dict) and packages.get("skgaussad")
+            raise self.refuse(
+                f"it has the format version {version}, and this skgaussad reads "
+                f"versions up to {FORMAT_VERSION}",
+                f"Install skgaussad {known or 'of a newer version'}"
+                f"{' or newer' if known else ''}, or save the model with this one.",
+            )
+        return facts
+
+    def _check_files(self):
+        """Raise unless the members are those that the manifest lists."""
+        files = self.facts.get("files")
+        if not isinstance(files, dict) or not all(
+            isinstance(entry, dict)
+            and isinstance(entry.get("sha256"), str)
+            and type(entry.get("bytes")) is int
+            for entry in files.values()
+        ):
+            raise self.refuse(
+                f"its {MANIFEST} does not list each member with its bytes and sha256"
+            )
+        unknown = [name for name in files if not _MEMBER.fullmatch(name)]
+        if unknown or ESTIMATOR not in files:
+            raise self.refuse(
+                f"its members must be {ESTIMATOR!r} and weights, and are {list(files)}"
+            )
+        sizes = {name: entry["bytes"] for name, entry in files.items()}
+        found = {info.filename: info.file_size for info in self._archive.infolist()}
+        del found[MANIFEST]
+        if sizes != found:
+            raise self.refuse(
+                f"its {MANIFEST} lists members and sizes {sizes}, and there are {found}"
+            )
+
+    def _read(self, name):
+        try:
+            return self._archive.read(name)
+        except _DAMAGE as error:
+            _raise_if_of_the_disk(error)
+            raise self.refuse(f"its member {name!r} is damaged ({error})") from error
+
+
+@contextlib.contextmanager
+def open_container(path):
+    """Open a model file for reading.
+
+    Parameters
+    ----------
+    path : path
+
+    Yields
+    ------
+    container : Container
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ModelFileError
+        As of `Container`.
+    """
+    with open(path, "rb") as file:
+        yield Container(os.fspath(path), file)
+
+
+def find_unstored(archive, size):
+    """Say why an archive could unfold to more than its own size, or return None.
+
+    A member that is stored as it is takes as many bytes in memory as in the file,
+    unless members overlap.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+    size : int
+        Bytes of the archive.
+
+    Returns
+    -------
+    problem : str or None
+    """
+    seen = set()
+    for info in archive.infolist():
+        name = info.filename
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            return (
+                f"its member {name!r} is compressed or encrypted, and members of a "
+                "model file are stored as they are"
+            )
+        if name in seen:
+            return f"it has two members of the name {name!r}"
+        seen.add(name)
+    total = sum(info.file_size for info in archive.infolist())
+    if total > size:
+        return f"its members have {total} bytes together, and the file only {size}"
+    return None
+
+
+def _raise_if_of_the_disk(error):
+    """Raise an error of reading that is not for damage of the archive."""
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
+        raise error
+
+
+def weights_name(key):
+    """Name of the member with the weights of this SHA-256."""
+    return f"weights/{key}.safetensors"
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()

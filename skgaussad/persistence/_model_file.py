@@ -1,0 +1,248 @@
+"""Saving, loading and describing fitted estimators."""
+
+import io
+import json
+import zipfile
+
+from sklearn.base import BaseEstimator
+
+from ..features._weight_store import WeightStore
+from ._container import ESTIMATOR, open_container, weights_name, write_container
+from ._errors import ModelFileError
+from ._metadata_requests import owners_by_name
+from ._summary import installed_versions, summarize
+from ._trust import TRUSTED, UntrustedError, check_trust
+
+# Skops is imported in the functions that need it: it imports all of scikit-learn.
+
+
+def save(estimator, path):
+    """Write a fitted estimator to one file that holds no code.
+
+    The file is written under another name beside `path` and then takes its place: at
+    any moment, a kill included, there is the old file or the new one, whole. What a
+    kill leaves behind is called ``.NAME.*.tmp``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Of this package, or a pipeline or other estimator of scikit-learn.
+    path : path
+        By convention it ends in ``.skgaussad``. Its folder must exist.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is none, or holds what a model file cannot hold: functions,
+        estimators of other packages, trees.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load : Makes the estimator of the file again.
+    describe : Tells what is in the file.
+
+    Notes
+    -----
+    The weights of a network are in the file once, however many parts of the estimator
+    share it; with ``pickle_weights=False`` of
+    :class:`~skgaussad.features.DeepFeatureTransformer` only their SHA-256 is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skgaussad import MahalanobisDetector
+    >>> from skgaussad.persistence import describe, load, save
+    >>> X_normal = np.random.default_rng(0).normal(size=(100, 3))
+    >>> detector = MahalanobisDetector(fpr=0.02).fit(X_normal)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "parts.skgaussad")
+    ...     save(detector, path)
+    ...     facts, loaded = describe(path), load(path)
+    >>> bool(np.all(loaded.score_samples(X_normal) == detector.score_samples(X_normal)))
+    True
+    >>> facts["detector"]["fpr"]
+    0.02
+    """
+    import skops.io
+
+    if not isinstance(estimator, BaseEstimator):
+        raise TypeError(
+            "estimator must be an estimator of this package or of scikit-learn; got "
+            f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+            f"{', a class: give an instance' if isinstance(estimator, type) else ''}."
+        )
+    with WeightStore().in_use() as store, owners_by_name(estimator):
+        try:
+            content = _shorten(skops.io.dumps(estimator))
+            check_trust(content)
+        except (
+            UntrustedError,
+            TypeError,
+            AttributeError,
+            ValueError,
+            RecursionError,
+        ) as error:
+            raise TypeError(_explain_unsupported(estimator, error)) from error
+    members = {ESTIMATOR: content}
+    members.update({weights_name(key): file for key, file in store.files.items()})
+    write_container(path, summarize(estimator), members)
+
+
+def load(path):
+    """Make the estimator of a model file again, without running code of the file.
+
+    Whoever can change the file decides what the estimator does with images, so load
+    files from places that you trust to be right, even though none can run code.
+
+    Parameters
+    ----------
+    path : path
+        Of a file written by :func:`save`.
+
+    Returns
+    -------
+    estimator : estimator
+        Equal to the one saved, to the bit.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, of another kind or of a newer format, or holds what is
+        not trusted.
+    OSError
+        If the file cannot be read.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        From scikit-learn, if parts of the estimator are its own and were saved with
+        another version.
+
+    See Also
+    --------
+    save : Writes the file, with an example.
+
+    Notes
+    -----
+    Everything in the file is judged before anything of it is made: the sizes of its
+    members and arrays, their SHA-256, and each type against a fixed list of estimators
+    of this package and scikit-learn. Nothing is unpacked to the disk.
+    """
+    import skops.io
+
+    with open_container(path) as container:
+        content = container.read(ESTIMATOR)
+        store = WeightStore(lambda key: container.read(weights_name(key)))
+        try:
+            check_trust(content)
+        except UntrustedError as error:
+            raise _refuse_untrusted(container, error) from error
+        except Exception as error:
+            raise container.refuse(
+                f"its member {ESTIMATOR!r} is no archive of skops "
+                f"({type(error).__name__}: {error})"
+            ) from error
+        with store.in_use():
+            try:
+                estimator = skops.io.loads(content, trusted=TRUSTED)
+            except ModelFileError:
+                raise
+            except Exception as error:
+                raise _refuse_unmade(container, error) from error
+    if not isinstance(estimator, BaseEstimator):
+        raise container.refuse(
+            f"it holds an object of type {type(estimator).__name__}, which is no "
+            "estimator"
+        )
+    return estimator
+
+
+def describe(path):
+    """Tell what is in a model file, without making any of it.
+
+    Parameters
+    ----------
+    path : path
+        Of a file written by :func:`save`.
+
+    Returns
+    -------
+    facts : dict
+        What ``model.json`` in the file says: ``"estimator"``, its class, and
+        ``"parameters"``; ``"networks"``, each with its levels, preprocessing and the
+        SHA-256 of its weights; ``"detector"``, with the distance (not squared, for
+        detectors of this package) that is its threshold, the rule and rate behind it
+        and the numbers found in training, or None; ``"python"`` and ``"packages"``,
+        the versions it was saved with; ``"files"``, the size in bytes and SHA-256 of
+        each member; ``"format"`` and ``"format_version"``.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no model file of a format known here, or not whole.
+    OSError
+        If the file cannot be read.
+
+    See Also
+    --------
+    save : Writes the file, with an example.
+
+    Notes
+    -----
+    These facts are what the one who wrote the file says of it. They are not compared
+    with the estimator, and neither is any SHA-256; :func:`load` does that.
+    """
+    with open_container(path) as container:
+        return container.facts
+
+
+def _shorten(content):
+    """Take the indentation, two thirds of small models, out of an archive of skops."""
+    shortened = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as source,
+        zipfile.ZipFile(shortened, "w") as target,
+    ):
+        for info in source.infolist():
+            member = source.read(info)
+            if info.filename == "schema.json":
+                member = json.dumps(json.loads(member), separators=(",", ":"))
+            target.writestr(info.filename, member)
+    return shortened.getvalue()
+
+
+def _explain_unsupported(estimator, error):
+    names = getattr(error, "names", ())
+    found = f"{error}: {', '.join(names)}" if names else str(error)
+    return (
+        f"{type(estimator).__name__} cannot be saved to a model file, which has room "
+        "for estimators of this package and scikit-learn with numbers, strings, arrays "
+        f"and paths as parameters ({found}). Leave that out, or use joblib.dump, whose "
+        "files run code when they are loaded. Of a fitted search save best_estimator_."
+    )
+
+
+def _refuse_untrusted(container, error):
+    advice = (
+        "Nothing of it was made or run. A file written by skgaussad.persistence.save "
+        "has nothing of the kind: find out where this one is from. If it is from a "
+        "newer skgaussad, which describe(path) tells, install that."
+    )
+    names = ", ".join(error.names)
+    return container.refuse(f"{error}: {names}" if names else str(error), advice)
+
+
+def _refuse_unmade(container, error):
+    reason = f"its estimator cannot be made ({type(error).__name__}: {error})"
+    saved, here = container.facts.get("packages"), installed_versions()
+    if saved == here:
+        return container.refuse(reason)
+    return container.refuse(
+        reason,
+        f"It was saved with {saved}, and here are {here}. Install the versions it was "
+        "saved with, or save the model again.",
+    )

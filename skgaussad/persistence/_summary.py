@@ -1,0 +1,137 @@
+"""Readable facts of a fitted estimator, for those who look at its file."""
+
+import contextlib
+import platform
+from dataclasses import asdict
+from importlib import metadata
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+from ..features import DeepFeatureTransformer
+
+_PACKAGES = (
+    "skgaussad",
+    "scikit-learn",
+    "numpy",
+    "scipy",
+    "skops",
+    "safetensors",
+    "torch",
+    "timm",
+    "pillow",
+)
+# Parameters may hold whole tables; the file has them in full elsewhere.
+_MAX_CHARACTERS = 200
+
+
+def summarize(estimator):
+    """Collect what there is to know of an estimator without its arrays.
+
+    Parameters
+    ----------
+    estimator : estimator
+
+    Returns
+    -------
+    facts : dict
+        Of strings, numbers, None, and lists and dicts of these.
+    """
+    return {
+        "python": platform.python_version(),
+        "packages": installed_versions(),
+        "estimator": _full_name(estimator),
+        "parameters": {
+            name: _readable(value)
+            for name, value in estimator.get_params().items()
+            if not isinstance(value, BaseEstimator)
+        },
+        "networks": [
+            {"name": name, **_describe_network(part)}
+            for name, part in _walk("", estimator)
+            if isinstance(part, DeepFeatureTransformer) and hasattr(part, "levels_")
+        ],
+        "detector": _describe_detector(estimator),
+    }
+
+
+def installed_versions():
+    """Return the versions of the packages that a model depends on, by name."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def _walk(name, estimator):
+    """Yield an estimator and all that it is made of, with their names."""
+    yield name, estimator
+    if isinstance(estimator, Pipeline):
+        parts = dict(estimator.steps)
+    elif isinstance(estimator, FeatureUnion):
+        parts = dict(estimator.transformer_list)
+    else:
+        parts = {key: v for key, v in vars(estimator).items() if key.endswith("_")}
+    for key, value in parts.items():
+        if isinstance(value, BaseEstimator):
+            yield from _walk(f"{name}.{key}".lstrip("."), value)
+
+
+def _describe_network(transformer):
+    return {
+        "backbone": transformer.backbone,
+        "levels": list(transformer.levels_),
+        "precision": transformer.precision_,
+        "preprocessing": asdict(transformer.preprocessing_),
+        "n_features": len(transformer.get_feature_names_out()),
+        "weights_source": transformer.weights_source_,
+        "weights_sha256": transformer.weights_sha256_,
+        "weights_in_file": bool(transformer.pickle_weights),
+    }
+
+
+def _describe_detector(estimator):
+    """Describe the part that decides, or return None where there is none."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        elif not hasattr(estimator, "fpr") and hasattr(estimator, "estimator_"):
+            estimator = estimator.estimator_
+        else:
+            break
+    if getattr(estimator, "offset_", None) is None:
+        return None
+    facts = {
+        "class": _full_name(estimator),
+        "threshold_distance": _readable(-estimator.offset_),
+    }
+    for name in ("threshold", "fpr", "confidence"):
+        if hasattr(estimator, name):
+            facts[name] = _readable(getattr(estimator, name))
+    distances = getattr(estimator, "calibration_distances_", None)
+    if distances is not None:
+        facts["n_calibration_distances"] = len(distances)
+    facts["training"] = {
+        name: _readable(value)
+        for name, value in sorted(vars(estimator).items())
+        if name.endswith("_") and isinstance(value, bool | int | float | np.generic)
+    }
+    return facts
+
+
+def _full_name(estimator):
+    return f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+
+
+def _readable(value):
+    """Turn a value into one that any reader of JSON takes."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 3]}..."

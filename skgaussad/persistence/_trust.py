@@ -1,0 +1,206 @@
+"""What a file may name: the types that loading makes, and nothing else.
+
+Skops trusts a type in any place of a file, and calls it in some of them. Here each kind
+of node has its own types, so that a type which is safe to restore is not called with
+what a file says.
+"""
+
+import io
+import json
+import math
+import zipfile
+
+import numpy as np
+
+from ._container import find_unstored
+
+_SKGAUSSAD = frozenset(
+    f"skgaussad.{name}"
+    for name in (
+        "augmentation._augmented_fit.AugmentedFit",
+        "augmentation._image_augmentation.ImageAugmentation",
+        "calibration._conformal_detector.ConformalDetector",
+        "calibration._held_out.HeldOutDistances",
+        "calibration._monitor.ConformalMonitor",
+        "calibration._tail.GeneralizedParetoTail",
+        "covariance._covariance.DiagonalCovariance",
+        "covariance._covariance.SpectralCovariance",
+        "covariance._detector.MahalanobisDetector",
+        "covariance._gaussian.Gaussian",
+        "covariance._moments.Moments",
+        "covariance._moments.ScatterSpectrum",
+        "covariance._spectrum.DeferredAxes",
+        "covariance._variants.VariantMahalanobisDetector",
+        "decomposition._negated_pca.NegatedPCA",
+        "ensemble._level_ensemble.LevelEnsemble",
+        "features._backbone.Backbone",
+        "features._cache.FeatureCache",
+        "features._ignored.KeptArea",
+        "features._parts.Part",
+        "features._pooling.Pooling",
+        "features._preprocessing.Preprocessing",
+        "features._transformer.DeepFeatureTransformer",
+        "inspection._position_detector.PositionDetector",
+        "model_selection._split.GroupNormalKFold",
+        "model_selection._split.NormalKFold",
+        "model_selection._split.StratifiedNormalKFold",
+        "robust._robust_detector.RobustDetector",
+        "tiling._tiled_detector.TiledDetector",
+    )
+)
+# Skops trusts scikit-learn's estimators itself. These are found in their parameters.
+_SKLEARN = frozenset(
+    f"sklearn.{name}"
+    for name in (
+        "model_selection._split.GroupKFold",
+        "model_selection._split.GroupShuffleSplit",
+        "model_selection._split.KFold",
+        "model_selection._split.LeaveOneGroupOut",
+        "model_selection._split.LeaveOneOut",
+        "model_selection._split.RepeatedKFold",
+        "model_selection._split.ShuffleSplit",
+        "utils._metadata_requests.MetadataRequest",
+        "utils._metadata_requests.MethodMetadataRequest",
+    )
+)
+# Made by a call, with strings that do nothing but name something.
+_CALLED = frozenset(
+    [
+        "torch.device",
+        *(
+            f"{module}.{name}"
+            # Where Python 3.13 has them.
+            for module in ("pathlib", "pathlib._local")
+            for name in ("PosixPath", "WindowsPath")
+        ),
+    ]
+)
+_TYPES = frozenset(f"builtins.{name}" for name in ("bool", "float", "int", "str"))
+_KEYS = frozenset(["builtins.int", "builtins.str"])
+
+# Given to skops, which has the last word on the types of scikit-learn and NumPy.
+TRUSTED = sorted(_SKGAUSSAD | _SKLEARN | _CALLED | {"numpy.dtype"})
+
+# For each kind of node, the types and the beginnings of names it may have.
+_NODES = {
+    "ConstructorFromReduceNode": (_CALLED, ()),
+    "DTypeNode": ({"numpy.dtype"}, ()),
+    "DictNode": ({"builtins.dict", "collections.OrderedDict"}, ()),
+    "FunctionNode": ((), ("numpy.", "scipy.special.")),
+    "JsonNode": ({"builtins.str"}, ()),
+    "ListNode": ({"builtins.list"}, ()),
+    "NdArrayNode": ((), ("numpy.",)),
+    "ObjectNode": (_SKGAUSSAD | _SKLEARN, ("sklearn.",)),
+    "RandomGeneratorNode": ((), ("numpy.random.",)),
+    "RandomStateNode": ((), ("numpy.random.",)),
+    "SetNode": ({"builtins.set"}, ()),
+    "SliceNode": ({"builtins.slice"}, ()),
+    "TupleNode": ({"builtins.tuple"}, ()),
+    "TypeNode": (_TYPES, ("numpy.",)),
+}
+# Earlier protocols of skops have weaker audits, and no model file has them.
+_LEAST_PROTOCOL = 2
+
+
+class UntrustedError(Exception):
+    """What skops wrote, or is to read, has something that is not trusted.
+
+    Attributes
+    ----------
+    names : list of str
+        Of types and functions; empty where the archive itself is the problem.
+    """
+
+    def __init__(self, message, names=()):
+        super().__init__(message)
+        self.names = sorted(names)
+
+
+def check_trust(content):
+    """Raise unless an archive of skops holds nothing but what is trusted.
+
+    Nothing in it is made or imported for that.
+
+    Parameters
+    ----------
+    content : bytes
+        The archive.
+
+    Raises
+    ------
+    UntrustedError
+        If something is not trusted, or takes more memory than bytes in the archive.
+    """
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        problem = find_unstored(archive, len(content))
+        if problem is not None:
+            raise UntrustedError(problem)
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                _check_array(name, archive.read(name))
+            elif name != "schema.json":
+                raise UntrustedError(f"it has a member {name!r}, which is no array")
+        schema = json.loads(archive.read("schema.json"))
+    protocol = schema["protocol"]
+    if type(protocol) is not int or protocol < _LEAST_PROTOCOL:
+        raise UntrustedError(f"it has the protocol {protocol!r} of skops")
+    names = _untrusted_nodes(schema)
+    names.update(skops.io.get_untrusted_types(data=content))
+    names.difference_update(TRUSTED)
+    if names:
+        raise UntrustedError("it names what is not trusted", names)
+
+
+def _check_array(name, content):
+    """Raise unless a .npy file has the numbers that its head announces."""
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise UntrustedError(f"array {name!r} has the version {version}")
+    shape, _, dtype = readers[version](stream)
+    announced = math.prod(shape) * dtype.itemsize
+    found = len(content) - stream.tell()
+    if dtype.hasobject or announced != found or min(shape, default=0) < 0:
+        raise UntrustedError(
+            f"array {name!r} announces the shape {shape} and type {dtype}, which is "
+            f"not that of {found} bytes of numbers"
+        )
+
+
+def _untrusted_nodes(schema):
+    """Return the names in nodes that may not have them."""
+    untrusted = set()
+    pending = [schema]
+    while pending:
+        item = pending.pop()
+        pending.extend(
+            child
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        )
+        # Whatever skops takes for a node has the name of its kind in it.
+        if isinstance(item, dict) and isinstance(item.get("__loader__"), str):
+            untrusted.update(_judge(item))
+    return untrusted
+
+
+def _judge(node):
+    """Return what is not trusted of a node, without those in it."""
+    kind = node["__loader__"]
+    name = f"{node['__module__']}.{node['__class__']}"
+    names, beginnings = _NODES.get(kind, ((), ()))
+    if name not in names and not name.startswith(tuple(beginnings)):
+        return {f"{name} (as {kind})"}
+    if kind == "DictNode":
+        keys = node["key_types"]["content"]
+        types = {f"{key['__module__']}.{key['__class__']}" for key in keys}
+        # JSON knows strings only: 1 and "1" have become one.
+        if not types <= _KEYS or len(keys) != len(node["content"]):
+            return {"builtins.dict with keys other than str or int"}
+    return set()
