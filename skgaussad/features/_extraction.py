@@ -137,6 +137,8 @@ class Extractor:
     precision : {"float32", "bfloat16", "float16"}
     compiled : bool, default=False
         Whether to have torch compile the network.
+    kept_area : KeptArea or None, default=None
+        What the network sees and the poolings take; None where nothing is ignored.
     """
 
     def __init__(
@@ -147,11 +149,23 @@ class Extractor:
         device,
         precision,
         compiled=False,
+        kept_area=None,
     ):
         module = backbone.module(device)
         self._module = torch.compile(module) if compiled else module
         self._parts = parts
         self._levels = tuple(sorted({part.level for part in parts}))
+        self._weights = dict.fromkeys(self._levels)
+        self._seen = None
+        if kept_area is not None:
+            self._seen = torch.tensor(
+                kept_area.seen(*preprocessing.image_size), device=device
+            )
+            for level in self._levels:
+                _, height, width, _ = backbone.shapes[level]
+                self._weights[level] = torch.tensor(
+                    kept_area.shares(height, width), dtype=torch.float32, device=device
+                )
         self._preprocessing = preprocessing
         self._device = device
         self._precision = precision
@@ -317,7 +331,11 @@ class Extractor:
 
     def _pool(self, maps):
         return torch.cat(
-            [part.pooling(*maps[part.level]) for part in self._parts], dim=1
+            [
+                part.pooling(*maps[part.level], self._weights[part.level])
+                for part in self._parts
+            ],
+            dim=1,
         )
 
     def _maps(self, batch):
@@ -325,6 +343,9 @@ class Extractor:
         # Rows of RGB pixels seen as channels are what torch calls channels_last, the
         # layout in which convolutions run fastest.
         x = batch.permute(0, 3, 1, 2).sub(self._mean).div_(self._std)
+        if self._seen is not None:
+            # The mean colour, as convolutions have it around the image.
+            x.mul_(self._seen)
         dtype = _AUTOCAST[self._precision]
         autocast = (
             contextlib.nullcontext()

@@ -32,7 +32,7 @@ class Part:
         return self.pooling.n_cells * self.n_channels
 
 
-def list_parts(levels, poolings, shapes):
+def list_parts(levels, poolings, shapes, kept_area=None):
     """List the parts of a row, by level, then pooling.
 
     Parameters
@@ -40,6 +40,8 @@ def list_parts(levels, poolings, shapes):
     levels : iterable of int
     poolings : tuple of Pooling
     shapes : dict of {int: tuple (channels, height, width, has_class_token)}
+    kept_area : KeptArea or None, default=None
+        None where nothing is ignored.
 
     Returns
     -------
@@ -53,19 +55,22 @@ def list_parts(levels, poolings, shapes):
     parts = []
     for level in levels:
         n_channels, height, width, has_class_token = shapes[level]
+        weights = None if kept_area is None else kept_area.shares(height, width)
         for pooling in poolings:
-            pooling.check(level, height, width, has_class_token)
+            pooling.check(level, height, width, has_class_token, weights)
             parts.append(Part(level, pooling, n_channels))
     return tuple(parts)
 
 
-def list_possible_parts(poolings, shapes):
+def list_possible_parts(poolings, shapes, kept_area=None):
     """List the parts of a row of all levels to which the poolings apply.
 
     Parameters
     ----------
     poolings : tuple of Pooling
     shapes : dict of {int: tuple (channels, height, width, has_class_token)}
+    kept_area : KeptArea or None, default=None
+        None where nothing is ignored.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def list_possible_parts(poolings, shapes):
     for level in shapes:
         for pooling in poolings:
             try:
-                parts.extend(list_parts([level], [pooling], shapes))
+                parts.extend(list_parts([level], [pooling], shapes, kept_area))
             except ValueError:
                 continue
     return tuple(parts)

@@ -3,6 +3,8 @@
 import numbers
 from dataclasses import dataclass
 
+from ._ignored import LEAST_SHARE
+
 _STATISTICS = ("average", "max", "std")
 _EXPECTED = (
     "'average', 'max', 'std', 'class_token', a positive integer g for a g x g grid, or "
@@ -25,7 +27,7 @@ class Pooling:
     kind: str
     grid: int = 1
 
-    def __call__(self, feature_map, prefix_tokens):
+    def __call__(self, feature_map, prefix_tokens, weights=None):
         """Pool the maps of a batch.
 
         Parameters
@@ -34,24 +36,47 @@ class Pooling:
             Float32.
         prefix_tokens : tensor of shape (n, tokens, channels) or None
             What a transformer has besides the map; the class token comes first.
+        weights : tensor of shape (height, width) or None, default=None
+            Share of each position that is not ignored, in [0, 1]; None for all.
 
         Returns
         -------
         vectors : tensor of shape (n, n_cells * channels)
             Cells in reading order, the channels of each together.
         """
+        if self.kind == "class_token":
+            return prefix_tokens[:, 0]
+        if weights is not None:
+            return self._pool_kept(feature_map, weights)
         if self.kind == "average":
             return feature_map.mean(dim=(2, 3))
         if self.kind == "max":
             return feature_map.amax(dim=(2, 3))
         if self.kind == "std":
             return feature_map.std(dim=(2, 3), correction=0)
-        if self.kind == "class_token":
-            return prefix_tokens[:, 0]
         from torch.nn.functional import adaptive_avg_pool2d
 
         cells = adaptive_avg_pool2d(feature_map, self.grid)
         return cells.permute(0, 2, 3, 1).flatten(1)
+
+    def _pool_kept(self, feature_map, weights):
+        """Pool what is not ignored."""
+        if self.kind == "max":
+            is_ignored = weights < LEAST_SHARE
+            return feature_map.masked_fill(is_ignored, float("-inf")).amax(dim=(2, 3))
+        if self.kind == "std":
+            mean = _weighted_mean(feature_map, weights)[:, :, None, None]
+            return _weighted_mean((feature_map - mean) ** 2, weights).sqrt()
+        import torch
+
+        cells = self.cells(*weights.shape)
+        return torch.cat(
+            [
+                _weighted_mean(feature_map[(..., *cell)], weights[cell])
+                for cell in cells
+            ],
+            dim=1,
+        )
 
     @property
     def n_cells(self):
@@ -81,7 +106,7 @@ class Pooling:
         )
         return [(row, column) for row in rows for column in columns]
 
-    def check(self, level, height, width, has_class_token):
+    def check(self, level, height, width, has_class_token, weights=None):
         """Raise unless the pooling applies to a level.
 
         Parameters
@@ -92,11 +117,14 @@ class Pooling:
             Size of its feature map, in positions.
         has_class_token : bool
             Whether the level comes with a class token.
+        weights : ndarray of shape (height, width) or None, default=None
+            Share of each position that is not ignored, in [0, 1]; None for all.
 
         Raises
         ------
         ValueError
-            If the grid is finer than the map, or there is no class token.
+            If the grid is finer than the map, there is no class token, or too much is
+            ignored.
         """
         if self.kind == "grid" and self.grid > min(height, width):
             raise ValueError(
@@ -111,6 +139,25 @@ class Pooling:
                 f"{level} of this one has none. Use 'average', or a vision transformer "
                 "such as 'vit_small_patch16_224'."
             )
+        if weights is not None:
+            self._check_kept(level, weights)
+
+    def _check_kept(self, level, weights):
+        """Raise unless something is left of each cell."""
+        if self.kind == "max" and (weights < LEAST_SHARE).all():
+            raise ValueError(
+                f"ignore leaves no position of the feature map of level {level} of "
+                f"which at least {LEAST_SHARE:.0%} is kept, for pooling='max'. Ignore "
+                "less, or use a shallower level, a larger image_size or 'average'."
+            )
+        for index, cell in enumerate(self.cells(*weights.shape)):
+            if not weights[cell].any():
+                row, column = divmod(index, self.grid)
+                raise ValueError(
+                    f"ignore leaves nothing of row {row}, column {column} of the "
+                    f"{self.grid} x {self.grid} cells of level {level}. Ignore less, "
+                    "or use a coarser grid."
+                )
 
     def names(self, level, n_channels):
         """Names of the entries of the vector, as ``level7_0012``.
@@ -139,6 +186,13 @@ class Pooling:
             for cell in cells
             for channel in range(n_channels)
         ]
+
+
+def _weighted_mean(values, weights):
+    """Mean over positions, of shape (n, channels)."""
+    import torch
+
+    return torch.einsum("nchw,hw->nc", values, weights / weights.sum())
 
 
 def resolve_pooling(pooling):

@@ -35,7 +35,7 @@ class Recipe:
         object.__setattr__(self, "key", digest.digest())
 
     @classmethod
-    def of(cls, part, backbone, preprocessing, device, precision):
+    def of(cls, part, backbone, preprocessing, device, precision, kept_area=None):
         """Describe how a part of the features is computed.
 
         Parameters
@@ -45,6 +45,8 @@ class Recipe:
         preprocessing : Preprocessing
         device : torch.device
         precision : str
+        kept_area : KeptArea or None, default=None
+            None where nothing is ignored.
 
         Returns
         -------
@@ -66,4 +68,9 @@ class Recipe:
             "timm": timm.__version__,
             "torch": torch.__version__,
         }
+        if kept_area is not None:
+            _, height, width, _ = backbone.shapes[part.level]
+            description["kept"] = kept_area.digest(
+                (height, width), preprocessing.image_size
+            )
         return cls(part.width, json.dumps(description, sort_keys=True))

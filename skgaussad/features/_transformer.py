@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._progress import progress_bar
 from .._validation import check_choice
 from ._cache import resolve_cache
+from ._ignored import KeptArea
 from ._images import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
@@ -73,6 +74,16 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     crop_pct : float or None, default=None
         None uses the whole image. A number in (0, 1] keeps the aspect ratio and takes a
         centre crop of that share of the shorter side, which loses the border.
+
+    ignore : tuple of float, list of tuple, path, PIL image, ndarray or None, \
+            default=None
+        Parts of the images that are not looked at, the same in all images, such as a
+        fixture or a time stamp: a rectangle (top, left, bottom, right), each in [0, 1]
+        as a share of the height or width of what the network sees (the whole image
+        unless `crop_pct` is set), a list of rectangles, or a mask that is not zero
+        there: a picture, or an array of shape (height, width). A mask is
+        stretched to the images; with `crop_pct` it is cropped as an image of its size,
+        so its sides must have the ratio of theirs. See Notes.
 
     mean, std : float, tuple of (float, float, float) or None, default=None
         Normalization of the colour values in [0, 1]. None takes the network's own.
@@ -151,7 +162,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     See Also
     --------
-    skgaussad.MahalanobisDetector : Detects anomalies in the features.
+    skgaussad.covariance.MahalanobisDetector : Detects anomalies in the features.
 
     Notes
     -----
@@ -167,6 +178,15 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     average, ``level7_max_0012`` for other poolings, and ``level7_grid2_r0c1_0012`` for
     row 0, column 1 of a 2 x 2 grid. The number of features of an image is not defined,
     so there is no ``n_features_in_``.
+
+    What `ignore` covers is not seen and has no weight. Pixels of the network's input
+    that it touches get the colour `mean`, so that what it covers reaches neither the
+    positions beside it nor a class token; only the filter of the resizing carries it
+    over the edge, by two pixels of the image or of the input, whichever are larger
+    (three with ``"lanczos"``). In the pooling, a position of a feature map has the
+    share of its area that is not covered as its weight in means (of the whole map or of
+    a cell) and standard deviations, and a maximum is taken over the positions of which
+    at least half is left. A cell with nothing left is an error.
 
     The rows of a batch depend on its other images by rounding error only (about 1e-6 of
     a feature). The same images in the same batches give the same bits.
@@ -200,6 +220,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         image_size=None,
         interpolation=None,
         crop_pct=None,
+        ignore=None,
         mean=None,
         std=None,
         device="auto",
@@ -220,6 +241,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.image_size = image_size
         self.interpolation = interpolation
         self.crop_pct = crop_pct
+        self.ignore = ignore
         self.mean = mean
         self.std = std
         self.device = device
@@ -288,11 +310,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             mean=self.mean,
             std=self.std,
         )
-        parts = list_parts(backbone.levels, poolings, backbone.shapes)
+        kept_area = KeptArea.resolve(self.ignore, preprocessing)
+        parts = list_parts(backbone.levels, poolings, backbone.shapes, kept_area)
 
         self._backbone = backbone
         self._poolings = poolings
         self._parts = parts
+        self._kept_area = kept_area
         self.levels_ = backbone.levels
         self.n_levels_ = backbone.n_levels
         self.level_slices_ = level_slices(parts)
@@ -360,6 +384,23 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self._check_call()
         return self._stream(images, None, with_maps=True)
 
+    def _position_weights(self):
+        """Share of each position of the feature maps that is not ignored, by level.
+
+        Returns
+        -------
+        weights : dict of {int: ndarray of shape (height, width)}
+        """
+        weights = {}
+        for level in self.levels_:
+            _, height, width, _ = self._backbone.shapes[level]
+            weights[level] = (
+                np.ones((height, width))
+                if self._kept_area is None
+                else self._kept_area.shares(height, width)
+            )
+        return weights
+
     def _stream(self, images, cache, **options):
         """Start to compute what `transform` and `_stream_with_maps` yield or gather."""
         from ._extraction import (
@@ -401,14 +442,22 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
                 device,
                 self.precision_,
                 self.compile,
+                self._kept_area,
             )
 
         if cache is None:
             return extractor(self._parts)
-        parts = list_possible_parts(self._poolings, self._backbone.shapes)
+        parts = list_possible_parts(
+            self._poolings, self._backbone.shapes, self._kept_area
+        )
         recipes = [
             Recipe.of(
-                part, self._backbone, self.preprocessing_, device, self.precision_
+                part,
+                self._backbone,
+                self.preprocessing_,
+                device,
+                self.precision_,
+                self._kept_area,
             )
             for part in parts
         ]

@@ -3,18 +3,31 @@
 The pictures take the extra ``skgaussad[plot]``.
 """
 
+from ._anomaly_map_display import AnomalyMapDisplay
 from ._anomaly_maps import DistanceSplit, anomaly_maps, split_distance
 from ._chi_square_qq import ChiSquareQQDisplay
+from ._component_split import ComponentSplit, split_by_component
+from ._covariance_spectrum import CovarianceSpectrumDisplay
 from ._false_positive_rate import FalsePositiveRateDisplay
+from ._level_auroc import LevelAUROCDisplay
 from ._p_value import PValueDisplay
 from ._position_detector import PositionDetector
+from ._score_distribution import ScoreDistributionDisplay
+from ._working_point import WorkingPointDisplay
 
 __all__ = [
+    "AnomalyMapDisplay",
     "ChiSquareQQDisplay",
+    "ComponentSplit",
+    "CovarianceSpectrumDisplay",
     "DistanceSplit",
     "FalsePositiveRateDisplay",
+    "LevelAUROCDisplay",
     "PValueDisplay",
     "PositionDetector",
+    "ScoreDistributionDisplay",
+    "WorkingPointDisplay",
     "anomaly_maps",
+    "split_by_component",
     "split_distance",
 ]

@@ -109,7 +109,19 @@ class AffineMap:
         return x[0] + np.linalg.lstsq(self.matrix, missing, rcond=None)[0]
 
 
-def _apply(steps, X):
+def apply_steps(steps, X):
+    """Send rows through steps, each in its own precision.
+
+    Parameters
+    ----------
+    steps : list of transformers
+        Fitted.
+    X : ndarray of shape (n_samples, n_inputs), or what the first step takes
+
+    Returns
+    -------
+    Y : ndarray of shape (n_samples, n_outputs)
+    """
     for step in steps:
         names = getattr(step, "feature_names_in_", None)
         if names is not None:
@@ -118,4 +130,8 @@ def _apply(steps, X):
             X = pd.DataFrame(X, columns=names)
         # In the precision of the step, since the score is what it makes of it.
         X = np.asarray(step.transform(X))
-    return X.astype(np.float64, copy=False)
+    return X
+
+
+def _apply(steps, X):
+    return apply_steps(steps, X).astype(np.float64, copy=False)

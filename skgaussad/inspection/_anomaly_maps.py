@@ -1,12 +1,16 @@
 """Where in an image its distance comes from."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from ..features._images import as_image_sequence
+from ..tiling import TiledDetector
 from ._gaussians import ScoredFeatures
 from ._position_shares import share_over_positions
+from ._tile_maps import draw_tiled_maps
 from ._upsampling import draw_maps
 
 
@@ -23,7 +27,7 @@ class DistanceSplit:
     positions : dict of {int: ndarray of shape (n_images, height, width)}
         Share of each position of the feature maps, by level. Those of an image, over
         all levels, add up to its total. Negative where the image is closer to normal
-        than the mean of the training images.
+        than the mean of the training images; zero where ``ignore`` covers all of one.
 
     levels : dict of {int: ndarray of shape (n_images,)}
         Share of each level: the sum over its positions.
@@ -115,14 +119,19 @@ def anomaly_maps(estimator, X, *, size="image"):
     The exact shares of :func:`split_distance`, levels added, brought to the size of the
     image and put on a scale that is the same for all images of a pipeline: if all of an
     image were like a place of value 1, the image would be just at the threshold. The
-    mean over an image is its squared distance over the squared threshold, or its
-    distance over the threshold where the distances of levels are added, up to what
-    interpolation changes.
+    mean over an image, without what is ignored, is its squared distance over the
+    squared threshold, or its distance over the threshold where the distances of levels
+    are added, up to what interpolation changes.
+
+    Of a :class:`~skgaussad.tiling.TiledDetector`, the maps of the tiles are put
+    together, with their maximum where they overlap. They are on the scale of its
+    threshold: an image is anomalous if the mean over a tile's own map is above 1.
 
     Parameters
     ----------
-    estimator : Pipeline, or a meta-estimator around one
-        As for :func:`split_distance`.
+    estimator : Pipeline, a meta-estimator around one, or TiledDetector
+        As for :func:`split_distance`; a :class:`~skgaussad.tiling.TiledDetector` of
+        such a pipeline.
 
     X : sequence of n_images images
         As the pipeline takes them.
@@ -134,7 +143,8 @@ def anomaly_maps(estimator, X, *, size="image"):
     -------
     maps : list of n_images ndarrays of shape (height, width)
         Float32. Higher is more anomalous; negative where an image is closer to normal
-        than the mean of the training images. Zero where ``crop_pct`` cuts off.
+        than the mean of the training images. Zero where ``crop_pct`` cuts off and what
+        ``ignore`` covers.
 
     Raises
     ------
@@ -165,20 +175,36 @@ def anomaly_maps(estimator, X, *, size="image"):
     >>> [anomaly_map.shape for anomaly_map in anomaly_maps(pipe, bad[:2])]
     [(300, 300), (300, 300)]
     """
-    scored = ScoredFeatures(estimator)
     images = as_image_sequence(X)
+    if isinstance(estimator, TiledDetector):
+        check_is_fitted(estimator)
+        scored = ScoredFeatures(estimator.estimator_)
+        scored.threshold = -estimator.offset_
+        return draw_tiled_maps(partial(_stream_layers, scored), estimator, images, size)
+    scored = ScoredFeatures(estimator)
+    return draw_maps(_stream_layers(scored, images), images, scored.transformer, size)
+
+
+def _stream_layers(scored, images):
+    """Yield what to draw of each image: the density of its distance, by level."""
     unit = scored.unit
-    layers = (
-        [of_level[row] * (of_level[row].size / unit) for of_level in shares.values()]
-        for totals, shares in _stream(scored, images)
-        for row in range(len(totals))
-    )
-    return draw_maps(layers, images, scored.transformer.preprocessing_, size)
+    # The share of each position in the area that is not ignored.
+    areas = {
+        level: np.where(weights > 0, weights, np.nan) / weights.sum()
+        for level, weights in scored.transformer._position_weights().items()
+    }
+    for totals, shares in _stream(scored, images):
+        for row in range(len(totals)):
+            yield [
+                of_level[row] / (areas[level] * unit)
+                for level, of_level in shares.items()
+            ]
 
 
 def _stream(scored, images):
     """Yield totals and shares of images, a batch at a time."""
     transformer = scored.transformer
+    weights = transformer._position_weights()
     for _, features, maps in transformer._stream_with_maps(images):
         split = scored.split(features)
-        yield split[0], share_over_positions(maps, transformer._parts, *split)
+        yield split[0], share_over_positions(maps, weights, transformer._parts, *split)

@@ -9,17 +9,33 @@ from ._matplotlib import axes_to_draw_on, check_matplotlib
 
 
 class BaseDisplay:
-    """Picture in scikit-learn's manner, with a parameter ``name``."""
+    """Picture in scikit-learn's manner."""
 
-    def _begin(self, ax, name, confidence):
-        """Set ``ax_`` and ``figure_``; return the name to show."""
-        check_real("confidence", confidence, 0, 1)
+    def _draw_on(self, ax):
+        """Set ``ax_`` and ``figure_``."""
         self.ax_ = axes_to_draw_on(ax, f"{type(self).__name__}.plot")
         self.figure_ = self.ax_.figure
+
+
+class NamedDisplay(BaseDisplay):
+    """Picture with a parameter ``name``."""
+
+    def _begin(self, ax, name):
+        """Set ``ax_`` and ``figure_``; return the name to show."""
+        self._draw_on(ax)
         return self.name if name is None else name
 
 
-class PValueBasedDisplay(BaseDisplay):
+class BandDisplay(NamedDisplay):
+    """Picture with a band that holds with some confidence."""
+
+    def _begin(self, ax, name, confidence):
+        """Judge `confidence` as well."""
+        check_real("confidence", confidence, 0, 1)
+        return super()._begin(ax, name)
+
+
+class PValueBasedDisplay(BandDisplay):
     """Picture of p-values."""
 
     @classmethod

@@ -6,11 +6,11 @@ from sklearn.utils.validation import column_or_1d
 
 from .._validation import check_real
 from ..calibration._pipeline import split_pipeline
-from ._base import BaseDisplay, labelled
+from ._base import BandDisplay, labelled
 from ._matplotlib import check_matplotlib
 
 
-class ChiSquareQQDisplay(BaseDisplay):
+class ChiSquareQQDisplay(BandDisplay):
     """Quantile plot of squared Mahalanobis distances against the chi-square law.
 
     Equation 8 of the paper [1]_ sets the threshold by this law, which ``"chi2"``

@@ -10,6 +10,7 @@ from ..covariance import MahalanobisDetector
 from ..ensemble import LevelEnsemble
 from ..ensemble._aggregation import aggregation_weights
 from ..features import DeepFeatureTransformer
+from ..tiling import TiledDetector
 from ._affine import AffineMap
 
 
@@ -60,7 +61,7 @@ class ScoredFeatures:
     """
 
     def __init__(self, estimator):
-        steps, detector, self.threshold = _flatten(estimator)
+        steps, detector, self.threshold = flatten(estimator)
         if not steps or not isinstance(steps[0], DeepFeatureTransformer):
             raise ValueError(
                 "Expected a fitted pipeline that begins with a DeepFeatureTransformer "
@@ -83,22 +84,11 @@ class ScoredFeatures:
                 f"DeepFeatureTransformer and the LevelEnsemble; got {names}. Give such "
                 "steps to LevelEnsemble as a pipeline, which it fits for each group."
             )
-        n_features = len(self.transformer.get_feature_names_out())
-        parts = [(np.arange(n_features), steps, detector)]
-        if self.is_sum:
-            parts = []
-            for columns, fitted in zip(
-                detector.columns_.values(), detector.estimators_, strict=True
-            ):
-                inner_steps, inner, _ = _flatten(fitted)
-                parts.append((columns, inner_steps, inner))
-        for *_, fitted in parts:
-            if not isinstance(fitted, MahalanobisDetector):
-                raise ValueError(
-                    "Distances to be split are those of MahalanobisDetector, or of a "
-                    f"LevelEnsemble of these; got {type(fitted).__name__}."
-                )
-        self._gaussians = [_Gaussian.of(*part) for part in parts]
+        features = np.arange(len(self.transformer.get_feature_names_out()))
+        self._gaussians = [
+            _Gaussian.of(features[columns], [*steps, *inner_steps], gaussian)
+            for columns, inner_steps, gaussian in gaussians_of(detector).values()
+        ]
 
     @property
     def unit(self):
@@ -152,10 +142,34 @@ class ScoredFeatures:
         return totals, gradients, constants
 
 
-def _flatten(estimator):
-    """Find the steps, detector and threshold of an estimator in all its wrappings."""
+def flatten(estimator):
+    """Find the steps, detector and threshold of an estimator in all its wrappings.
+
+    Parameters
+    ----------
+    estimator : outlier detector, Pipeline, or meta-estimator around one
+        Fitted.
+
+    Returns
+    -------
+    steps : list of transformers
+    detector : outlier detector
+    threshold : float or None
+        On the distance; None where none is set.
+
+    Raises
+    ------
+    ValueError
+        If the score is not that of a detector inside on the same samples.
+    """
     steps, threshold = [], None
     while True:
+        if isinstance(estimator, TiledDetector):
+            raise ValueError(
+                "The distances of a TiledDetector are those of tiles. Use "
+                "anomaly_maps, which puts tiles together, or take a tile and its "
+                "estimator_."
+            )
         check_is_fitted(estimator)
         if threshold is None and hasattr(estimator, "offset_"):
             threshold = -estimator.offset_
@@ -166,8 +180,44 @@ def _flatten(estimator):
                 if step is not None and step != "passthrough"
             ]
             estimator = estimator.steps[-1][1]
-        elif hasattr(estimator, "estimator_"):
+        elif hasattr(getattr(estimator, "estimator_", None), "score_samples"):
             # RobustDetector, ConformalDetector and AugmentedFit score as this does.
             estimator = estimator.estimator_
         else:
             return steps, estimator, threshold
+
+
+def gaussians_of(detector):
+    """Find the Gaussians of a detector.
+
+    Parameters
+    ----------
+    detector : outlier detector
+        Fitted, out of its pipeline.
+
+    Returns
+    -------
+    gaussians : dict of {str: tuple}
+        By group: the columns of its features, the steps that these go through, and the
+        :class:`~skgaussad.covariance.MahalanobisDetector`.
+
+    Raises
+    ------
+    ValueError
+        If the detector is made of others.
+    """
+    gaussians = {"all": (slice(None), [], detector)}
+    if isinstance(detector, LevelEnsemble):
+        gaussians = {}
+        for (name, columns), fitted in zip(
+            detector.columns_.items(), detector.estimators_, strict=True
+        ):
+            steps, inner, _ = flatten(fitted)
+            gaussians[name] = columns, steps, inner
+    for *_, gaussian in gaussians.values():
+        if not isinstance(gaussian, MahalanobisDetector):
+            raise ValueError(
+                "Distances to be split are those of MahalanobisDetector, or of a "
+                f"LevelEnsemble of these; got {type(gaussian).__name__}."
+            )
+    return gaussians

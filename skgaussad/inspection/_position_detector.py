@@ -14,6 +14,7 @@ from ..covariance import MahalanobisDetector
 from ..covariance._estimation import DIAGONAL_COVARIANCES
 from ..covariance._moments import Moments
 from ..features import DeepFeatureTransformer
+from ..features._ignored import LEAST_SHARE
 from ..features._images import as_image_sequence
 from ..features._tags import ImageInputMixin
 from ._upsampling import draw_maps
@@ -63,7 +64,7 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         The fitted clone.
 
     detectors_ : list of MahalanobisDetector
-        One for all positions, or one for each in reading order.
+        One for all positions, or one for each that counts, in reading order.
 
     calibration_distances_ : ndarray of shape (n_images,)
         The greatest distance of a position of each training image to Gaussians fitted
@@ -80,6 +81,9 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
     -----
     Gaussians of single positions hold D x D numbers each, and their number of samples
     is that of the images.
+
+    With ``ignore`` of the transformer only those positions count of which at least half
+    is left.
 
     References
     ----------
@@ -161,9 +165,18 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
                 "transformer must take one level, whose positions are measured; got "
                 f"levels {', '.join(map(str, self.transformer_.levels_))}."
             )
-        rows = np.concatenate(list(self._stream_positions(images)))
+        (weights,) = self.transformer_._position_weights().values()
+        self._counts = weights >= LEAST_SHARE
+        if not self._counts.any():
+            raise ValueError(
+                "ignore leaves no position of the feature map of which at least "
+                f"{LEAST_SHARE:.0%} is kept. Ignore less, or use a shallower level or "
+                "a larger image_size."
+            )
         # By image and position.
-        rows = rows.reshape(len(images), -1, rows.shape[-1])
+        rows = np.concatenate(
+            [some[:, self._counts] for some in self._stream_positions(images)]
+        )
         fit = self._fit_shared if self.positions == "shared" else self._fit_each
         self._set_held_out(fit(rows).max(axis=1))
         self._set_held_out_threshold()
@@ -218,28 +231,31 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         Returns
         -------
         distances : ndarray of shape (n_images, height, width)
-            Mahalanobis distances (not squared).
+            Mahalanobis distances (not squared). Zero for positions that ``ignore`` of
+            the transformer covers.
         """
         check_is_fitted(self)
         return np.concatenate(list(self._stream_distances(as_image_sequence(X))))
 
     def _stream_distances(self, images):
         for rows in self._stream_positions(images):
-            shape = rows.shape[:3]
+            distances = np.zeros(rows.shape[:3])
+            rows = rows[:, self._counts]
             if self.positions == "shared":
                 (detector,) = self.detectors_
                 scores = detector.score_samples(rows.reshape(-1, rows.shape[-1]))
+                scores = scores.reshape(rows.shape[:2])
             else:
-                rows = rows.reshape(len(rows), -1, rows.shape[-1]).swapaxes(0, 1)
                 scores = np.column_stack(
                     [
                         detector.score_samples(position)
                         for detector, position in zip(
-                            self.detectors_, rows, strict=True
+                            self.detectors_, rows.swapaxes(0, 1), strict=True
                         )
                     ]
                 )
-            yield -scores.reshape(shape)
+            distances[:, self._counts] = -scores
+            yield distances
 
     def score_samples(self, X):
         """Minus the greatest distance of a position: higher is more normal.
@@ -269,13 +285,14 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         -------
         maps : list of n_images ndarrays of shape (height, width)
             Float32, >= 0. An image is anomalous if a position has more than 1. Zero
-            where ``crop_pct`` cuts off.
+            where ``crop_pct`` cuts off and what ``ignore`` covers.
         """
         check_is_fitted(self)
         images = as_image_sequence(X)
+        unit = np.where(self._counts, -self.offset_, np.nan)
         layers = (
-            [of_image / -self.offset_]
+            [of_image / unit]
             for distances in self._stream_distances(images)
             for of_image in distances
         )
-        return draw_maps(layers, images, self.transformer_.preprocessing_, size)
+        return draw_maps(layers, images, self.transformer_, size)

@@ -5,17 +5,19 @@ import numpy as np
 from ..features._parts import slices_of
 
 
-def share_over_positions(maps, parts, totals, gradients, constants):
+def share_over_positions(maps, weights, parts, totals, gradients, constants):
     """Split totals over positions.
 
-    A pooled feature is the mean over the positions of its cell, and a total is the sum
-    of gradient x feature - constant over the features, so that each position has its
-    share in it.
+    A pooled feature is the weighted mean over the positions of its cell, and a total is
+    the sum of gradient x feature - constant over the features, so that each position
+    has its share in it.
 
     Parameters
     ----------
     maps : dict of {int: tensor of shape (n_images, channels, height, width)}
         By level.
+    weights : dict of {int: ndarray of shape (height, width)}
+        Share of each position that is not ignored, by level.
     parts : tuple of Part
         Average or grid poolings of these levels.
     totals : ndarray of shape (n_images,)
@@ -24,7 +26,8 @@ def share_over_positions(maps, parts, totals, gradients, constants):
     Returns
     -------
     shares : dict of {int: ndarray of shape (n_images, height, width)}
-        Float64, by level. Those of an image add up to its total.
+        Float64, by level. Those of an image add up to its total, and are zero where
+        all of a position is ignored.
     """
     shares = {
         level: np.zeros((len(totals), *feature_map.shape[2:]))
@@ -39,21 +42,28 @@ def share_over_positions(maps, parts, totals, gradients, constants):
         for cell, (rows, cols) in enumerate(part.pooling.cells(height, width)):
             share = _weigh(maps[part.level][:, :, rows, cols], of_cells[:, cell])
             share -= constants_of_cells[:, cell, np.newaxis, np.newaxis]
-            level_shares[:, rows, cols] += share / (share.shape[1] * share.shape[2])
-    # The features are rounded to float32, the maps as well: what that leaves is spread
-    # over all positions.
+            level_shares[:, rows, cols] += share * _normalized(
+                weights[part.level][rows, cols]
+            )
+    # Features, maps and the sums over them are float32: what that leaves is spread
+    # over all positions that count.
     left = totals - sum(share.sum(axis=(1, 2)) for share in shares.values())
-    for share in shares.values():
-        n_positions = len(shares) * share.shape[1] * share.shape[2]
-        share += (left / n_positions)[:, np.newaxis, np.newaxis]
+    left = left[:, np.newaxis, np.newaxis] / len(shares)
+    for level, share in shares.items():
+        share += left * _normalized(weights[level])
     return shares
 
 
+def _normalized(weights):
+    return weights / weights.sum()
+
+
 def _weigh(feature_map, gradients):
-    """Sum over channels, in double precision, of which some devices have none."""
+    """Sum over channels, in single precision, which is that of the maps."""
     import torch
 
-    if feature_map.device.type == "mps":
-        feature_map = feature_map.cpu()
-    weights = torch.from_numpy(gradients).to(feature_map.device)
-    return torch.einsum("nchw,nc->nhw", feature_map.double(), weights).cpu().numpy()
+    weights = torch.from_numpy(gradients).to(feature_map.device, torch.float32)
+    # In the order in which a network leaves them, channels last, nothing is copied.
+    rows = feature_map.permute(0, 2, 3, 1)
+    sums = torch.bmm(rows.flatten(1, 2), weights[:, :, None])
+    return sums.reshape(rows.shape[:3]).cpu().numpy().astype(np.float64)

@@ -5,6 +5,7 @@ from ._by_type import map_metrics_by_type
 from ._per_region_overlap import per_region_overlap, pro_curve
 from ._pixels import pixel_average_precision, pixel_roc_auc
 from ._rates import achieved_fpr, tpr_at_fpr
+from ._roc_auc_interval import roc_auc_interval
 
 __all__ = [
     "achieved_fpr",
@@ -14,5 +15,6 @@ __all__ = [
     "pixel_average_precision",
     "pixel_roc_auc",
     "pro_curve",
+    "roc_auc_interval",
     "tpr_at_fpr",
 ]

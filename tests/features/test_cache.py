@@ -153,6 +153,7 @@ def test_arrays_and_pil_images_are_known_by_their_pixels(paths, cache, computed)
         {"image_size": 48},
         {"interpolation": "nearest"},
         {"crop_pct": 0.5},
+        {"ignore": (0, 0, 0.3, 0.7)},
         {"mean": 0.1},
         {"std": 0.1},
         {"precision": "bfloat16"},
@@ -288,7 +289,7 @@ def test_bad_image_is_named_and_the_others_are_kept(paths, cache, computed, cont
     assert_close(transformer.transform(paths), expected)
 
 
-@pytest.mark.parametrize("cache", [1, object(), [], True], ids=str)
+@pytest.mark.parametrize("cache", [1, object(), [], True], ids=lambda cache: type(cache).__name__)
 def test_what_is_no_cache(paths, cache):
     with pytest.raises(ValueError, match="cache must be the path of a folder"):
         make_transformer(cache=cache).fit(paths)

@@ -1,0 +1,219 @@
+"""Parts of the images that are not looked at: rectangles or a mask."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ._images import InvalidImageError, decode_image
+
+# Where positions count or do not count, those with this share of their area kept do.
+LEAST_SHARE = 0.5
+
+_EXPECTED = (
+    "a rectangle (top, left, bottom, right) in shares of height and width with "
+    "0 <= top < bottom <= 1 and 0 <= left < right <= 1, a list of these, or a mask: a "
+    "path, a PIL image or an array of shape (height, width)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class KeptArea:
+    """What is left of the network's input without the parts that are ignored.
+
+    Attributes
+    ----------
+    row_edges : ndarray of shape (n_rows + 1,)
+        In shares of the height, rising from 0 to 1.
+    column_edges : ndarray of shape (n_columns + 1,)
+        In shares of the width.
+    is_kept : ndarray of shape (n_rows, n_columns), dtype bool
+        For each of the fields between the edges.
+    """
+
+    row_edges: np.ndarray
+    column_edges: np.ndarray
+    is_kept: np.ndarray
+
+    @classmethod
+    def resolve(cls, ignore, preprocessing):
+        """Turn the parameter ``ignore`` into the area that is kept.
+
+        Parameters
+        ----------
+        ignore : tuple of float, list of tuple, path, PIL image, ndarray or None
+        preprocessing : Preprocessing
+            A mask is cropped as the images are.
+
+        Returns
+        -------
+        kept_area : KeptArea or None
+            None if nothing is ignored.
+
+        Raises
+        ------
+        ValueError
+            If it is something else, a mask cannot be read, or all is ignored.
+        """
+        if ignore is None:
+            return None
+        if isinstance(ignore, np.ndarray | str | os.PathLike | Image.Image):
+            area = cls._of_mask(_read_mask(ignore), preprocessing)
+        else:
+            area = cls._of_rectangles(_list_rectangles(ignore))
+        if not area.is_kept.any():
+            raise ValueError("ignore leaves nothing of the images; ignore less.")
+        return None if area.is_kept.all() else area
+
+    @classmethod
+    def _of_mask(cls, is_ignored, preprocessing):
+        is_kept = ~is_ignored[preprocessing.visible_box(*is_ignored.shape)]
+        edges = []
+        for axis in (0, 1):
+            n_pixels = is_kept.shape[axis]
+            # Rows or columns like the one before are one field with it.
+            changes = (np.diff(is_kept, axis=axis) != 0).any(axis=1 - axis)
+            starts = np.concatenate([[0], 1 + np.flatnonzero(changes)])
+            is_kept = is_kept.take(starts, axis=axis)
+            edges.append(np.append(starts, n_pixels) / n_pixels)
+        return cls(*edges, is_kept)
+
+    @classmethod
+    def _of_rectangles(cls, rectangles):
+        tops, lefts, bottoms, rights = np.transpose(rectangles)
+        row_edges = np.unique([0, *tops, *bottoms, 1])
+        column_edges = np.unique([0, *lefts, *rights, 1])
+        is_kept = np.ones((len(row_edges) - 1, len(column_edges) - 1), dtype=bool)
+        for top, left, bottom, right in rectangles:
+            rows = slice(*np.searchsorted(row_edges, [top, bottom]))
+            columns = slice(*np.searchsorted(column_edges, [left, right]))
+            is_kept[rows, columns] = False
+        return cls(row_edges, column_edges, is_kept)
+
+    def digest(self, *sizes):
+        """Digest of the shares at some sizes, for the keys of a cache.
+
+        Parameters
+        ----------
+        *sizes : tuple of (int, int)
+            Height and width of a map or of the input.
+
+        Returns
+        -------
+        digest : str
+        """
+        content = hashlib.blake2b(digest_size=16)
+        for size in sizes:
+            content.update(f"{size}".encode() + self.shares(*size).tobytes())
+        return content.hexdigest()
+
+    def shares(self, height, width):
+        """Share of the area of each position of a map that is kept.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the map, whose positions divide the input evenly.
+
+        Returns
+        -------
+        shares : ndarray of shape (height, width)
+            Float64, in [0, 1].
+        """
+        rows = _overlaps(self.row_edges, height)
+        columns = _overlaps(self.column_edges, width)
+        # Rounding must leave no share to what is ignored.
+        return np.round(rows @ self.is_kept @ columns.T, 9)
+
+    def seen(self, height, width):
+        """Tell which pixels of the network's input have nothing in them to ignore.
+
+        Parameters
+        ----------
+        height, width : int
+            Of the input, in pixels.
+
+        Returns
+        -------
+        is_seen : ndarray of shape (height, width), dtype bool
+        """
+        return self.shares(height, width) == 1
+
+    def pixels(self, height, width):
+        """Tell which pixels are kept, by their centres.
+
+        Parameters
+        ----------
+        height, width : int
+            Of what the network sees of an image, in pixels.
+
+        Returns
+        -------
+        is_kept : ndarray of shape (height, width), dtype bool
+        """
+        rows, columns = (
+            np.searchsorted(edges, (np.arange(size) + 0.5) / size, side="right") - 1
+            for edges, size in ((self.row_edges, height), (self.column_edges, width))
+        )
+        return self.is_kept[np.ix_(rows, columns)]
+
+
+def _overlaps(edges, size):
+    """Share of each of `size` equal parts of a side that lies in each field.
+
+    Parameters
+    ----------
+    edges : ndarray of shape (n_fields + 1,)
+        Of the fields, in shares of the side.
+    size : int
+
+    Returns
+    -------
+    overlaps : ndarray of shape (size, n_fields)
+    """
+    parts = np.arange(size + 1)[:, np.newaxis]
+    fields = edges * size
+    ends = np.minimum(parts[1:], fields[1:])
+    starts = np.maximum(parts[:-1], fields[:-1])
+    return np.clip(ends - starts, 0, None)
+
+
+def _read_mask(mask):
+    """Return where a mask is not zero."""
+    if isinstance(mask, np.ndarray):
+        if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "biuf":
+            raise ValueError(
+                f"ignore must be {_EXPECTED}; got an array of shape {mask.shape}, "
+                f"dtype {mask.dtype}. Rectangles are tuples or lists."
+            )
+        return mask != 0
+    try:
+        return decode_image([mask], 0).any(axis=2)
+    except InvalidImageError as error:
+        raise ValueError(
+            f"The mask given as ignore ({error.item}) cannot be read: {error.problem}"
+        ) from error
+
+
+def _list_rectangles(ignore):
+    """Return one rectangle or several as an array of shape (n_rectangles, 4)."""
+    try:
+        rectangles = np.asarray(ignore, dtype=np.float64)
+    except (TypeError, ValueError):
+        rectangles = np.empty(0)
+    if rectangles.ndim == 1:
+        rectangles = rectangles[np.newaxis]
+    if rectangles.ndim != 2 or rectangles.shape[1] != 4:
+        raise ValueError(f"ignore must be {_EXPECTED}; got {ignore!r}.")
+    starts, ends = rectangles[:, :2], rectangles[:, 2:]
+    # Also false for NaN.
+    is_good = ((starts >= 0) & (starts < ends) & (ends <= 1)).all(axis=1)
+    if not is_good.all():
+        bad = tuple(map(float, rectangles[np.argmin(is_good)]))
+        raise ValueError(
+            f"ignore must be {_EXPECTED}; got the rectangle {bad}. Divide pixels by "
+            "the height or width of the image."
+        )
+    return rectangles

@@ -1,0 +1,223 @@
+"""The images on a report, with their maps and what is said of them."""
+
+import base64
+import io
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from PIL import Image
+
+from ..calibration import p_values
+from ..features._images import as_image_sequence, decode_image
+from ..inspection._map_colors import color_map
+
+# Side of a picture, in pixels, which phones with dense screens show sharply.
+_MAX_SIDE = 480
+_JPEG_QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that are shown together.
+
+    Attributes
+    ----------
+    heading, explanation : str
+    rows : list of int
+        Positions of the images, the most telling first.
+    n_others : int
+        How many more belong to it than are shown.
+    """
+
+    heading: str
+    explanation: str
+    rows: list
+    n_others: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Images with what the detector says of them, and what is true.
+
+    Attributes
+    ----------
+    X : sequence of images
+    names : list of str
+    distances : ndarray of shape (n_images,)
+    threshold : float
+    y : ndarray of shape (n_images,) or None
+        +1 for good, -1 for anomalous images.
+    defect_types : ndarray of shape (n_images,) or None
+    """
+
+    X: object
+    names: list
+    distances: np.ndarray
+    threshold: float
+    y: np.ndarray | None
+    defect_types: np.ndarray | None
+
+    @cached_property
+    def images(self):
+        """The images as a sequence of items."""
+        return as_image_sequence(self.X)
+
+    @property
+    def flagged(self):
+        """Which images are above the threshold."""
+        return self.distances > self.threshold
+
+    def truth(self, row):
+        """Say what an image is labelled, in words; nothing where it is not."""
+        if self.y is None:
+            return ""
+        if self.y[row] == 1:
+            return "good"
+        return "anomalous" if self.defect_types is None else self.defect_types[row]
+
+    def groups(self, n_images):
+        """Choose what to show.
+
+        Parameters
+        ----------
+        n_images : int
+            Most of each group.
+
+        Returns
+        -------
+        groups : list of Group
+            Those that have an image.
+        """
+        by_distance = np.argsort(-self.distances, kind="stable")
+        margin = np.abs(np.log(np.maximum(self.distances, 1e-300) / self.threshold))
+        wrong = []
+        if self.y is not None:
+            missed = [row for row in by_distance[::-1] if self._is(row, -1, False)]
+            alarms = [row for row in by_distance if self._is(row, 1, True)]
+            wrong = [
+                (
+                    "Missed defects",
+                    "Anomalous images below the threshold, the closest to normal "
+                    "first.",
+                    missed,
+                ),
+                (
+                    "False alarms",
+                    "Good images above the threshold, the farthest first. Look "
+                    "whether they are good.",
+                    alarms,
+                ),
+            ]
+        chosen = [
+            (
+                "Most anomalous",
+                "Of all images, those with the largest distance.",
+                by_distance[:n_images],
+            ),
+            (
+                "Nearest to the threshold",
+                "On either side: where a little more or less tolerance would change "
+                "the decision.",
+                np.argsort(margin, kind="stable")[:n_images],
+            ),
+            *wrong,
+        ]
+        return [
+            Group(
+                heading,
+                explanation,
+                [int(row) for row in rows[:n_images]],
+                max(0, len(rows) - n_images),
+            )
+            for heading, explanation, rows in chosen
+            if len(rows)
+        ]
+
+    def _is(self, row, label, flagged):
+        return self.y[row] == label and self.flagged[row] == flagged
+
+
+def make_cards(estimator, judged, rows, maps):
+    """Make what is shown of images.
+
+    Parameters
+    ----------
+    estimator : Pipeline or detector
+    judged : Judged
+    rows : list of int
+        Positions of the images.
+    maps : dict of {int: ndarray of shape (height, width)}
+        By position; empty where there are none.
+
+    Returns
+    -------
+    cards : dict of {int: dict}
+        By position: ``"name"``, ``"picture"`` and ``"map"`` (data URIs, the second may
+        be None), ``"picture_alt"``, ``"map_alt"``, ``"distance"``, ``"ratio"``,
+        ``"p_value"`` (or None), ``"flagged"`` and ``"truth"``.
+    """
+    try:
+        p = p_values(estimator, [judged.images[row] for row in rows])
+    except TypeError:
+        p = [None] * len(rows)
+    return {
+        row: _make_card(judged, row, maps.get(row), p_value)
+        for row, p_value in zip(rows, p, strict=True)
+    }
+
+
+def _make_card(judged, row, anomaly_map, p_value):
+    picture = _thumbnail(decode_image(judged.images, row))
+    distance = judged.distances[row]
+    ratio = distance / judged.threshold
+    name, truth = judged.names[row], judged.truth(row)
+    card = {
+        "name": name,
+        "picture": _data_uri(picture),
+        "picture_alt": f"Image {name}",
+        "map": None,
+        "map_alt": "",
+        "distance": f"{distance:.4g}",
+        "ratio": f"{ratio:.2f}",
+        "p_value": None if p_value is None else f"{p_value:.2g}",
+        "flagged": bool(judged.flagged[row]),
+        "truth": truth,
+    }
+    if anomaly_map is not None:
+        values = _resize_map(anomaly_map, picture.size)
+        card["map"] = _data_uri(Image.fromarray(color_map(values)))
+        card["map_alt"] = f"Anomaly map of {name}: {_where(values)}"
+    return card
+
+
+def _thumbnail(pixels):
+    """Picture of at most `_MAX_SIDE` pixels a side."""
+    if pixels.dtype != np.uint8:
+        pixels = (255 * pixels).round().astype(np.uint8)
+    image = Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
+    return image.convert("RGB")
+
+
+def _resize_map(values, size):
+    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+
+
+def _where(values):
+    """Say in words what a map shows."""
+    top = values.max()
+    if top <= 1:
+        return "no place alone reaches the threshold's value of 1"
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    height, width = values.shape
+    vertical = ("top", "middle", "bottom")[min(2, 3 * row // height)]
+    horizontal = ("left", "centre", "right")[min(2, 3 * column // width)]
+    return f"highest, {top:.1f} times the threshold, at the {vertical} {horizontal}"
+
+
+def _data_uri(image):
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,181 @@
+"""What a report says of data, settings and calibration: names, values, meanings."""
+
+from importlib.metadata import version
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ..calibration._p_values import n_calibration_units
+from ..features import DeepFeatureTransformer
+from ..features._images import read_image_size
+from ._text import asked, percent
+
+_PACKAGES = ("skgaussad", "scikit-learn", "torch", "timm", "numpy", "scipy", "pillow")
+
+
+def data_facts(judged):
+    """Describe the images.
+
+    Parameters
+    ----------
+    judged : Judged
+
+    Returns
+    -------
+    facts : list of (str, str)
+    """
+    images = judged.images
+    sizes = np.array([read_image_size(images, row) for row in range(len(images))])
+    (low_height, low_width), (height, width) = sizes.min(axis=0), sizes.max(axis=0)
+    size = f"{width} x {height} pixels"
+    if (low_height, low_width) != (height, width):
+        size = (
+            f"from {low_width} to {width} pixels wide, from {low_height} to {height} "
+            "high"
+        )
+    facts = [("Images", f"{len(images)}, none of which should be of the fit")]
+    facts.append(("Size", size))
+    if judged.y is not None:
+        n_good = int(np.count_nonzero(judged.y == 1))
+        kinds = f"{n_good} good, {len(judged.y) - n_good} anomalous"
+        if judged.defect_types is not None:
+            names, counts = np.unique(
+                judged.defect_types[judged.y == -1], return_counts=True
+            )
+            listed = [
+                f"{count} {name}" for name, count in zip(names, counts, strict=True)
+            ]
+            if listed:
+                kinds += f": {', '.join(listed)}"
+        facts.append(("Labels", kinds))
+    else:
+        facts.append(("Labels", "not given"))
+    return facts
+
+
+def setting_facts(estimator):
+    """Describe what judged the images.
+
+    Parameters
+    ----------
+    estimator : Pipeline or detector
+
+    Returns
+    -------
+    facts : list of (str, str)
+    """
+    facts = [
+        (
+            f"Step {number}" if isinstance(estimator, Pipeline) else "Detector",
+            repr(step),
+        )
+        for number, step in enumerate(_steps(estimator), start=1)
+    ]
+    transformer = find_transformer(estimator)
+    if transformer is not None:
+        preprocessing = transformer.preprocessing_
+        height, width = preprocessing.image_size
+        facts += [
+            (
+                "Network",
+                f"{transformer.backbone}, of {transformer.n_levels_} levels: "
+                f"{', '.join(map(str, transformer.levels_))}",
+            ),
+            ("Weights", f"{transformer.weights_source_}"),
+            ("SHA-256 of the weights", transformer.weights_sha256_),
+            ("Input", f"{width} x {height} pixels, {preprocessing.interpolation}"),
+        ]
+    facts.append(
+        ("Versions", ", ".join(f"{name} {version(name)}" for name in _PACKAGES))
+    )
+    return facts
+
+
+def calibration_facts(estimator, threshold, confidence):
+    """Describe what a threshold rests on.
+
+    Parameters
+    ----------
+    estimator : Pipeline or detector
+    threshold : float
+    confidence : float
+
+    Returns
+    -------
+    facts : list of (str, str, str)
+        Names, values and what they mean.
+    """
+    detector = _last(estimator)
+    facts = [
+        (
+            "Threshold",
+            f"{threshold:.4g}",
+            "Images with a larger distance are flagged. The distance has no unit.",
+        )
+    ]
+    if hasattr(detector, "fpr"):
+        facts.append(
+            (
+                "Rate asked for",
+                asked(detector.fpr),
+                "Share of good images that may be flagged.",
+            )
+        )
+    if not hasattr(detector, "fpr_bound"):
+        return facts
+    n_units = n_calibration_units(detector)
+    facts.append(
+        (
+            "Calibrated on",
+            f"{n_units}",
+            "Training images, or groups of them, each measured by a detector fitted "
+            f"without it. The smallest rate that so many can tell is "
+            f"{percent(1 / (n_units + 1))}.",
+        )
+    )
+    facts.append(
+        (
+            "Rate at most",
+            percent(detector.fpr_bound(confidence)),
+            f"With {asked(confidence)} confidence, if new good images are like the "
+            "training images.",
+        )
+    )
+    return facts
+
+
+def find_transformer(estimator):
+    """Find the DeepFeatureTransformer of a pipeline or meta-estimator.
+
+    Parameters
+    ----------
+    estimator : Pipeline or detector
+        Fitted.
+
+    Returns
+    -------
+    transformer : DeepFeatureTransformer or None
+    """
+    if isinstance(estimator, DeepFeatureTransformer):
+        return estimator
+    parts = [*_steps(estimator)] if isinstance(estimator, Pipeline) else []
+    for name in ("estimator_", "transformer_"):
+        parts += [getattr(estimator, name)] if hasattr(estimator, name) else []
+    for part in parts:
+        found = find_transformer(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _steps(estimator):
+    if isinstance(estimator, Pipeline):
+        return [step for _, step in estimator.steps]
+    return [estimator]
+
+
+def _last(estimator):
+    """Return the detector at the end of pipelines."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return estimator

@@ -1,0 +1,96 @@
+"""The pictures of a report, as data URIs."""
+
+import base64
+import io
+
+import numpy as np
+
+from ..inspection import ScoreDistributionDisplay, WorkingPointDisplay
+from ..inspection._map_colors import COLORS, TICKS, map_norm
+
+_SIZE = (6.4, 4.4)
+
+
+def draw_distances(judged, fpr):
+    """Draw the distances with the threshold.
+
+    Parameters
+    ----------
+    judged : Judged
+    fpr : float or None
+
+    Returns
+    -------
+    picture : str
+        As a data URI.
+    """
+
+    def draw(ax):
+        ScoreDistributionDisplay.from_predictions(
+            judged.distances,
+            judged.y,
+            threshold=judged.threshold,
+            fpr=fpr,
+            defect_types=judged.defect_types,
+            ax=ax,
+        )
+
+    return _draw(draw)
+
+
+def draw_roc(judged, fpr):
+    """Draw the ROC with the working point, where there are both kinds of images.
+
+    Parameters
+    ----------
+    judged : Judged
+    fpr : float or None
+
+    Returns
+    -------
+    picture : str or None
+        As a data URI.
+    """
+    if judged.y is None or len(set(judged.y.tolist())) < 2:
+        return None
+
+    def draw(ax):
+        WorkingPointDisplay.from_predictions(
+            judged.distances, judged.y, threshold=judged.threshold, fpr=fpr, ax=ax
+        )
+
+    return _draw(draw)
+
+
+def _draw(draw):
+    """Draw on a figure of its own, as SVG whose letters need no font."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, layout="constrained")
+    draw(figure.subplots())
+    buffer = io.BytesIO()
+    # Without a date, so that the same data give the same page.
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "skgaussad"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    encoded = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/svg+xml;base64,{encoded}"
+
+
+def color_bar():
+    """Return the colours of maps as stops of a CSS gradient, and its ticks.
+
+    Returns
+    -------
+    stops : list of str
+        From the colour of 0 to that of the limit, at even distances.
+    ticks : list of (str, float)
+        What to write, and at which share of the length, in percent.
+    """
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    norm = map_norm()
+    stops = [to_hex(color) for color in colormaps[COLORS](np.linspace(0, 1, 17))]
+    return stops, [(f"{tick:g}", 100 * float(norm(tick))) for tick in TICKS]
