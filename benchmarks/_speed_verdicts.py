@@ -15,6 +15,7 @@ FIT_TOLERANCE = 1e-9
 MEMORY_TOLERANCE = 0.2
 GRID_RATIO = 1.3
 GRID_REPEAT = 0.05
+MAP_RATIO = 1.5
 
 
 def judge_rates(kind, ratios, peer):
@@ -160,4 +161,26 @@ def judge_grid(measurement):
             f"{100 * measurement.repeat_share:.1f} %; without the detectors' own time "
             f"{100 * measurement.overhead_share:.1f} %",
         ),
+    ]
+
+
+def judge_maps(measurements):
+    """Judge what anomaly maps cost.
+
+    Parameters
+    ----------
+    measurements : list of MapMeasurement
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    return [
+        Verdict(
+            f"anomaly maps of {m.n_images} images, {m.name}, within {MAP_RATIO} times "
+            "their scores",
+            m.ratio <= MAP_RATIO,
+            f"{m.ratio:.2f} times",
+        )
+        for m in measurements
     ]

@@ -30,6 +30,8 @@ features, and compares that with one extraction and the detectors' own time.
 
 ``dask`` compares a fit, extraction included, on two worker processes with that on one.
 
+``maps`` compares the time of anomaly maps with that of scores of the same images.
+
 ``many`` extracts and fits 100,000 small generated images, and a tenth of them.
 
 ``projection`` says what ten million images would take, from figures of this run.
@@ -64,6 +66,7 @@ from _speed_fit import (
     measure_real_fit,
 )
 from _speed_grid import format_grid, measure_grid
+from _speed_maps import format_maps, measure_maps
 from _speed_processes import PEERS, Process, prepare_peers
 from _speed_scale import (
     Projection,
@@ -77,6 +80,7 @@ from _speed_verdicts import (
     judge_fits,
     judge_grid,
     judge_many,
+    judge_maps,
     judge_rates,
 )
 
@@ -98,6 +102,7 @@ FULL = {
         "features": ((192, 384, 768, 1_536, 3_072), 500),
     },
     "dask_images": 400,
+    "mapped": 100,
     "many": (10_000, 100_000),
     "rows": (2_000, 20_000),
     "n_folds": 5,
@@ -114,6 +119,7 @@ QUICK = {
     "real_rows": 30,
     "growth": {"samples": ((20, 40), 10), "features": ((20, 40), 10)},
     "dask_images": 220,
+    "mapped": 4,
     "many": (20, 200),
     "rows": (300, 3_000),
     "n_folds": 2,
@@ -251,6 +257,13 @@ class Run:
         print(format_grid(measurement))
         return judge_grid(measurement)
 
+    def maps(self):
+        """Anomaly maps against scores."""
+        paths = load_solar_cells().paths
+        measurements = measure_maps(paths, self._scale["mapped"], self._rounds)
+        print(format_maps(measurements))
+        return judge_maps(measurements)
+
     def many(self):
         """Very many images."""
         measurements = measure_many(self._folder, self._scale["many"])
@@ -294,6 +307,7 @@ SECTIONS = (
     "pyod",
     "grid",
     "dask",
+    "maps",
     "many",
     "projection",
 )

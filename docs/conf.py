@@ -1,6 +1,14 @@
 """Sphinx configuration."""
 
+import sys
 from importlib.metadata import version as package_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+from gallery import draws
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 project = "skgaussad"
 author = "The skgaussad developers"
@@ -12,10 +20,63 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
 autosummary_generate = True
 numpydoc_show_class_members = False
 templates_path = ["_templates"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "sg_execution_times.rst"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_prev_next": False}
+html_title = f"skgaussad {release}"
+html_static_path = ["_static"]
+html_css_files = ["width.css"]
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+}
+# Pages that have none below them.
+html_sidebars = {
+    page: []
+    for page in (
+        "start",
+        "backbones",
+        "comparison",
+        "architecture",
+        "contributing",
+        "changelog",
+    )
+}
+
+# A reference to something of this package that is not there is an error. What other
+# projects have is not looked up, so that the build needs no network.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(numpy|scipy|sklearn|torch|pandas|matplotlib|dask|joblib)\..*"),
+    # numpydoc makes references of fitted attributes that are properties.
+    (r"py:obj", r"[a-z_]+_"),
+    (r"py:meth", r"set_output"),
+]
+
+# Of the examples, those that leave a picture are run, for the picture: they take
+# seconds. The others, slow ones and one that starts a cluster among them, are shown
+# with their code alone; the tests run all of them.
+_drawing = [path.stem for path in EXAMPLES.glob("*.py") if draws(path)]
+sphinx_gallery_conf = {
+    "examples_dirs": str(EXAMPLES),
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": rf"/({'|'.join(sorted(_drawing))})\.py$",
+    "within_subsection_order": "gallery.PicturesFirst",
+    "abort_on_example_error": True,
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("skgaussad",),
+    "reference_url": {"skgaussad": None},
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+}
+
+# Outside links are looked up by ``sphinx -b linkcheck``, see CONTRIBUTING.rst.
+linkcheck_timeout = 20
+linkcheck_retries = 2
+linkcheck_anchors = False

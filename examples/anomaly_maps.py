@@ -1,4 +1,9 @@
-"""Show where defects are, on images and on the scale of the threshold.
+"""
+======================
+Show where defects are
+======================
+
+Maps on images, on the scale of the threshold, and the exact shares behind them.
 
 Run it with ``python examples/anomaly_maps.py``. It leaves a picture,
 ``anomaly_maps.png``, in the working directory.

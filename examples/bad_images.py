@@ -1,4 +1,9 @@
-"""Find out which image of many cannot be used, and go on without it.
+"""
+==========================================
+Go on without an image that cannot be used
+==========================================
+
+The error says which of many images it is.
 
 Run it with ``python examples/bad_images.py``.
 """

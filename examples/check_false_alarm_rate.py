@@ -1,4 +1,9 @@
-"""Check on good images whether a detector keeps the false-alarm rate asked for.
+"""
+=========================================
+Check the false-alarm rate on good images
+=========================================
+
+Plan how many images a rate takes, and check whether a detector keeps the rate.
 
 Run it with ``python examples/check_false_alarm_rate.py``. It leaves a picture,
 ``false_alarm_rate.png``, in the working directory.
@@ -35,7 +40,6 @@ print(planning_table([0.1, 0.05, 0.01], [0.9, 0.95]), end="\n\n")
 # %%
 # Fit on some of the functional cells, and keep the others to check with. A rate that
 # the images do not support shall stop the script, not only be warned of.
-warnings.simplefilter("error", FalseAlarmRateWarning)
 cells = load_solar_cells("mono")
 rng = np.random.default_rng(0)
 functional = rng.permutation(np.flatnonzero(cells.labels == 1))
@@ -47,7 +51,10 @@ pipe = Pipeline(
         ("features", DeepFeatureTransformer(levels=7, image_size=96)),
         ("detector", detector),
     ]
-).fit(cells.paths[train])
+)
+with warnings.catch_warnings():
+    warnings.simplefilter("error", FalseAlarmRateWarning)
+    pipe.fit(cells.paths[train])
 bound = detector.fpr_bound(confidence=0.95)
 print(f"5 % asked for on average, at most {bound:.1%} with 95 % confidence")
 print(f"with 1000 images it would be {fpr_bound(49, 1000):.1%}\n")

@@ -1,4 +1,9 @@
-"""Cross-validate detectors of defective solar cells, trained on functional ones.
+"""
+=========================================
+Cross-validate on good images and defects
+=========================================
+
+Folds that train on functional solar cells only and test on defective ones too.
 
 Run it with ``python examples/cross_validate.py``.
 """

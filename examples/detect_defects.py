@@ -1,9 +1,17 @@
-"""Find defective solar cells with a pipeline fitted on functional ones.
+"""
+==========================
+Find defective solar cells
+==========================
 
-Run it with ``python examples/detect_defects.py``.
+The whole way in one pipeline, fitted on functional cells only.
+
+Run it with ``python examples/detect_defects.py``. It leaves a picture,
+``detect_defects.png``, in the working directory.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 from sklearn.pipeline import Pipeline
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
@@ -33,5 +41,29 @@ print(f"flagged {false_alarms:.0%} of functional cells that were not in the fit"
 
 # %%
 # Distances rank images by how unusual they are.
-distances = -pipe.score_samples(defective[::8])
-print(f"most unusual: {defective[np.argmax(distances)].rpartition('/')[-1]}")
+distances = {
+    "functional": -pipe.score_samples(held_out),
+    "defective": -pipe.score_samples(defective[::8]),
+}
+threshold = -pipe["detector"].offset_
+order = np.argsort(-distances["defective"])
+print(f"most unusual: {defective[::8][order[0]].rpartition('/')[-1]}")
+
+# %%
+# The three most unusual defective cells and the three least unusual, which at this rate
+# are missed.
+shown = [*order[:3], *order[-3:]]
+figure = plt.figure(figsize=(10, 6), layout="constrained")
+upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
+ax = upper.subplots()
+bins = np.geomspace(5, max(distances["defective"]), 40)
+for name, values in distances.items():
+    ax.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)})")
+ax.axvline(threshold, color="black", linestyle="--", label="threshold")
+ax.set(xscale="log", xlabel="Mahalanobis distance", ylabel="density")
+ax.legend()
+for ax, index in zip(lower.subplots(1, len(shown)), shown, strict=True):
+    ax.imshow(Image.open(defective[::8][index]), cmap="gray")
+    ax.set_title(f"{distances['defective'][index]:.1f}")
+    ax.set_axis_off()
+figure.savefig("detect_defects.png")

@@ -1,6 +1,11 @@
-"""Fit and score with the workers of a Dask cluster.
+"""
+===============================
+Fit and score on a Dask cluster
+===============================
 
-Run it with ``python examples/fit_on_a_cluster.py``. The cluster is this machine.
+The cluster is this machine, with two workers.
+
+Run it with ``python examples/fit_on_a_cluster.py``.
 """
 
 import tempfile

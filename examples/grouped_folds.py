@@ -1,4 +1,9 @@
-"""Folds that keep lots apart or variants together, and figures over categories.
+"""
+==========================================
+Keep lots apart, and average over products
+==========================================
+
+Folds that keep lots apart or cameras together, and mean and error over products.
 
 Run it with ``python examples/grouped_folds.py``.
 """

@@ -1,8 +1,15 @@
-"""Add the distances of all levels, as the paper does.
+"""
+===============================
+Add the distances of all levels
+===============================
 
-Run it with ``python examples/level_ensemble.py``.
+A Gaussian for each level of the network, and the sum of their distances.
+
+Run it with ``python examples/level_ensemble.py``. It leaves a picture,
+``level_ensemble.png``, in the working directory.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -27,11 +34,21 @@ print(f"flagged {np.mean(pipe.predict(held_out) == -1):.0%} of other functional 
 
 # %%
 # The scores of each level can be read, too.
-features = pipe["features"].transform(defective[:3])
-for name, column in zip(
-    pipe["ensemble"].columns_, pipe["ensemble"].group_scores(features).T, strict=True
-):
-    print(name, (-column).round(1))
+features = pipe["features"].transform([*held_out, *defective])
+levels = {
+    name: roc_auc_score(labels, column)
+    for name, column in zip(
+        pipe["ensemble"].columns_,
+        pipe["ensemble"].group_scores(features).T,
+        strict=True,
+    )
+}
+figure, ax = plt.subplots(layout="constrained")
+bars = ax.barh([*levels, "sum"], [*levels.values(), roc_auc_score(labels, scores)])
+ax.bar_label(bars, fmt="{:.2f}")
+ax.set(xlim=(0.5, 1), xlabel="AUROC (0.5 is chance)")
+ax.invert_yaxis()
+figure.savefig("level_ensemble.png")
 
 # %%
 # On features without names the columns of each level are named by hand, here those of

@@ -1,11 +1,18 @@
-"""Find defects in a folder of images, and load one in the layout of MVTec AD.
+"""
+======================
+Load folders of images
+======================
 
-Run it with ``python examples/load_data.py``.
+A folder of good images with one of defective ones, and the layout of MVTec AD.
+
+Run it with ``python examples/load_data.py``. It leaves a picture, ``textures.png``, in
+the working directory.
 """
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import matplotlib.pyplot as plt
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -21,12 +28,19 @@ def save(folder, images):
         Image.fromarray(image).save(folder / f"{index:03}.png")
 
 
+# %%
+# Generated textures, some with a defect, stand for pictures of your own.
+textures = make_textures(50, 20, random_state=0)
+good, defective = textures.images[:50], textures.images[50:]
+figure, axes = plt.subplots(1, 6, figsize=(12, 2.3), layout="constrained")
+for ax, index in zip(axes, range(49, 55), strict=True):
+    ax.imshow(textures.images[index])
+    ax.set_title(textures.defect_types[index])
+    ax.set_axis_off()
+figure.savefig("textures.png")
+
 with TemporaryDirectory() as directory:
-    # %%
-    # Generated textures, some with a defect, stand for pictures of your own.
     root = Path(directory)
-    textures = make_textures(50, 20, random_state=0)
-    good, defective = textures.images[:50], textures.images[50:]
     save(root / "good", good)
     save(root / "bad", defective)
 

@@ -1,4 +1,9 @@
-"""Compare the components of most and of least variance on solar cells.
+"""
+=====================================
+Keep the directions of least variance
+=====================================
+
+Principal components of most and of least variance, compared on solar cells.
 
 Run it with ``python examples/negated_pca.py``.
 """

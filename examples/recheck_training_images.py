@@ -1,11 +1,20 @@
-"""Find defective solar cells among the training images.
+"""
+======================================
+Find defects among the training images
+======================================
 
-Run it with ``python examples/recheck_training_images.py``.
+Every tenth training image is of a defective solar cell. The robust fit lists suspects
+for a person to look at.
+
+Run it with ``python examples/recheck_training_images.py``. It leaves a picture,
+``suspects.png``, in the working directory.
 """
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
@@ -31,6 +40,19 @@ for position in robust.suspects_[:5]:
     print(f"recheck {Path(cells.paths[train[position]]).name}, p = {p_value:.2g}")
 n_defective = np.count_nonzero(cells.labels[train[robust.suspects_]] == -1)
 print(f"{n_defective} of {len(robust.suspects_)} suspects are defective, of 20 in all")
+
+# %%
+# The most suspicious come first. What they are, this script knows from the data set,
+# and you by looking.
+shown = robust.suspects_[:16]
+figure, axes = plt.subplots(2, 8, figsize=(12, 3.6), layout="constrained")
+for ax, position in zip(axes.flat, shown, strict=False):
+    ax.imshow(Image.open(cells.paths[train[position]]), cmap="gray")
+    good = cells.labels[train[position]] == 1
+    ax.set_title("functional" if good else "defective", fontsize=10)
+for ax in axes.flat:
+    ax.set_axis_off()
+figure.savefig("suspects.png")
 
 # %%
 # They count as good in the threshold until someone has looked. Without those that are

@@ -1,4 +1,9 @@
-"""Search for the best level and detector, with each image through the network once.
+"""
+====================================
+Search settings with cached features
+====================================
+
+A grid search over levels and detectors, in which the network sees each image once.
 
 Run it with ``python examples/search_settings.py``.
 """

@@ -1,4 +1,10 @@
-"""Two kinds of good parts in one model.
+"""
+====================================
+Two kinds of good parts in one model
+====================================
+
+Mono- and polycrystalline solar cells, each with a mean of its own and a covariance in
+common.
 
 Run it with ``python examples/variants.py``.
 """

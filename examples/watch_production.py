@@ -1,8 +1,16 @@
-"""Watch a production line for drift and for bursts of defects.
+"""
+=======================
+Watch a production line
+=======================
 
-Run it with ``python examples/watch_production.py``.
+An alarm when parts are no longer as they were, and whether that is a drift or a burst
+of defects.
+
+Run it with ``python examples/watch_production.py``. It leaves a picture,
+``watch_production.png``, in the working directory.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from skgaussad import MahalanobisDetector
@@ -32,37 +40,50 @@ reference = distances_of(produce(400))
 monitor = ConformalMonitor(alpha=0.01, random_state=0).fit(reference)
 
 
-def watch(parts):
+evidence = {}
+
+
+def watch(title, parts):
     """Hand parts to the monitor one by one, as a line does."""
+    print(title)
+    evidence[title] = []
     for number, distance in enumerate(distances_of(parts), start=1):
         if monitor.update_distances(distance) and monitor.alarm_index_ == (
             monitor.n_seen_ - 1
         ):
             print(f"alarm at part {number}")
+        evidence[title].append(monitor.log_martingale_)
     print(f"after {len(parts)} parts: {monitor.diagnosis_ or 'no alarm'}")
 
 
 # %%
 # As long as nothing changes, the probability of ever raising an alarm is 1 % at most.
-print("a quiet week")
-watch(produce(2000))
+watch("a quiet week", produce(2000))
 
 # %%
 # A tool breaks: every fifth part is defective, the others are as before. The kind of
 # change is told at the alarm and revised while the evidence grows.
-print("a burst of defects")
 parts = produce(150)
 parts[::5] += 2
-watch(parts)
+watch("a burst of defects", parts)
 
 # %%
 # The tool is replaced. The defects must not stay in the reference, so that the
 # monitor is given the first one again.
 monitor.fit(reference)
-print("the tool replaced")
-watch(produce(500))
+watch("the tool replaced", produce(500))
 
 # %%
 # A lamp ages: all parts look a little different from those of the fit.
-print("a drift")
-watch(produce(150, spread=1.1))
+watch("a drift", produce(150, spread=1.1))
+
+# %%
+# The evidence that something has changed, and where it becomes an alarm.
+figure, axes = plt.subplots(4, 1, figsize=(7, 8), sharey=True, layout="constrained")
+for ax, (title, values) in zip(axes, evidence.items(), strict=True):
+    ax.plot(np.arange(1, len(values) + 1), values)
+    ax.axhline(np.log(1 / monitor.alpha), color="black", linestyle="--", label="alarm")
+    ax.set(title=title, ylabel="log evidence")
+axes[-1].set_xlabel("parts")
+axes[0].legend()
+figure.savefig("watch_production.png")

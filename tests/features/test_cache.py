@@ -289,7 +289,7 @@ def test_bad_image_is_named_and_the_others_are_kept(paths, cache, computed, cont
     assert_close(transformer.transform(paths), expected)
 
 
-@pytest.mark.parametrize("cache", [1, object(), [], True], ids=lambda cache: type(cache).__name__)
+@pytest.mark.parametrize("cache", [1, object(), [], True], ids=lambda c: str(type(c)))
 def test_what_is_no_cache(paths, cache):
     with pytest.raises(ValueError, match="cache must be the path of a folder"):
         make_transformer(cache=cache).fit(paths)

@@ -1,0 +1,43 @@
+"""
+==============
+Write a report
+==============
+
+One page about a detector: how often it is right, and the images to look at.
+
+Run it with ``python examples/report.py``. It leaves ``report.html`` in the working
+directory, to be opened in a browser.
+"""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.datasets import load_solar_cells
+from skgaussad.reporting import write_report
+
+# %%
+# Fit to functional cells, and keep others and defective ones for the report.
+cells = load_solar_cells("mono")
+rng = np.random.default_rng(0)
+functional = rng.permutation(cells.paths[cells.labels == 1])
+defective = rng.permutation(cells.paths[cells.labels == -1])
+pipe = Pipeline(
+    [
+        ("features", DeepFeatureTransformer(levels=7)),
+        ("detector", MahalanobisDetector(fpr=0.05)),
+    ]
+).fit(functional[:100])
+tested = np.concatenate([functional[100:130], defective[:20]])
+
+# %%
+# Everything on the page is in the one file.
+page = write_report(
+    pipe,
+    tested,
+    "report.html",
+    y=np.repeat([1, -1], [30, 20]),
+    title="Monocrystalline solar cells",
+    n_images=6,
+)
+print(f"{page}: {page.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,61 @@
+"""
+=============================
+Hand a fitted model to others
+=============================
+
+Save a fitted pipeline to a file that runs no code when it is loaded, look at what is
+in it, and load it.
+
+Run it with ``python examples/save_model.py``. It leaves the file,
+``cells.skgaussad``, in the working directory.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.datasets import load_solar_cells
+from skgaussad.persistence import ModelFileError, describe, load, save
+
+# %%
+# A pipeline is fitted where the images of good parts are.
+cells = load_solar_cells("mono")
+functional = cells.paths[cells.labels == 1]
+pipe = Pipeline(
+    [
+        ("features", DeepFeatureTransformer(image_size=128)),
+        ("detector", MahalanobisDetector(fpr=0.05)),
+    ]
+).fit(functional[::6])
+path = Path("cells.skgaussad")
+save(pipe, path)
+print(f"{path} has {path.stat().st_size / 1e6:.1f} MB")
+
+# %%
+# What it was made with and where its threshold lies can be read without loading it.
+facts = describe(path)
+(network,), detector = facts["networks"], facts["detector"]
+print(f"level {network['levels'][0]} of {network['backbone']}")
+print(f"saved with scikit-learn {facts['packages']['scikit-learn']}")
+print(
+    f"flags distances above {detector['threshold_distance']:.1f}, a share of "
+    f"{detector['fpr']:g} of good images, by {detector['n_calibration_distances']}"
+)
+
+# %%
+# On the line it gives the same scores, to the bit.
+new = cells.paths[::120]
+same = np.array_equal(load(path).score_samples(new), pipe.score_samples(new))
+print(f"same scores: {same}")
+
+# %%
+# A file that did not arrive whole is refused, and so is one of another kind.
+copy = path.with_name("copy.skgaussad")
+copy.write_bytes(path.read_bytes()[:100_000])
+try:
+    load(copy)
+except ModelFileError as error:
+    print(error)
+copy.unlink()
