@@ -1,8 +1,26 @@
 """The command ``skgaussad``."""
 
 import argparse
+import os
 import sys
+import warnings
 from importlib.metadata import version
+
+from .commands import (
+    _completion,
+    _demo,
+    _evaluate,
+    _export,
+    _fit,
+    _info,
+    _report,
+    _score,
+)
+
+_COMMANDS = (_fit, _score, _evaluate, _report, _info, _export, _completion, _demo)
+# What shells give a process that a signal ended: 128 and its number.
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
 
 
 def main(argv=None):
@@ -16,62 +34,60 @@ def main(argv=None):
     Returns
     -------
     status : int
-        0 for success, 1 where a package, a file or a setting is missing or wrong; a
-        wrong command line exits with 2.
+        0 for success, 1 where a package, a file, an image or a setting is missing or
+        wrong, or what was asked for with ``--anomaly-status``; a wrong command line
+        exits with 2. 130 after Ctrl-C, 141 where nobody reads the output any more.
     """
-    arguments = _parser().parse_args(argv)
-    try:
-        arguments.run(arguments)
-    except (ImportError, OSError, ValueError) as error:
-        print(f"skgaussad: {error}", file=sys.stderr)
-        return 1
-    return 0
+    arguments = make_parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            status = arguments.run(arguments)
+            # Here rather than at the exit, for errors to count.
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Or else Python would complain at its exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _PIPE_CLOSED
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            _print_line(_explain(error))
+            return 1
+    return status or 0
 
 
-def _parser():
+def make_parser():
+    """Make the parser of the command line.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+    """
     parser = argparse.ArgumentParser(
         prog="skgaussad",
         description="Image anomaly detection by Gaussians in pretrained deep features.",
+        epilog="skgaussad COMMAND --help shows the options of a command, and examples.",
     )
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {version('skgaussad')}"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    demo = commands.add_parser(
-        "demo",
-        help="find defective solar cells, from images of functional ones",
-        description="Fit on four fifths of the functional solar cells of the ELPV data "
-        "set, score the others and the defective ones, print how well each level of "
-        "the network tells them apart, and draw a picture.",
-        epilog='Needs the extra packages of: pip install "skgaussad[demo]"',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    demo.add_argument(
-        "--cells", choices=("mono", "poly"), default="mono", help="type of solar cell"
-    )
-    demo.add_argument(
-        "--fpr",
-        type=float,
-        default=0.05,
-        help="acceptable share of false alarms, between 0 and 1",
-    )
-    demo.add_argument(
-        "--output",
-        metavar="PNG",
-        default="skgaussad-demo.png",
-        help="where to write the picture",
-    )
-    demo.add_argument("--quiet", action="store_true", help="show no progress bar")
-    demo.set_defaults(run=_run_demo)
+    for command in _COMMANDS:
+        command.add_parser(commands)
     return parser
 
 
-def _run_demo(arguments):
-    from ._demo import run_demo
+def _explain(error):
+    # The place of an image in a list says nothing here.
+    if hasattr(error, "item") and hasattr(error, "problem"):
+        return f"{error.item}: {error.problem}"
+    return str(error)
 
-    run_demo(
-        cells=arguments.cells,
-        fpr=arguments.fpr,
-        output=arguments.output,
-        verbose=not arguments.quiet,
-    )
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    _print_line(f"warning: {message}")
+
+
+def _print_line(text):
+    print(f"skgaussad: {' '.join(text.split())}", file=sys.stderr)

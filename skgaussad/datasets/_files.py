@@ -42,11 +42,27 @@ def subfolders(folder):
     )
 
 
+def is_image_name(name):
+    """Tell whether a file is taken for an image, by its name.
+
+    That is, by its extension, in lower or upper case. Hidden files do not count.
+
+    Parameters
+    ----------
+    name : str
+        Without its folder.
+
+    Returns
+    -------
+    is_image : bool
+    """
+    return name.lower().endswith(_EXTENSIONS) and not name.startswith(".")
+
+
 def image_files(folder):
     """Return the image files directly in a folder, sorted by name.
 
-    Files are images by their extension, in lower or upper case. Hidden files do not
-    count.
+    Files are images by their names, as `is_image_name` says.
 
     Parameters
     ----------
@@ -62,11 +78,7 @@ def image_files(folder):
         If there are none.
     """
     paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in _EXTENSIONS
-        and not path.name.startswith(".")
-        and path.is_file()
+        path for path in folder.iterdir() if is_image_name(path.name) and path.is_file()
     )
     if not paths:
         message = (

@@ -11,7 +11,8 @@ from .._progress import progress_bar
 from .._validation import check_choice
 from ..calibration._pipeline import split_pipeline
 from ..features import InvalidImageError
-from ..features._images import LazyImages, as_image_sequence, decode_image
+from ..features._images import as_image_sequence
+from ..features._replaced_images import ReplacedImages
 from ._manifest import Manifest, remove_temporary, write_atomically
 from ._packages import check_packages
 from ._partitions import choose_partition_size, cut, paths_of
@@ -283,7 +284,7 @@ def _score(pipeline, paths, start, record):
     except InvalidImageError:
         if not record:
             raise
-        images = _ReplacedImages(paths)
+        images = ReplacedImages(paths)
         features = transform(pipeline[0], images, start)
         errors = images.errors
     detector, features = split_pipeline(pipeline[1:], features)
@@ -297,31 +298,3 @@ def _score(pipeline, paths, start, record):
     if hasattr(detector, "p_values") and hasattr(detector, "calibration_distances_"):
         columns["p_value"] = detector.p_values(features)
     return columns, errors
-
-
-class _ReplacedImages(LazyImages):
-    """Images, with black ones in place of those that cannot be used.
-
-    Parameters
-    ----------
-    paths : list of str
-
-    Attributes
-    ----------
-    errors : dict of {int: str}
-        By position, what is wrong with those that were replaced so far.
-    """
-
-    def __init__(self, paths):
-        self._paths = paths
-        self.errors = {}
-
-    def __len__(self):
-        return len(self._paths)
-
-    def __getitem__(self, index):
-        try:
-            return decode_image(self._paths, index)
-        except InvalidImageError as error:
-            self.errors[index] = error.problem
-            return np.zeros((8, 8), dtype=np.uint8)

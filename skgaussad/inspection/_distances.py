@@ -1,13 +1,13 @@
 """Distances of images, with what a detector makes of them, for the displays."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
 )
 
+from .._find_part import find_part
 from .._labels import check_labels
 from .._validation import check_real
 
@@ -43,19 +43,14 @@ def ask_for_distances(estimator, X):
             f"{type(estimator).__name__} has no score_samples, so it has no distances "
             "to draw. Take an outlier detector, or a pipeline that ends in one."
         )
-    part = estimator
-    while not hasattr(part, "offset_"):
-        if isinstance(part, Pipeline):
-            part = part[-1]
-        elif hasattr(part, "estimator_"):
-            part = part.estimator_
-        else:
-            break
-    offset = getattr(part, "offset_", None)
+    distances = -np.asarray(estimator.score_samples(X), dtype=np.float64)
+    part = find_part(estimator, "offset_")
+    if part is None:
+        return distances, None, None, type(estimator).__name__
     return (
-        -np.asarray(estimator.score_samples(X), dtype=np.float64),
-        None if offset is None else -float(offset),
-        None if offset is None else getattr(part, "fpr", None),
+        distances,
+        -float(part.offset_),
+        getattr(part, "fpr", None),
         type(part).__name__,
     )
 

@@ -5,6 +5,7 @@ from importlib.metadata import version
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from .._find_part import find_part
 from ..calibration._p_values import n_calibration_units
 from ..features import DeepFeatureTransformer
 from ..features._images import read_image_size
@@ -105,7 +106,7 @@ def calibration_facts(estimator, threshold, confidence):
     facts : list of (str, str, str)
         Names, values and what they mean.
     """
-    detector = _last(estimator)
+    detector = find_part(estimator, "offset_")
     facts = [
         (
             "Threshold",
@@ -172,10 +173,3 @@ def _steps(estimator):
     if isinstance(estimator, Pipeline):
         return [step for _, step in estimator.steps]
     return [estimator]
-
-
-def _last(estimator):
-    """Return the detector at the end of pipelines."""
-    while isinstance(estimator, Pipeline):
-        estimator = estimator[-1]
-    return estimator

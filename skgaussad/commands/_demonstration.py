@@ -9,12 +9,12 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import train_test_split
 
-from ._validation import check_real
-from .calibration import FalseAlarmRateWarning
-from .covariance import MahalanobisDetector
-from .datasets import load_solar_cells
-from .features import DeepFeatureTransformer
-from .inspection._matplotlib import check_matplotlib
+from .._validation import check_real
+from ..calibration import FalseAlarmRateWarning
+from ..covariance import MahalanobisDetector
+from ..datasets import load_solar_cells
+from ..features import DeepFeatureTransformer
+from ..inspection._matplotlib import check_matplotlib
 
 # The paper's three distances (table I) and the covariances they come from.
 _DISTANCES = {

@@ -1,0 +1,89 @@
+"""What the commands have in common on the command line."""
+
+import argparse
+
+
+def add_command(commands, name, run, *, summary, description, examples):
+    """Add a command.
+
+    Parameters
+    ----------
+    commands : argparse subparsers
+    name : str
+    run : callable
+        Takes the parsed arguments; returns the exit status, or None for 0.
+    summary, description : str
+        A line for the list of commands, and a paragraph for its own help.
+    examples : str
+        Command lines, with comments.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"examples:{examples.rstrip()}",
+        formatter_class=_HelpFormatter,
+    )
+    parser.set_defaults(run=run, error=parser.error)
+    return parser
+
+
+def add_model(parser):
+    """Add the argument that names a model file."""
+    parser.add_argument("model", metavar="MODEL", help="file written by fit")
+
+
+def add_images(parser):
+    """Add the argument that names images."""
+    parser.add_argument(
+        "images",
+        metavar="IMAGES",
+        nargs="+",
+        help="image files, folders (with all below them), patterns in quotes such as "
+        "'photos/**/*.png', or - for a list of files on standard input, one a line",
+    )
+
+
+def add_quiet(parser):
+    """Add the option that takes the progress bar away."""
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+
+
+def share(text):
+    """Convert a share between 0 and 1, both excluded.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    value : float
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = None
+    if value is None or not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a number between 0 and 1, such as 0.01; got {text!r}"
+        )
+    return value
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Fill paragraphs, and leave the examples as they are."""
+
+    def _fill_text(self, text, width, indent):
+        if text.startswith("examples:\n"):
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)

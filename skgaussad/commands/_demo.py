@@ -1,0 +1,55 @@
+"""``skgaussad demo``: defective solar cells found from functional ones."""
+
+from ._arguments import add_command, add_quiet, share
+
+_EXAMPLES = """
+  skgaussad demo
+  skgaussad demo --cells poly --fpr 0.1 --output poly.png
+"""
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    parser = add_command(
+        commands,
+        "demo",
+        run,
+        summary="find defective solar cells, from images of functional ones",
+        description="Fit on four fifths of the functional solar cells of the ELPV data "
+        "set, score the others and the defective ones, print how well each level of "
+        "the network tells them apart, and draw a picture. Needs the extra packages "
+        'of: pip install "skgaussad[demo]"',
+        examples=_EXAMPLES,
+    )
+    parser.add_argument(
+        "--cells",
+        choices=("mono", "poly"),
+        default="mono",
+        help="type of solar cell (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--fpr",
+        type=share,
+        default=0.05,
+        help="acceptable share of false alarms, between 0 and 1 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PNG",
+        default="skgaussad-demo.png",
+        help="where to write the picture (default: %(default)s)",
+    )
+    add_quiet(parser)
+
+
+def run(arguments):
+    """Run the command."""
+    from ._demonstration import run_demo
+
+    run_demo(
+        cells=arguments.cells,
+        fpr=arguments.fpr,
+        output=arguments.output,
+        verbose=not arguments.quiet,
+    )

@@ -1,0 +1,173 @@
+"""``skgaussad fit``: images of good parts in, a model file out."""
+
+import argparse
+import re
+
+from ._arguments import add_command, add_images, add_quiet, share
+
+_EXAMPLES = """
+  skgaussad fit photos/good --fpr 0.01 -o model.skgaussad
+  # the sum of the distances of all levels of the network
+  skgaussad fit photos/good --levels all -o model.skgaussad
+  # another network, at its own size
+  skgaussad fit photos/good --backbone resnet18 -o model.skgaussad
+"""
+_CONFIDENCE = 0.95
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    parser = add_command(
+        commands,
+        "fit",
+        run,
+        summary="learn what good parts look like",
+        description="Fit a Gaussian to the deep features of images of good parts, and "
+        "write the model to a file.",
+        examples=_EXAMPLES,
+    )
+    add_images(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="the model file to write"
+    )
+    parser.add_argument(
+        "--fpr",
+        type=share,
+        default=0.01,
+        help="acceptable share of good images that are flagged, between 0 and 1 "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threshold",
+        choices=("leave_one_out", "tail", "chi2", "f"),
+        default="leave_one_out",
+        help="how that share becomes a threshold (default: %(default)s); tail for "
+        "shares that the images are too few for",
+    )
+    parser.add_argument(
+        "--levels",
+        type=_levels,
+        default="auto",
+        help="level of the network, such as 7; several, such as 6,7, or all, whose "
+        "distances are added; or auto, the level that suits most networks best "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--backbone",
+        metavar="NAME",
+        default="tf_efficientnet_lite0",
+        help="a network of timm (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        default="auto",
+        help="its weights, .pth or .safetensors; auto for those of ImageNet, random "
+        "for none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image-size",
+        metavar="SIZE",
+        type=_image_size,
+        help="size of the network's input in pixels, as 320, or as 240x320 for height "
+        "and width (default: the network's own)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="number format of the network, of the model from then on (default: "
+        "%(default)s)",
+    )
+    add_quiet(parser)
+
+
+def run(arguments):
+    """Run the command."""
+    import time
+    import warnings
+
+    from ..calibration import FalseAlarmRateWarning
+    from ..persistence import save
+    from ._inputs import list_images
+    from ._outputs import check_output
+
+    started = time.perf_counter()
+    check_output(arguments.output)
+    paths = list(list_images(arguments.images))
+    pipeline = _make_pipeline(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", FalseAlarmRateWarning)
+        pipeline.fit(paths)
+    save(pipeline.set_params(features__verbose=False), arguments.output)
+    for name, value in _summarize(pipeline, paths, arguments.output):
+        print(f"{name:<14}{value}")
+    print(f"{'time':<14}{time.perf_counter() - started:.1f} s")
+
+
+def _make_pipeline(arguments):
+    from sklearn.pipeline import Pipeline
+
+    from .. import DeepFeatureTransformer, MahalanobisDetector
+    from ..ensemble import make_level_pipeline
+
+    features = {
+        "levels": arguments.levels,
+        "backbone": arguments.backbone,
+        "weights": None if arguments.weights == "random" else arguments.weights,
+        "image_size": arguments.image_size,
+        "precision": arguments.precision,
+        "verbose": not arguments.quiet,
+    }
+    decision = {"threshold": arguments.threshold, "fpr": arguments.fpr}
+    if arguments.levels == "all" or isinstance(arguments.levels, list):
+        return make_level_pipeline(**decision, **features)
+    return Pipeline(
+        [
+            ("features", DeepFeatureTransformer(**features)),
+            ("detector", MahalanobisDetector(**decision)),
+        ]
+    )
+
+
+def _summarize(pipeline, paths, output):
+    """Yield the names and values of the summary."""
+    import os
+
+    transformer, detector = pipeline[0], pipeline[-1]
+    height, width = transformer.preprocessing_.image_size
+    levels = ", ".join(map(str, transformer.levels_))
+    yield "images", len(paths)
+    yield (
+        "network",
+        f"{transformer.backbone}, {width} x {height} pixels, level {levels} of "
+        f"{transformer.n_levels_}",
+    )
+    yield "threshold", f"{-detector.offset_:.4g}, by {detector.threshold}"
+    yield (
+        "false alarms",
+        f"{100 * detector.fpr:g} % asked for; at most "
+        f"{100 * detector.fpr_bound(_CONFIDENCE):.2g} % with {100 * _CONFIDENCE:g} % "
+        "confidence, for images like these",
+    )
+    yield "model", f"{output}, {os.path.getsize(output) / 1e6:.1f} MB"
+
+
+def _levels(text):
+    if text in ("all", "auto"):
+        return text
+    if re.fullmatch(r"-?\d+(,-?\d+)*", text) is None:
+        raise argparse.ArgumentTypeError(
+            f"expected a number, numbers with commas, all or auto; got {text!r}"
+        )
+    levels = [int(number) for number in text.split(",")]
+    return levels if len(levels) > 1 else levels[0]
+
+
+def _image_size(text):
+    if re.fullmatch(r"\d+(x\d+)?", text) is None:
+        raise argparse.ArgumentTypeError(
+            f"expected a number of pixels, or HEIGHTxWIDTH; got {text!r}"
+        )
+    sides = tuple(int(side) for side in text.split("x"))
+    return sides if len(sides) > 1 else sides[0]

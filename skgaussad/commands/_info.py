@@ -1,0 +1,63 @@
+"""``skgaussad info``: what is in a model file."""
+
+from ._arguments import add_command, add_model
+
+_EXAMPLES = """
+  skgaussad info model.skgaussad
+  skgaussad info model.skgaussad --json
+"""
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    parser = add_command(
+        commands,
+        "info",
+        run,
+        summary="tell what is in a model file",
+        description="Print what a model file says of itself. The model is not loaded.",
+        examples=_EXAMPLES,
+    )
+    add_model(parser)
+    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+
+
+def run(arguments):
+    """Run the command."""
+    import json
+
+    from ..persistence import describe
+
+    facts = describe(arguments.model)
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return
+    for name, value in _as_lines(facts):
+        print(f"{name:<14}{value}")
+
+
+def _as_lines(facts):
+    """Yield the names and values of what most people want to know."""
+    yield "estimator", facts["estimator"]
+    for network in facts["networks"]:
+        height, width = network["preprocessing"]["image_size"]
+        levels = ", ".join(map(str, network["levels"]))
+        yield (
+            "network",
+            f"{network['backbone']}, {width} x {height} pixels, level {levels}, "
+            f"{network['n_features']} features, {network['precision']}",
+        )
+        where = "in the file" if network["weights_in_file"] else "not in the file"
+        yield "weights", f"{where}, from {network['weights_source']}"
+        yield "SHA-256", network["weights_sha256"]
+    detector = facts["detector"]
+    if detector is not None:
+        rule = detector.get("threshold")
+        distance = detector["threshold_distance"]
+        yield "threshold", f"{distance:.4g}" + (f", by {rule}" if rule else "")
+        if "fpr" in detector:
+            yield "false alarms", f"{100 * detector['fpr']:g} % asked for"
+        if "n_calibration_distances" in detector:
+            yield "calibrated on", f"{detector['n_calibration_distances']} images"
+    packages = [f"{name} {version}" for name, version in facts["packages"].items()]
+    yield "saved with", ", ".join([f"Python {facts['python']}", *packages])

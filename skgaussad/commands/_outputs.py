@@ -1,0 +1,222 @@
+"""Results as CSV, JSON Lines or Parquet, written as they come."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import sys
+import uuid
+from dataclasses import fields
+
+from ._scoring import Result
+
+FIELDS = tuple(field.name for field in fields(Result))
+# Rows of a Parquet file are compressed together; these take a few megabytes.
+_ROW_GROUP = 20_000
+_EXTENSIONS = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+}
+
+
+def format_of(path):
+    """Tell the format of a file by its name, CSV where it does not say.
+
+    Parameters
+    ----------
+    path : str or None
+
+    Returns
+    -------
+    format : {"csv", "json", "parquet"}
+    """
+    extension = os.path.splitext(path or "")[1].lower()
+    return _EXTENSIONS.get(extension, "csv")
+
+
+def row_of(result):
+    """Return a result as a dict of what is written.
+
+    Parameters
+    ----------
+    result : Result
+
+    Returns
+    -------
+    row : dict
+    """
+    row = {name: getattr(result, name) for name in FIELDS}
+    row["path"] = printable(result.path)
+    return row
+
+
+def printable(path):
+    r"""Return a path as text: bytes that are none become ``\xff`` and the like."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def encode(rows, format_, names=None):
+    """Write rows as lines.
+
+    Parameters
+    ----------
+    rows : list of dict
+        All with the same keys.
+    format_ : {"csv", "json"}
+    names : sequence of str or None, default=None
+        For CSV, write a first line with these.
+
+    Returns
+    -------
+    content : bytes
+    """
+    if format_ == "json":
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    else:
+        lines = [] if names is None else [_csv_line(names)]
+        lines += [_csv_line(row.values()) for row in rows]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _csv_line(values):
+    text = io.StringIO()
+    # Python up to 3.12 puts quotes around a line break of those in the terminator only.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n")
+
+
+@contextlib.contextmanager
+def open_output(path, format_):
+    """Open what results are written to.
+
+    Parameters
+    ----------
+    path : str or None
+        A file, which is there in whole or not at all: it takes its name when the
+        context is left without an error. None for standard output.
+    format_ : {"csv", "json", "parquet"}
+        Parquet needs a file.
+
+    Yields
+    ------
+    write : callable
+        Takes a list of dicts as of `row_of`.
+
+    Raises
+    ------
+    ImportError
+        If a package for the format is missing.
+    OSError
+        If the file cannot be written.
+    """
+    if path is None:
+        with _open_lines(sys.stdout.buffer, format_) as write:
+            yield write
+        return
+    open_format = _open_parquet if format_ == "parquet" else _open_lines
+    with (
+        replacing(path) as temporary,
+        open(temporary, "wb") as file,
+        open_format(file, format_) as write,
+    ):
+        yield write
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Give another name to write to, which becomes `path` when all went well.
+
+    Parameters
+    ----------
+    path : str
+
+    Yields
+    ------
+    temporary : str
+        In the same folder.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder, or `path` is something other than a file.
+    """
+    check_output(path)
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def check_output(path):
+    """Raise unless a file can be put at a path.
+
+    Parameters
+    ----------
+    path : str
+
+    Raises
+    ------
+    OSError
+        If there is no such folder, or something other than a file is there.
+    """
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder or os.curdir):
+        raise FileNotFoundError(
+            f"There is no folder {folder!r} to write {path!r} to; create it or name "
+            "another."
+        )
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(
+            f"{path!r} is no file, and would be replaced by one; name another."
+        )
+
+
+@contextlib.contextmanager
+def _open_lines(stream, format_):
+    stream.write(encode([], format_, FIELDS))
+
+    def write(rows):
+        stream.write(encode(rows, format_))
+        stream.flush()
+
+    yield write
+
+
+@contextlib.contextmanager
+def _open_parquet(stream, _):
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError(
+            "--parquet works with pyarrow, which is not installed. Run: "
+            'pip install "skgaussad[parquet]"'
+        ) from None
+
+    numbers = ("distance", "threshold_ratio", "p_value")
+    schema = pyarrow.schema(
+        (name, pyarrow.float64() if name in numbers else pyarrow.string())
+        for name in FIELDS
+    )
+    waiting = []
+    with parquet.ParquetWriter(stream, schema) as writer:
+
+        def write_group():
+            writer.write_table(pyarrow.Table.from_pylist(waiting, schema))
+            waiting.clear()
+
+        def write(rows):
+            waiting.extend(rows)
+            if len(waiting) >= _ROW_GROUP:
+                write_group()
+
+        yield write
+        write_group()

@@ -1,0 +1,76 @@
+"""``skgaussad report``: one HTML page about a model."""
+
+from ._arguments import add_command, add_images, add_model, add_quiet
+
+_EXAMPLES = """
+  skgaussad report model.skgaussad photos/new -o report.html
+  # with labels: photos/good, photos/scratch, photos/dent
+  skgaussad report model.skgaussad photos -o report.html --title "Lot 17"
+"""
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    parser = add_command(
+        commands,
+        "report",
+        run,
+        summary="write a page about a model and images",
+        description="Write what a model makes of images that were not in the fit as "
+        "one HTML page. A single folder that has a folder good, or is in the layout of "
+        "MVTec AD, gives labels: the names of the folders in it are the types of "
+        "defects.",
+        examples=_EXAMPLES,
+    )
+    add_model(parser)
+    add_images(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="the page to write"
+    )
+    parser.add_argument(
+        "--title", default="Anomaly detection report", help="heading of the page"
+    )
+    add_quiet(parser)
+
+
+def run(arguments):
+    """Run the command."""
+    import os
+
+    from ..inspection._matplotlib import check_matplotlib
+    from ..reporting import write_report
+    from ..reporting._facts import find_transformer
+    from ._inputs import common_folder
+    from ._outputs import check_output, printable
+    from ._scoring import Scorer
+
+    check_matplotlib("A report")
+    check_output(arguments.output)
+    paths, labels = _list(arguments.images)
+    model = Scorer(arguments.model).model
+    find_transformer(model).set_params(verbose=not arguments.quiet)
+    base = common_folder(arguments.images)
+    names = [printable(os.path.relpath(os.path.abspath(p), base)) for p in paths]
+    write_report(
+        model,
+        paths,
+        arguments.output,
+        names=names,
+        title=arguments.title,
+        **labels,
+    )
+    print(arguments.output)
+
+
+def _list(sources):
+    """Return the paths of images, and what `write_report` takes as their labels."""
+    from pathlib import Path
+
+    from ._inputs import is_labelled, list_images, list_labelled
+
+    folder = Path(sources[0])
+    if len(sources) == 1 and (is_labelled(folder) or is_labelled(folder / "test")):
+        paths, types = list_labelled(sources[0])
+        y = [1 if name == "good" else -1 for name in types]
+        return paths, {"y": y, "defect_types": types}
+    return list(list_images(sources)), {}

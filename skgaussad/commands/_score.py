@@ -1,0 +1,199 @@
+"""``skgaussad score``: images in, distances and labels out."""
+
+import argparse
+import contextlib
+import os
+import sys
+
+from ._arguments import add_command, add_images, add_model, add_quiet
+
+_EXAMPLES = """
+  skgaussad score model.skgaussad photos/new -o results.csv
+  skgaussad score model.skgaussad 'photos/**/*.png' --json
+  find photos -name '*.png' -mtime -1 | skgaussad score model.skgaussad -
+  # exit status 3 if anything is anomalous
+  skgaussad score model.skgaussad part.png --anomaly-status 3
+  # a picture of where each image is unusual
+  skgaussad score model.skgaussad photos/new --maps maps -o results.csv
+  # images as they arrive, until Ctrl-C
+  skgaussad score model.skgaussad photos/new --watch -o results.csv
+"""
+# No more are there on any system.
+_MAX_STATUS = 255
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    parser = add_command(
+        commands,
+        "score",
+        run,
+        summary="score images",
+        description="Score images by a model. Each gets a row: path, distance, "
+        "threshold_ratio (anomalous above 1), p_value, label (normal or anomalous) and "
+        "error. Rows come in the order of the images, which are never all in memory.",
+        examples=_EXAMPLES,
+    )
+    add_model(parser)
+    add_images(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the rows to a file, which appears when all are there (default: "
+        "standard output, as they come)",
+    )
+    formats = parser.add_mutually_exclusive_group()
+    for name, what in {
+        "csv": "comma-separated values",
+        "json": "JSON Lines: an object a line",
+        "parquet": "Parquet, with -o only",
+    }.items():
+        formats.add_argument(
+            f"--{name}",
+            dest="format",
+            action="store_const",
+            const=name,
+            help=f"write {what} (default: by the extension of FILE, or else CSV)",
+        )
+    parser.add_argument(
+        "--maps",
+        metavar="DIR",
+        help="draw the anomaly map of each image to a PNG file in this folder, which "
+        "takes a second pass through the network",
+    )
+    parser.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        help="what to do at an image that cannot be used: end with status 1, or record "
+        "it in the column error and go on (default: stop; with --watch: skip)",
+    )
+    parser.add_argument(
+        "--anomaly-status",
+        metavar="STATUS",
+        type=_status,
+        default=0,
+        help="exit status if at least one image is anomalous (default: 0); take one "
+        "other than 1 and 2, which mean errors",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="score the images of a folder, and those that arrive in it, once each, "
+        "until SIGINT or SIGTERM; adds rows to FILE and goes on where it was stopped",
+    )
+    parser.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=_seconds,
+        default=1.0,
+        help="with --watch, the time from one look into the folder to the next; a file "
+        "is scored when it has not changed from one to the next (default: 1)",
+    )
+    add_quiet(parser)
+
+
+def run(arguments):
+    """Run the command; return its exit status."""
+    return _watch(arguments) if arguments.watch else _score(arguments)
+
+
+def _score(arguments):
+    from .._progress import progress_bar
+    from ._inputs import common_folder, count_images, list_images
+    from ._maps import MapWriter
+    from ._outputs import check_output, format_of, open_output, row_of
+    from ._scoring import Scorer
+
+    sources, maps_folder = arguments.images, arguments.maps
+    format_ = arguments.format or format_of(arguments.output)
+    if arguments.output is None and format_ == "parquet":
+        arguments.error("--parquet needs -o FILE")
+    if arguments.output is not None:
+        check_output(arguments.output)
+    total = count_images(sources, exclude=maps_folder)
+    scorer = Scorer(arguments.model)
+    maps = None
+    if maps_folder is not None:
+        maps = MapWriter(scorer.model, maps_folder, common_folder(sources))
+    # Rows on a terminal show the progress, and a bar would be between them.
+    to_terminal = arguments.output is None and sys.stdout.isatty()
+    n_images = n_anomalous = n_unusable = 0
+    with (
+        open_output(arguments.output, format_) as write,
+        progress_bar(
+            "scored", not arguments.quiet and not to_terminal, total=total
+        ) as bar,
+    ):
+        paths = list_images(sources, exclude=maps_folder)
+        for results in scorer.stream(paths, on_error=arguments.on_error or "stop"):
+            if maps is not None:
+                maps.write([r.path for r in results if r.error is None])
+            write([row_of(result) for result in results])
+            bar.update(len(results))
+            n_images += len(results)
+            n_anomalous += sum(r.label == "anomalous" for r in results)
+            n_unusable += sum(r.error is not None for r in results)
+    if n_unusable:
+        print(
+            f"skgaussad: {n_unusable} of {n_images} images could not be used; the "
+            "column error says why.",
+            file=sys.stderr,
+        )
+    return arguments.anomaly_status if n_anomalous else 0
+
+
+def _watch(arguments):
+    from .._progress import progress_bar
+    from ..datasets._files import existing_folder
+    from ._maps import MapWriter
+    from ._outputs import format_of
+    from ._scoring import Scorer
+    from ._watch import ResultFile, Watcher, watch
+
+    format_ = arguments.format or format_of(arguments.output)
+    for is_wrong, message in (
+        (len(arguments.images) > 1, "--watch takes one folder"),
+        (arguments.output is None, "--watch needs -o FILE"),
+        (format_ == "parquet", "--watch adds rows, which Parquet has no room for"),
+        (arguments.anomaly_status, "--anomaly-status has no meaning with --watch"),
+    ):
+        if is_wrong:
+            arguments.error(message)
+    folder = str(existing_folder("What --watch looks into", *arguments.images))
+    with contextlib.ExitStack() as stack:
+        results = stack.enter_context(ResultFile(arguments.output, format_))
+        scorer = Scorer(arguments.model)
+        maps = None
+        if arguments.maps is not None:
+            maps = MapWriter(scorer.model, arguments.maps, os.path.abspath(folder))
+        bar = stack.enter_context(progress_bar("scored", not arguments.quiet))
+        watcher = Watcher(
+            scorer,
+            maps,
+            folder,
+            results,
+            exclude=arguments.maps,
+            on_error=arguments.on_error or "skip",
+        )
+        watch(watcher, arguments.interval, bar.update)
+
+
+def _status(text):
+    if not text.isdecimal() or int(text) > _MAX_STATUS:
+        raise argparse.ArgumentTypeError(
+            f"expected an exit status from 0 to {_MAX_STATUS}; got {text!r}"
+        )
+    return int(text)
+
+
+def _seconds(text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"expected a number of seconds above 0; got {text!r}"
+        )
+    return seconds

@@ -1,0 +1,33 @@
+"""Images of which some may be unusable, for work that has to go on."""
+
+import numpy as np
+
+from ._images import InvalidImageError, LazyImages, decode_image
+
+
+class ReplacedImages(LazyImages):
+    """Images, with black ones in place of those that cannot be used.
+
+    Parameters
+    ----------
+    paths : list of str
+
+    Attributes
+    ----------
+    errors : dict of {int: str}
+        By position, what is wrong with those that were replaced so far.
+    """
+
+    def __init__(self, paths):
+        self._paths = paths
+        self.errors = {}
+
+    def __len__(self):
+        return len(self._paths)
+
+    def __getitem__(self, index):
+        try:
+            return decode_image(self._paths, index)
+        except InvalidImageError as error:
+            self.errors[index] = error.problem
+            return np.zeros((8, 8), dtype=np.uint8)

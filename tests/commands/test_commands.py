@@ -1,0 +1,279 @@
+"""The commands other than ``score`` and ``demo``, and what all have in common."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from skgaussad import cli
+from skgaussad.ensemble import LevelEnsemble
+from skgaussad.metrics import roc_auc_interval
+from skgaussad.persistence import load
+
+
+def test_fit_prints_what_it_made(run, parts, tiny_options, tmp_path):
+    output = tmp_path / "m.skgaussad"
+    status, out, err = run(
+        "fit", parts / "good", *tiny_options, "--fpr", 0.04, "--levels", 3, "-o", output
+    )
+    assert status == 0
+    assert "40/40" in err
+    summary = dict(re.split(r" {2,}", line, maxsplit=1) for line in out.splitlines())
+    pipe = load(output)
+    assert summary["images"] == "40"
+    assert "test_resnet, 64 x 64 pixels, level 3 of 5" in summary["network"]
+    assert summary["threshold"] == f"{-pipe[-1].offset_:.4g}, by leave_one_out"
+    bound = 100 * pipe[-1].fpr_bound(0.95)
+    asked = f"4 % asked for; at most {bound:.2g} % with 95 % confidence"
+    assert f"false alarms  {asked}" in out
+    assert float(summary["time"].split()[0]) > 0
+    assert pipe[0].get_params()["verbose"] is False
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"), [("3,4", (3, 4)), ("all", (1, 2, 3, 4, 5)), ("-1", (5,))]
+)
+def test_levels(run, parts, tiny_options, tmp_path, levels, expected):
+    output = tmp_path / "m.skgaussad"
+    options = [
+        *tiny_options,
+        "--fpr",
+        0.1,
+        f"--levels={levels}",
+        "--quiet",
+        "-o",
+        output,
+    ]
+    assert run("fit", parts / "good", *options)[0] == 0
+    pipe = load(output)
+    assert pipe[0].levels_ == expected
+    assert isinstance(pipe[-1], LevelEnsemble) == (len(expected) > 1)
+    status, out, _ = run("score", output, parts / "good" / "00.png")
+    assert status == 0
+    assert len(out.splitlines()) == 2
+
+
+def test_too_few_images_are_warned_of_in_one_line(run, parts, tiny_options, tmp_path):
+    options = [*tiny_options, "--quiet", "-o", tmp_path / "m.skgaussad"]
+    status, _, err = run("fit", parts / "good", "--fpr", 0.001, *options)
+    assert status == 0
+    assert err.startswith("skgaussad: warning: fpr=0.001 needs at least 999")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.png", b"no image", "x.png': expected an image in a format"),
+        ("x.txt", b"no image", "There are no images in"),
+    ],
+)
+def test_fit_stops_at_what_is_no_image(
+    run, tiny_options, tmp_path, name, content, message
+):
+    (tmp_path / name).write_bytes(content)
+    output = tmp_path / "m.skgaussad"
+    status, _, err = run("fit", tmp_path, *tiny_options, "--quiet", "-o", output)
+    assert status == 1
+    assert message in err
+    assert "X[0]" not in err
+    assert err.count("\n") == 1
+    assert not output.exists()
+
+
+@pytest.fixture
+def judged(parts, model):
+    """Labels, types and distances of the new images, and the threshold."""
+    paths = sorted(map(str, (parts / "new").rglob("*.png")))
+    types = np.array([path.split("/")[-2] for path in paths])
+    pipe = load(model)
+    return types, -pipe.score_samples(paths), -pipe[-1].offset_
+
+
+@pytest.mark.parametrize("layout", ["folders", "mvtec"])
+def test_evaluate(run, parts, model, judged, tmp_path, layout):
+    folder = parts / "new"
+    if layout == "mvtec":
+        folder = tmp_path / "bottle"
+        shutil.copytree(parts / "new", folder / "test")
+        shutil.copytree(parts / "good", folder / "train" / "good")
+    types, distances, threshold = judged
+    is_good, flagged = types == "good", distances > threshold
+    _, out, _ = run("evaluate", model, folder, "--json", "--quiet")
+    figures = json.loads(out)
+    assert figures["n_images"] == 11
+    assert figures["fpr"] == 0.05
+    y = np.where(is_good, 1, -1)
+    auroc = figures["auroc"]
+    assert auroc["value"] == pytest.approx(roc_auc_score(y, -distances))
+    expected = pytest.approx(roc_auc_interval(y, -distances))
+    assert (auroc["low"], auroc["high"]) == expected
+    for found, rows in [
+        (figures["false_alarms"], is_good),
+        (figures["found"], ~is_good),
+        (figures["found_by_type"]["cut"], ~is_good),
+    ]:
+        assert found["n_images"] == rows.sum()
+        assert found["n_flagged"] == flagged[rows].sum()
+        assert found["low"] <= found["rate"] <= found["high"]
+    status, table, err = run("evaluate", model, folder)
+    assert status == 0
+    assert "11/11" in err
+    number, counts = r"([\d.]+)", r"(\d+) of (\d+)"
+    rows = rf"^(.+?) +{number} +{number} to +{number}(?: +{counts})?"
+    found = {row[0]: row[1:] for row in re.findall(rows, table, re.MULTILINE)}
+    assert set(found) == {"AUROC", "false alarms", "defects found", "  cut"}
+    assert found["AUROC"][0] == f"{100 * auroc['value']:.1f}"
+    assert found["  cut"][3:] == (str(flagged[~is_good].sum()), "5")
+
+
+def test_evaluate_on_good_images_alone(run, parts, model, tmp_path):
+    shutil.copytree(parts / "new" / "good", tmp_path / "good")
+    _, out, _ = run("evaluate", model, tmp_path, "--json", "--quiet")
+    figures = json.loads(out)
+    assert figures["auroc"] is figures["found"] is None
+    assert figures["false_alarms"]["n_images"] == 6
+    assert "AUROC" not in run("evaluate", model, tmp_path, "--quiet")[1]
+
+
+def test_evaluate_says_what_a_folder_must_have(run, parts, model):
+    status, _, err = run("evaluate", model, parts / "new" / "cut")
+    assert status == 1
+    assert "must have a folder 'good'" in err
+
+
+@pytest.mark.parametrize(
+    ("source", "labelled"), [("new", True), ("new/good", False)], ids=["yes", "no"]
+)
+def test_report(run, parts, model, tmp_path, source, labelled):
+    output = tmp_path / "report.html"
+    options = ["-o", output, "--title", "Lot <17>", "--quiet"]
+    status, out, err = run("report", model, parts / source, *options)
+    assert (status, out, err) == (0, f"{output}\n", "")
+    page = output.read_text(encoding="utf-8")
+    assert "Lot &lt;17&gt;" in page
+    assert ("Found: cut" in page) == labelled
+    assert ("cut/46.png" in page) == labelled
+
+
+def test_info(run, model):
+    status, out, _ = run("info", model)
+    assert status == 0
+    pipe = load(model)
+    for text in (
+        "test_resnet, 64 x 64 pixels, level 4, ",
+        pipe[0].weights_sha256_,
+        f"{-pipe[-1].offset_:.4g}, by leave_one_out",
+        "5 % asked for",
+        "40 images",
+    ):
+        assert text in out
+    facts = json.loads(run("info", model, "--json")[1])
+    assert facts["detector"]["threshold_distance"] == pytest.approx(-pipe[-1].offset_)
+
+
+def test_export(run, parts, model, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    output = tmp_path / "m.onnx"
+    status, out, _ = run("export", model, "--onnx", output)
+    assert status == 0
+    assert "distance, label, p_value" in out
+    session = onnxruntime.InferenceSession(str(output))
+    assert [o.name for o in session.get_outputs()] == ["distance", "label", "p_value"]
+
+
+def test_completion_in_bash(run, tmp_path):
+    status, script, _ = run("completion", "bash")
+    assert status == 0
+    path = tmp_path / "skgaussad"
+    path.write_text(script)
+    command = f"""
+    source {shlex.quote(str(path))}
+    COMP_WORDS=(skgaussad score --an) COMP_CWORD=2
+    $(complete -p skgaussad | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+    echo "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout.strip() == "--anomaly-status"
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_knows_commands_options_and_files(run, shell):
+    _, script, _ = run("completion", shell)
+    complete = {"zsh": "_files", "fish": "__fish_complete_path"}[shell]
+    for text in ("evaluate", "anomaly-status", "tail for shares", complete):
+        assert text in script
+
+
+def test_completion_without_its_package(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    status, _, err = run("completion", "bash")
+    assert status == 1
+    assert 'pip install "skgaussad[completion]"' in err
+
+
+def test_parquet_without_its_package(run, parts, model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    output = tmp_path / "a.parquet"
+    status, _, err = run("score", model, parts / "new", "-o", output, "--quiet")
+    assert status == 1
+    assert 'pip install "skgaussad[parquet]"' in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [c.__name__ for c in cli._COMMANDS])
+def test_examples_of_the_help_are_command_lines(command, capsys):
+    name = command.rpartition("._")[2]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([name, "--help"])
+    assert stopped.value.code == 0
+    lines = capsys.readouterr().out.partition("examples:")[2].splitlines()
+    examples = [line.rpartition("| ")[2].strip() for line in lines if line]
+    examples = [line for line in examples if not line.startswith("#")]
+    assert examples
+    for example in examples:
+        program, *arguments = shlex.split(example.partition(" > ")[0])
+        assert program == "skgaussad"
+        assert arguments[0] == name
+        cli.make_parser().parse_args(arguments)
+
+
+def test_help_is_there_at_once():
+    code = """if True:
+        import sys
+        from skgaussad.cli import make_parser
+        make_parser().format_help()
+        print(sorted({"numpy", "sklearn", "torch", "PIL"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_a_closed_pipe_is_quiet(model):
+    """The reader is gone before the first line comes, as with ``| head -0``."""
+    code = "from skgaussad import cli; import sys; sys.exit(cli.main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "completion", "bash"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+        error = process.stderr.read()
+    assert process.returncode == 141
+    assert error == b""
+
+
+def test_an_interrupt_is_quiet(run, model, monkeypatch):
+    from skgaussad.commands import _scoring
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_scoring, "load", interrupt)
+    assert run("score", model, "a.png", "--quiet") == (130, "", "")
