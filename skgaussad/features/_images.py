@@ -20,6 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ._damage import find_damage
+
 _CHANNELS = (1, 3, 4)
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
@@ -513,8 +515,20 @@ def _explain(error):
             f"{Image.MAX_IMAGE_PIXELS} pixels ({error}); shrink the image, or raise "
             "that limit if you trust the file."
         )
+    if isinstance(error, Image.DecompressionBombWarning):
+        return (
+            f"expected at most PIL.Image.MAX_IMAGE_PIXELS = {Image.MAX_IMAGE_PIXELS} "
+            f"pixels where warnings are errors ({error}); shrink the image, or raise "
+            "that limit if you trust the file."
+        )
     if isinstance(error, PermissionError):
         return "the file may not be read (permission denied); check its rights."
+    # What the operating system reports, unlike Pillow, has a number.
+    if isinstance(error, OSError) and error.errno is not None:
+        return (
+            f"the file cannot be read ({error}); check that it is still there, and the "
+            "disk or network it is on."
+        )
     if isinstance(error, UnidentifiedImageError):
         return (
             "expected an image in a format that Pillow reads, such as PNG, JPEG or "
@@ -556,10 +570,21 @@ def _decode(item):
 
 def _decode_file(content):
     """Return the bands of an image file."""
+    damage = find_damage(content)
+    if damage is not None:
+        raise _Problem(
+            f"expected an intact image, but {damage}; replace it or leave it out."
+        )
     # Given a path, Pillow maps some files into memory, and since version 11 garbles
     # a TIFF image that it also has to turn. It does not of bytes.
     with Image.open(io.BytesIO(content)) as image:
         _select_only_frame(image)
+        if image.format == "PNG" and image.mode == "P" and image.palette is None:
+            # Pillow would take the indices for shades of grey.
+            raise _Problem(
+                "expected an intact image, but it has no palette (PLTE) where one is "
+                "needed; replace it or leave it out."
+            )
         # Not left to exif_transpose, which in Pillow 10 loads only what it turns.
         image.load()
         if image.format != "TIFF":

@@ -479,15 +479,17 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             return
         path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
         path.parent.mkdir(parents=True, exist_ok=True)
-        features = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.float32, shape=shape
-        )
         try:
+            features = np.lib.format.open_memmap(
+                path, mode="w+", dtype=np.float32, shape=shape
+            )
+            _reserve(path)
             yield features
             features.flush()
         except BaseException:
-            del features
-            path.unlink()
+            # Windows deletes no file that is mapped.
+            features = None
+            path.unlink(missing_ok=True)
             raise
 
     def get_feature_names_out(self, input_features=None):
@@ -510,3 +512,14 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _reserve(path):
+    """Have the disk set aside what a file takes, or raise OSError if it is full.
+
+    The file is sparse until then, and writing to a memory map of it on a full disk ends
+    the process.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -1001,7 +1001,8 @@ def test_truncated_file(tmp_path, extension, options):
         except InvalidImageError as error:
             n_refused += 1
             assert error.item == repr(str(path))
-            assert error.__cause__ is not None
+            # Of TIFF files the directory is judged before Pillow reads it.
+            assert error.__cause__ is not None or extension == "tif"
         else:
             np.testing.assert_array_equal(pixels, whole, err_msg=f"{length} bytes")
     assert n_refused > len(lengths) / 2

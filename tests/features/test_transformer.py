@@ -1,6 +1,7 @@
 """Tests of DeepFeatureTransformer: scikit-learn's contract, pickles and settings."""
 
 import copy
+import errno
 import functools
 import inspect
 import io
@@ -374,6 +375,33 @@ def test_no_half_file_is_left(tiny, images, tmp_path):
     broken = [*images, np.full((9, 9), np.nan, dtype=np.float32)]
     with pytest.raises(InvalidImageError):
         mapping.transform(broken)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "posix_fallocate"), reason="needs a system that reserves space"
+)
+def test_room_on_the_disk_is_reserved(tiny, images, tmp_path, monkeypatch):
+    """Writing to a map of a file for which there is no room would end the process."""
+    mapping = clone(tiny).set_params(memmap_folder=tmp_path).fit(images)
+    reserve, reserved = os.posix_fallocate, []
+
+    def reserve_and_look(file, start, length):
+        reserve(file, start, length)
+        reserved.append((start, length, os.fstat(file).st_size))
+
+    monkeypatch.setattr(os, "posix_fallocate", reserve_and_look)
+    mapping.transform(images)
+    ((start, length, size),) = reserved
+    assert (start, length) == (0, size)
+    os.remove(tmp_path / os.listdir(tmp_path)[0])
+
+    def refuse(file, start, length):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        mapping.transform(images)
     assert os.listdir(tmp_path) == []
 
 
