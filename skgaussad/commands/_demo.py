@@ -5,6 +5,7 @@ from ._arguments import add_command, add_quiet, share
 _EXAMPLES = """
   skgaussad demo
   skgaussad demo --cells poly --fpr 0.1 --output poly.png
+  skgaussad demo --report cells.html
 """
 
 
@@ -40,6 +41,12 @@ def add_parser(commands):
         default="skgaussad-demo.png",
         help="where to write the picture (default: %(default)s)",
     )
+    parser.add_argument(
+        "--report",
+        metavar="HTML",
+        help="write a report of the test images, too, with maps of where they differ; "
+        "these go through the network a second time",
+    )
     add_quiet(parser)
 
 
@@ -51,5 +58,6 @@ def run(arguments):
         cells=arguments.cells,
         fpr=arguments.fpr,
         output=arguments.output,
+        report=arguments.report,
         verbose=not arguments.quiet,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
 
 from .._validation import check_real
 from ..calibration import FalseAlarmRateWarning
@@ -15,6 +16,7 @@ from ..covariance import MahalanobisDetector
 from ..datasets import load_solar_cells
 from ..features import DeepFeatureTransformer
 from ..inspection._matplotlib import check_matplotlib
+from ..reporting import write_report
 
 # The paper's three distances (table I) and the covariances they come from.
 _DISTANCES = {
@@ -28,7 +30,7 @@ _THRESHOLDS = ("leave_one_out", "chi2")
 _N_SHOWN = 6
 
 
-def run_demo(*, cells, fpr, output, verbose):
+def run_demo(*, cells, fpr, output, report, verbose):
     """Fit on functional solar cells, score held-out and defective ones, report.
 
     Parameters
@@ -39,17 +41,19 @@ def run_demo(*, cells, fpr, output, verbose):
         Acceptable false-positive rate, in (0, 1).
     output : str or path-like
         Where the picture goes, a PNG file.
+    report : str, path-like or None
+        Where the report goes, an HTML file; None for none.
     verbose : bool
         Whether to show a progress bar.
     """
     check_real("fpr", fpr, 0, 1)
     check_matplotlib("The demo", extra="demo")
-    output = Path(output)
-    if not output.parent.is_dir():
-        raise FileNotFoundError(
-            f"--output: there is no folder {str(output.parent)!r} to write the picture "
-            "to; create it or name another."
-        )
+    for option, file in (("--output", output), ("--report", report)):
+        if file is not None and not Path(file).parent.is_dir():
+            raise FileNotFoundError(
+                f"{option}: there is no folder {str(Path(file).parent)!r} to write to; "
+                "create it or name another."
+            )
     started = time.perf_counter()
     data = load_solar_cells(cells)
     normal, anomalous = (np.flatnonzero(data.labels == label) for label in (1, -1))
@@ -84,14 +88,14 @@ def run_demo(*, cells, fpr, output, verbose):
         f"{100 * fpr:.1f} % of false alarms asked for\n"
         f"{'threshold':>15}{'false alarms':>16}{'defects found':>16}"
     )
-    working_points = {}
+    working_points, detectors = {}, {}
     for threshold in _THRESHOLDS:
         detector = MahalanobisDetector(threshold=threshold, fpr=fpr)
         with warnings.catch_warnings():
             if threshold == "chi2":
                 # That the law does not hold is what the table shows.
                 warnings.simplefilter("ignore", FalseAlarmRateWarning)
-            detector.fit(features[train, columns])
+            detectors[threshold] = detector.fit(features[train, columns])
         flagged = detector.predict(features[test, columns]) == -1
         achieved, found = (flagged[y_test == label].mean() for label in (1, -1))
         working_points[threshold] = (-detector.offset_, achieved, found)
@@ -112,7 +116,20 @@ def run_demo(*, cells, fpr, output, verbose):
         paths=data.paths[test],
     )
     figure.savefig(output, dpi=100)
-    print(f"\nPicture: {output}\nDone in {time.perf_counter() - started:.0f} s.")
+    print(f"\nPicture: {output}")
+    if report is not None:
+        pipe = Pipeline(
+            [
+                ("features", DeepFeatureTransformer(levels=_LEVEL, verbose=verbose)),
+                ("detector", detectors["leave_one_out"]),
+            ]
+        )
+        # It learns nothing from images, and the detector is fitted.
+        pipe[0].fit(data.paths[train])
+        title = f"Solar cells ({cells}): {len(train)} functional ones to learn from"
+        write_report(pipe, data.paths[test], report, y=y_test, title=title)
+        print(f"Report: {report}")
+    print(f"Done in {time.perf_counter() - started:.0f} s.")
 
 
 def _draw(*, title, distances, y, threshold, rates, paths):

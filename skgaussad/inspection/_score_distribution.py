@@ -37,7 +37,8 @@ class ScoreDistributionDisplay(NamedDisplay):
         Higher is more anomalous, such as minus what ``score_samples`` gives.
 
     kinds : ndarray of shape (n_samples,), dtype str
-        What each sample is: ``"good"``, or else ``"anomalous"`` or a type of defect.
+        What each sample is: ``"good"``, ``"unlabelled"`` where that is not known, or
+        else ``"anomalous"`` or a type of defect.
 
     threshold : float or None, default=None
         Distance from which on samples are flagged.
@@ -302,7 +303,7 @@ class ScoreDistributionDisplay(NamedDisplay):
         if self.threshold is None:
             return counted
         flagged = percent(np.mean(distances > self.threshold))
-        what = "false alarms" if kind == "good" else "found"
+        what = {"good": "false alarms", "unlabelled": "flagged"}.get(kind, "found")
         return f"{counted}, {flagged} {what}"
 
 

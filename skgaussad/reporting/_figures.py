@@ -26,13 +26,20 @@ def draw_distances(judged, fpr):
     """
 
     def draw(ax):
+        working_point = {"threshold": judged.threshold, "fpr": fpr}
+        if judged.y is None:
+            # Without labels, from_predictions would take all for good.
+            kinds = np.full(len(judged.distances), "unlabelled")
+            ScoreDistributionDisplay(
+                distances=judged.distances, kinds=kinds, **working_point
+            ).plot(ax=ax)
+            return
         ScoreDistributionDisplay.from_predictions(
             judged.distances,
             judged.y,
-            threshold=judged.threshold,
-            fpr=fpr,
             defect_types=judged.defect_types,
             ax=ax,
+            **working_point,
         )
 
     return _draw(draw)

@@ -61,11 +61,27 @@ def test_quiet_demo_shows_no_progress(few_cells, capsys, tmp_path):
     assert picture.is_file()
 
 
-def test_a_folder_that_is_not_there_ends_in_one_line_before_any_work(capsys):
-    assert cli.main(["demo", "--output", "no/such/folder/a.png"]) == 1
+def test_demo_writes_a_report_of_its_working_point(few_cells, capsys, tmp_path):
+    picture, report = tmp_path / "demo.png", tmp_path / "report.html"
+    arguments = ["--fpr", "0.1", "--output", str(picture), "--report", str(report)]
+    assert cli.main(["demo", "--quiet", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert f"Report: {report}" in out
+    page = report.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    found = re.search(r"leave_one_out +([\d.]+) % +([\d.]+) %", out)
+    for name, rate in zip(
+        ("False alarms", "Defects found"), found.groups(), strict=True
+    ):
+        row = re.search(rf'<th scope="row">{name}</th>\s*<td[^>]*>([\d.]+) %', page)
+        assert row.group(1) == rate
+
+
+@pytest.mark.parametrize("option", ["--output", "--report"])
+def test_a_folder_that_is_not_there_ends_in_one_line_before_any_work(capsys, option):
+    assert cli.main(["demo", option, "no/such/folder/a"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch("skgaussad: .*no folder 'no/such/folder'.*\n", err)
+    assert re.fullmatch(f"skgaussad: {option}: .*no folder 'no/such/folder'.*\n", err)
 
 
 def test_a_rate_out_of_range_is_a_wrong_command_line(capsys):

@@ -124,3 +124,14 @@ def test_nothing_is_drawn_under_the_legend(n_types):
 def test_bad_keywords(keywords, message):
     with pytest.raises(ValueError, match=message):
         ScoreDistributionDisplay.from_predictions([1.0, 2.0], **keywords)
+
+
+def test_samples_without_labels_are_neither_false_alarms_nor_found():
+    display = ScoreDistributionDisplay(
+        distances=np.array([1.0, 2.0, 3.0, 9.0]),
+        kinds=np.full(4, "unlabelled"),
+        threshold=4.0,
+    ).plot()
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts[0] == "4 unlabelled, 25.0 % flagged"
+    assert display.artists_["unlabelled"].get_fill()
