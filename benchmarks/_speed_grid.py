@@ -46,7 +46,7 @@ class GridMeasurement:
         return (self.second - self.detectors) / self.first
 
 
-def measure_grid(paths, labels, folder, n_folds, n_rounds):
+def measure_grid(paths, labels, folder, *, image_size, n_folds, n_rounds):
     """Measure a grid search with an empty cache, its parts, and the search again.
 
     Parameters
@@ -55,6 +55,8 @@ def measure_grid(paths, labels, folder, n_folds, n_rounds):
     labels : ndarray of shape (n_images,)
     folder : Path
         For the caches.
+    image_size : int
+        Side of the network's input, in pixels.
     n_folds : int
     n_rounds : int
         The median of so many is taken, each with an empty cache.
@@ -72,6 +74,7 @@ def measure_grid(paths, labels, folder, n_folds, n_rounds):
     images = {
         "paths": list(map(str, paths)),
         "labels": labels.tolist(),
+        "image_size": image_size,
         "n_folds": n_folds,
     }
     rounds = []

@@ -208,7 +208,7 @@ def fit(matrix):
     }
 
 
-def search(paths, labels, cache, n_folds):
+def search(paths, labels, cache, image_size, n_folds):
     """Search levels and detectors, with features kept in a folder.
 
     Parameters
@@ -217,11 +217,13 @@ def search(paths, labels, cache, n_folds):
     labels : list of int
     cache : str
         The folder.
+    image_size : int
+        Side of the network's input, in pixels.
     n_folds : int
     """
     pipeline = Pipeline(
         [
-            ("features", _grid_transformer(LEVELS[0], cache=cache)),
+            ("features", _grid_transformer(LEVELS[0], image_size, cache=cache)),
             ("reduction", "passthrough"),
             ("detector", MahalanobisDetector()),
         ]
@@ -236,10 +238,10 @@ def search(paths, labels, cache, n_folds):
     }
 
 
-def search_apart(paths, labels, n_folds):
+def search_apart(paths, labels, image_size, n_folds):
     """Take the time of one extraction, and of the detectors on its columns."""
     labels = np.array(labels)
-    transformer = _grid_transformer(LEVELS)
+    transformer = _grid_transformer(LEVELS, image_size)
     started = time.perf_counter()
     features = transformer.fit_transform(np.array(paths))
     extracted = time.perf_counter()
@@ -258,12 +260,16 @@ def search_apart(paths, labels, n_folds):
     }
 
 
-def _grid_transformer(levels, **options):
+def _grid_transformer(levels, image_size, **options):
     # Not to be counted: a share of a short search, and the same for all of them.
     import timm  # noqa: F401
 
     return DeepFeatureTransformer(
-        GRID_BACKBONE, levels=levels, interpolation="bilinear", **options
+        GRID_BACKBONE,
+        levels=levels,
+        image_size=image_size,
+        interpolation="bilinear",
+        **options,
     )
 
 

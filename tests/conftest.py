@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import reusable_executor
 from PIL import Image
 
 from skgaussad import DeepFeatureTransformer
@@ -14,6 +15,18 @@ from skgaussad import DeepFeatureTransformer
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SIZES = [(40, 60), (64, 64), (70, 50), (33, 47), (64, 64), (90, 31), (48, 52)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_idle_processes():
+    """End joblib's processes with the module that started them.
+
+    They end by themselves after some minutes without work, and a test whose work comes
+    at that very moment may wait for ever.
+    """
+    yield
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.shutdown(wait=True)
 
 
 @pytest.fixture(scope="session")

@@ -342,7 +342,14 @@ def test_grid_search_and_its_parts_do_the_same(tmp_path):
     rows = np.concatenate(
         [np.flatnonzero(data.labels == label)[:n] for label, n in ((1, 12), (-1, 4))]
     )
-    measurement = measure_grid(data.paths[rows], data.labels[rows], tmp_path, 2, 1)
+    measurement = measure_grid(
+        data.paths[rows],
+        data.labels[rows],
+        tmp_path,
+        image_size=64,
+        n_folds=2,
+        n_rounds=1,
+    )
     assert (measurement.n_candidates, measurement.n_folds) == (24, 2)
     assert measurement.n_images == 16
     assert (tmp_path / "cache_0").is_dir()
