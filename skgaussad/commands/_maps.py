@@ -4,10 +4,11 @@ import os
 
 from PIL import Image
 
+from .._replacing import replacing
 from ..inspection import anomaly_maps
 from ..inspection._map_colors import color_map
 from ..inspection._matplotlib import check_matplotlib
-from ._outputs import replacing
+from ._outputs import check_output
 
 # Maps are as large as their images, so few are held at once.
 _N_AT_ONCE = 4
@@ -63,6 +64,7 @@ class MapWriter:
             for path, values in zip(some, maps, strict=True):
                 target = os.path.join(self._folder, map_name(path, self._base))
                 os.makedirs(os.path.dirname(target), exist_ok=True)
+                check_output(target)
                 with replacing(target) as temporary:
                     Image.fromarray(color_map(values)).save(temporary, "PNG")
 

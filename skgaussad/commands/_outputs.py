@@ -6,9 +6,9 @@ import io
 import json
 import os
 import sys
-import uuid
 from dataclasses import fields
 
+from .._replacing import replacing
 from ._scoring import Result
 
 FIELDS = tuple(field.name for field in fields(Result))
@@ -117,6 +117,7 @@ def open_output(path, format_):
         with _open_lines(sys.stdout.buffer, format_) as write:
             yield write
         return
+    check_output(path)
     open_format = _open_parquet if format_ == "parquet" else _open_lines
     with (
         replacing(path) as temporary,
@@ -124,35 +125,6 @@ def open_output(path, format_):
         open_format(file, format_) as write,
     ):
         yield write
-
-
-@contextlib.contextmanager
-def replacing(path):
-    """Give another name to write to, which becomes `path` when all went well.
-
-    Parameters
-    ----------
-    path : str
-
-    Yields
-    ------
-    temporary : str
-        In the same folder.
-
-    Raises
-    ------
-    OSError
-        If there is no such folder, or `path` is something other than a file.
-    """
-    check_output(path)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
 
 
 def check_output(path):

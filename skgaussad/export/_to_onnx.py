@@ -1,11 +1,10 @@
 """A fitted pipeline to one file that runs without it."""
 
 import json
-import os
-import uuid
 from importlib.metadata import version
 from pathlib import Path
 
+from .._replacing import replacing
 from .._validation import check_real
 from ..inspection._gaussians import ScoredFeatures
 from ._packages import check_packages
@@ -142,7 +141,8 @@ def to_onnx(
     results = run_graph(content, images)
     metadata["parity"] = check_parity(results, estimator, scoring, images, tolerance)
     model = graph.model({"skgaussad": json.dumps(metadata)})
-    _write(path, model.SerializeToString())
+    with replacing(path) as temporary:
+        Path(temporary).write_bytes(model.SerializeToString())
     return metadata
 
 
@@ -195,14 +195,3 @@ def _describe(scoring, resize, outputs):
         "fpr": float(scoring.fpr),
         "versions": {package: version(package) for package in _PACKAGES},
     }
-
-
-def _write(path, content):
-    """Write a file that is there in whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

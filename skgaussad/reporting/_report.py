@@ -1,7 +1,6 @@
 """Write a self-contained HTML page about a detector."""
 
 import os
-import uuid
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._labels import check_labels
+from .._replacing import replacing
 from .._validation import check_integer, check_real
 from ..features import InvalidImageError
 from ..inspection import anomaly_maps
@@ -154,7 +154,8 @@ def write_report(
         color_bar=color_bar() if maps else None,
         without_maps=without_maps,
     )
-    _write(path, page)
+    with replacing(path) as temporary:
+        Path(temporary).write_text(page, encoding="utf-8")
     return path
 
 
@@ -212,13 +213,3 @@ def _template():
     )
     environment.filters["asked"] = asked
     return environment.get_template("report.html")
-
-
-def _write(path, page):
-    """Write a file that is either there as a whole or not at all."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        beside.write_text(page, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
