@@ -108,8 +108,9 @@ class HeldOutDistances:
     def _least_with(self, weight):
         """Least distance above which the samples weigh at most `weight`."""
         distances, from_each = self._sorted
-        above = from_each[np.searchsorted(distances, distances, side="right")]
-        return float(distances[np.argmax(above <= weight + _TOLERANCE)])
+        # Those from this one on weigh so little, so that the one before may be called.
+        first = np.argmax(from_each <= weight + _TOLERANCE)
+        return float(distances[max(first - 1, 0)])
 
     def p_values(self, distances):
         """Conformal p-values, (1 + number of held-out distances >= d) / (n + 1).

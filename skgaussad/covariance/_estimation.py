@@ -1,5 +1,7 @@
 """From centred rows to a covariance, by any of the estimators on offer."""
 
+import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,8 @@ from ._spectrum import Spectrum
 
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**15
+# Numbers that are reduced in one go, and rows of them that make it worth the trouble.
+_LONG, _MANY_ROWS = 512, 16
 COVARIANCES = ("ledoit_wolf", "oas", "shrunk", "empirical", "diagonal", "isotropic")
 # Those that keep to the variances of single features.
 DIAGONAL_COVARIANCES = ("diagonal", "isotropic")
@@ -112,15 +116,14 @@ class CentredRows:
         unit = unit_above(max(-least.min(), most.max()))
         squared_unit = square_of(unit, len(X))
         rows, norms = np.empty(X.shape), np.empty(len(X))
-        total, cubic = np.zeros((2, X.shape[1]))
+        sums = np.zeros((2, X.shape[1]))
         for block in blocks_of(X):
             part = np.subtract(X[block], origin, out=rows[block])
             part *= 1 / unit
             norms[block] = np.einsum("ij,ij->i", part, part)
-            total += np.ones(len(part)) @ part
-            cubic += norms[block] @ part
+            sums += np.stack([np.ones(len(part)), norms[block]]) @ part
         varies = (least < 0) | (most > 0)
-        return cls(rows, norms, total, cubic, location, varies, squared_unit, low, high)
+        return cls(rows, norms, *sums, location, varies, squared_unit, low, high)
 
 
 def unit_above(deviation):
@@ -136,10 +139,11 @@ def unit_above(deviation):
     unit : float
         0 for a deviation of 0, infinite for one that is.
     """
-    if deviation == 0 or not np.isfinite(deviation):
-        return float(deviation)
-    with np.errstate(over="ignore"):
-        return float(np.ldexp(1.0, np.frexp(deviation)[1]))
+    deviation = float(deviation)
+    if deviation == 0 or not math.isfinite(deviation):
+        return deviation
+    exponent = math.frexp(deviation)[1]
+    return math.ldexp(1.0, exponent) if exponent < sys.float_info.max_exp else math.inf
 
 
 def square_of(unit, n_samples):
@@ -169,9 +173,8 @@ def square_of(unit, n_samples):
             "their variant, so they have no spread to measure a distance by. Check "
             "that the images or features differ."
         )
-    with np.errstate(over="ignore", under="ignore"):
-        squared_unit = float(np.square(unit))
-    if not np.isfinite(squared_unit) or squared_unit < np.finfo(float).tiny:
+    squared_unit = unit * unit
+    if not math.isfinite(squared_unit) or squared_unit < sys.float_info.min:
         raise ValueError(
             f"The features deviate from their mean by about {unit:.3g}, and the "
             "square of that is not a finite, positive float64. Rescale them, for "
@@ -196,11 +199,23 @@ def summarise(X):
     with np.errstate(over="ignore", invalid="ignore"):
         for block in blocks_of(X):
             part = X[block]
-            np.minimum(low, part.min(axis=0), out=low)
-            np.maximum(high, part.max(axis=0), out=high)
-            total += part.sum(axis=0)
+            np.minimum(low, _reduce(np.minimum, part), out=low)
+            np.maximum(high, _reduce(np.maximum, part), out=high)
+            total += np.ones(len(part)) @ part
         # Summing equal values may round, and the feature would seem to vary.
         return low, high, np.where(high > low, total / len(X), X[0])
+
+
+def _reduce(function, rows):
+    """Reduce rows to one, several of them side by side where they are short."""
+    n_rows, n_features = rows.shape
+    n_abreast = max(1, _LONG // n_features)
+    if n_rows < _MANY_ROWS * n_abreast:
+        return function.reduce(rows)
+    n_even = n_rows - n_rows % n_abreast
+    wide = rows[:n_even].reshape(-1, n_abreast * n_features)
+    narrow = function.reduce(wide).reshape(n_abreast, n_features)
+    return function.reduce(np.concatenate([narrow, rows[n_even:]]))
 
 
 def mean_of(X):
@@ -276,19 +291,22 @@ def estimate(centred, covariance, shrinkage):
         )
         return Estimate(estimated, 1.0 if covariance == "isotropic" else 0.0)
     spectrum = Spectrum.of(centred.rows, centred.squared_norms)
+    norms, n_samples = centred.squared_norms, spectrum.n_samples
     rho = float(
         choose_shrinkage(
             covariance,
             shrinkage,
-            spectrum.n_samples,
+            n_samples,
             spectrum.n_features,
-            spectrum.squared_norms.mean(),
+            spectrum.mean_variance * spectrum.n_features,
             spectrum.squared_norm,
-            (spectrum.squared_norms**2).mean(),
+            norms @ norms / n_samples,
         )
     )
-    with np.errstate(divide="ignore"):
-        spectrum = spectrum.above(np.divide(rho * spectrum.mean_variance, 1 - rho))
+    if rho < 1:
+        spectrum = spectrum.above(rho * spectrum.mean_variance / (1 - rho))
+    else:
+        spectrum = spectrum.above(np.inf)
     estimated = shrunk_covariance(
         spectrum, rho, centred.varies, centred.squared_unit, covariance
     )

@@ -21,6 +21,9 @@ They need no other rows than the group's. Where the sums over the others are dif
 that have lost their digits, the rows are fitted anew, for which all must be at hand.
 """
 
+import math
+import sys
+
 import numpy as np
 
 from ._estimation import CentredRows, choose_shrinkage, estimate, mean_of
@@ -44,8 +47,8 @@ _LOST = 1e-8
 _NARROW = 1e-6
 # From so many values on, rows that are left out in turn are weighted by a series, where
 # it converges as fast as a geometric series of that ratio.
-_MANY_VALUES = 2**15
-_NEAR = 3e-3
+_MANY_VALUES = 2**13
+_NEAR = 3e-2
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**17
 
@@ -110,7 +113,11 @@ def leave_out(centred, covariance, shrinkage, spectrum, groups=None):
         )
 
         def measure(members):
-            coordinates, vectors = spectrum.of_rows(_selector(members))
+            # A slice of single rows spares a copy.
+            single = slice(members[0, 0], members[-1, 0] + 1)
+            coordinates, vectors = spectrum.of_rows(
+                single if groups is None else members.ravel()
+            )
             shape = (*members.shape, rule.rank)
             return rule.apply(
                 coordinates.reshape(shape),
@@ -154,20 +161,12 @@ def _leave_one_out_evenly(centred, spectrum, without):
     n_samples, norms = len(centred.rows), centred.squared_norms[:, np.newaxis]
     weighted = spectrum.squared_norms_by_covariance()[:, np.newaxis, np.newaxis]
     along = (centred.rows @ centred.cubic)[:, np.newaxis]
-    rho, trace, failed = without.apply(norms[..., np.newaxis], weighted, along, norms)
+    rho, trace, failed = without.apply(None, weighted, along, norms)
     # Two rows are a case of their own for the shrinkage.
     if n_samples < 4 or failed.any() or (rho < 1).any():
         return None
     ratio = n_samples / (n_samples - 1)
     return ratio**2 * spectrum.n_features * norms[:, 0] / trace
-
-
-def _selector(members):
-    """Index of rows, a slice where they are single and in order, to spare a copy."""
-    single = members[:, 0]
-    if members.shape[1] == 1 and (np.diff(single) == 1).all():
-        return slice(single[0], single[-1] + 1)
-    return members.ravel()
 
 
 def leave_one_out(gaussian, X, *, are_all=False):
@@ -352,8 +351,10 @@ class _ShrinkageWithout:
 
         Parameters
         ----------
-        inner, weighted : ndarray of shape (n_groups, size, size)
-            Their inner products Z_g Z_g' and Z_g S Z_g'.
+        inner : ndarray of shape (n_groups, size, size) or None
+            Their inner products Z_g Z_g'. Single rows do without: these are `norms`.
+        weighted : ndarray of shape (n_groups, size, size)
+            Z_g S Z_g'.
         along : ndarray of shape (n_groups, size)
             Their inner products with sum |z|^2 z over all rows.
         norms : ndarray of shape (n_groups, size)
@@ -366,22 +367,48 @@ class _ShrinkageWithout:
         failed : ndarray of shape (n_groups,), dtype bool
             Where moments have cancelled, so that `rho` says nothing.
         """
+        n_left = self.n_samples - norms.shape[1]
+        if norms.shape[1] == 1:
+            moments = self._without_one(weighted[:, 0, 0], along[:, 0], norms[:, 0])
+        else:
+            moments = self._without(inner, weighted, along, norms)
+        trace, squared_norm, fourth = moments
+        mean_fourth = fourth / n_left
+        failed = trace < self.cancelled / n_left * self.trace
+        if self.covariance in ("ledoit_wolf", "oas") and self.n_features > 1:
+            before = (self.n_samples / n_left) ** 2 * self.squared_norm
+            failed |= squared_norm < self.cancelled * before
+        if self.covariance == "ledoit_wolf" and self.n_features > 1:
+            failed |= fourth < self.cancelled * self.fourth
+            failed |= mean_fourth - squared_norm < _DEGENERATE * mean_fourth
+        for moment in (trace, squared_norm, mean_fourth):
+            moment[failed] = 1.0
+        rho = choose_shrinkage(
+            self.covariance,
+            self.shrinkage,
+            n_left,
+            self.n_features,
+            trace,
+            squared_norm,
+            mean_fourth,
+        )
+        return rho, trace, failed
+
+    def _without(self, inner, weighted, along, norms):
+        """Return tr(S), squared norm of S and sum |z|^4 of the rows left."""
         n_samples, n_left = self.n_samples, self.n_samples - norms.shape[1]
-        a = n_samples / n_left
         to_sum = inner.sum(axis=2)
         mean_squared = to_sum.sum(axis=1) / n_left**2
-
-        trace_before = self.trace / n_samples
-        trace = a * trace_before - norms.sum(axis=1) / n_left - mean_squared
+        trace = (self.trace - norms.sum(axis=1)) / n_left - mean_squared
 
         weighted_sum = weighted.sum(axis=(1, 2))
         centred = inner + to_sum[:, np.newaxis] / n_left
         cross = np.einsum("gii->g", weighted) + weighted_sum / n_left
         squared_norm = (
-            a**2 * self.squared_norm
-            - 2 * a / n_left * cross
-            + np.einsum("gij,gji->g", centred, centred) / n_left**2
-        )
+            n_samples**2 * self.squared_norm
+            - 2 * n_samples * cross
+            + np.einsum("gij,gji->g", centred, centred)
+        ) / n_left**2
 
         own = norms + 2 / n_left * to_sum + mean_squared[:, np.newaxis]
         fourth = (
@@ -392,21 +419,22 @@ class _ShrinkageWithout:
             + 2 * mean_squared * self.trace
             - (own**2).sum(axis=1)
         )
-        mean_fourth = fourth / n_left
-        failed = trace < self.cancelled * a * trace_before
-        if self.covariance in ("ledoit_wolf", "oas") and self.n_features > 1:
-            failed |= squared_norm < self.cancelled * a**2 * self.squared_norm
-        if self.covariance == "ledoit_wolf" and self.n_features > 1:
-            failed |= fourth < self.cancelled * self.fourth
-            failed |= mean_fourth - squared_norm < _DEGENERATE * mean_fourth
-        rho = choose_shrinkage(
-            self.covariance,
-            self.shrinkage,
-            n_left,
-            self.n_features,
-            *(np.where(failed, 1.0, m) for m in (trace, squared_norm, mean_fourth)),
+        return trace, squared_norm, fourth
+
+    def _without_one(self, weighted, along, norms):
+        """Return what `_without` does for single rows, in a third of its steps."""
+        n_samples, n_left = self.n_samples, self.n_samples - 1
+        a = n_samples / n_left
+        squares = norms**2
+        trace = self.trace / n_left - a / n_left * norms
+        squared_norm = self.squared_norm - 2 / n_left * weighted + squares / n_left**2
+        fourth = (
+            self.fourth
+            + 4 / n_left * (a * weighted + along)
+            + 2 * self.trace / n_left**2 * norms
+            - (a**4 - n_samples / n_left**4) * squares
         )
-        return rho, trace, failed
+        return trace, a**2 * squared_norm, fourth
 
 
 class _SpectralRule:
@@ -442,7 +470,6 @@ class _SpectralRule:
         self.n_features = shrinkage.n_features
         self.rank = self.width = len(eigenvalues)
         self.eigenvalues = eigenvalues
-        self.inverses = 1 / (self.n_samples * eigenvalues)
         self.ones = np.ones_like(eigenvalues)
         self.cubic = cubic
         self.spans_rows = spans_rows
@@ -471,10 +498,14 @@ class _SpectralRule:
             Which groups need a fit of their own.
         """
         size = rows.shape[1]
+        identity = np.eye(size)
         n_left = self.n_samples - size
         products = _Products(rows)
         rho, trace, failed = self.shrinkage.apply(
-            products(self.ones), products(self.eigenvalues), rows @ self.cubic, norms
+            None if size == 1 else products(self.ones),
+            products(self.eigenvalues),
+            rows @ self.cubic,
+            norms,
         )
         floor = rho * trace / self.n_features
         failed = failed | (floor < (1 - rho) * self.least_floor)
@@ -484,18 +515,20 @@ class _SpectralRule:
         slope = np.where(failed, 0.0, (1 - rho) * a)
         floor = np.where(failed, 1.0, floor)
         resolvent = self.eigenvalues, slope, floor
+        G = products.over(*resolvent)
+        if vectors is None and self.spans_rows:
+            vectors = rows / np.sqrt(self.n_samples * self.eigenvalues)
         if vectors is None:
-            G, K = products.over(*resolvent, np.stack([self.ones, self.inverses]))
-            spanned = products(self.inverses)
+            # The same as below, where axes are fewer than rows and nothing cancels.
+            K = G * (-slope / self.n_samples)[:, np.newaxis, np.newaxis]
         else:
             of_vectors = _Products(vectors)
-            (G,) = products.over(*resolvent, self.ones[np.newaxis])
-            (K,) = of_vectors.over(*resolvent, self.ones[np.newaxis])
-            spanned = None if self.spans_rows else of_vectors(self.ones)
-        K *= floor[:, np.newaxis, np.newaxis]
+            K = of_vectors.over(*resolvent) * floor[:, np.newaxis, np.newaxis]
+            if not self.spans_rows:
+                K -= of_vectors(self.ones)
         if not self.spans_rows:
             # Block of the projection onto what the row vectors do not span.
-            K += np.eye(size) - 1 / self.n_samples - spanned
+            K += identity - 1 / self.n_samples
         least = _least_eigenvalue(K)
         if size > 1 and self.spans_rows:
             failed = failed | ((least < _ILL_CONDITIONED) & (rho > 0))
@@ -509,13 +542,24 @@ class _SpectralRule:
         elif not self.spans_rows:
             failed = failed | nearly_singular
         singular = (rho == 0) & ((self.rank < self.n_features) | (least < _ROUNDING))
-        K[singular | failed] = np.eye(size)
-        CG = G + G.sum(axis=1, keepdims=True) / n_left
+        K[singular | failed] = identity
+        CG = G + _sum(G.swapaxes(1, 2))[:, np.newaxis] / n_left
         # The single number that most groups have is not worth the overhead.
         solved = CG / K if size == 1 else np.linalg.solve(K, CG.swapaxes(1, 2))
-        distances = np.einsum("gii->gi", solved).copy()
-        distances[singular] = np.inf
+        distances = np.where(singular[:, np.newaxis], np.inf, _diagonals(solved))
         return distances, failed
+
+
+def _sum(values):
+    """Sum over the last axis, at no cost where it is of length 1."""
+    return values[..., 0] if values.shape[-1] == 1 else values.sum(axis=-1)
+
+
+def _diagonals(matrices):
+    """Diagonals of square matrices, of shape (n_matrices, size)."""
+    if matrices.shape[-1] == 1:
+        return matrices[..., 0]
+    return np.einsum("gii->gi", matrices)
 
 
 class _Products:
@@ -548,63 +592,69 @@ class _Products:
             return weighted @ self.rows.swapaxes(1, 2)
         return (self.squares @ weights)[:, np.newaxis, np.newaxis]
 
-    def over(self, eigenvalues, slope, floor, factors):
-        """Weighted by factors / (slope * eigenvalues + floor).
+    def over(self, eigenvalues, slope, floor):
+        """Weighted by 1 / (slope * eigenvalues + floor).
 
         Parameters
         ----------
         eigenvalues : ndarray of shape (n_columns,)
         slope, floor : ndarray of shape (n_groups,)
-        factors : ndarray of shape (n_factors, n_columns)
 
         Returns
         -------
-        products : ndarray of shape (n_factors, n_groups, size, size)
+        products : ndarray of shape (n_groups, size, size)
         """
         if self.squares is None or self.squares.size < _MANY_VALUES:
-            return self._over_each(slice(None), eigenvalues, slope, floor, factors)
-        n_groups = len(slope)
-        with np.errstate(divide="ignore"):
-            ratio = slope / floor
-        centre = np.partition(ratio, n_groups // 2)[n_groups // 2]
-        if not np.isfinite(centre):
-            return self._over_each(slice(None), eigenvalues, slope, floor, factors)
+            return self._over_each(slice(None), eigenvalues, slope, floor)
         # Of many rows a single one changes little of slope and floor. With their ratio
         # x near c, 1 / (1 + x w) = u / (1 - (c - x) w u), where u = 1 / (1 + c w): a
         # geometric series, whose sums over the columns are products of matrices.
+        lowest = 1 / eigenvalues.max()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = slope / floor
+            low, high = ratio.min(), ratio.max()
+            centre, far = (low + high) / 2, []
+            convergence = (high - low) / 2 / (centre + lowest)
+            if not convergence < _NEAR:
+                # Some rows are unlike the others.
+                centre = np.median(ratio)
+                if not np.isfinite(centre):
+                    return self._over_each(slice(None), eigenvalues, slope, floor)
+                each = np.abs(ratio - centre) / (centre + lowest)
+                far = np.flatnonzero(~(each < _NEAR))
+                convergence = np.delete(each, far).max(initial=0)
         start = 1 / (1 + centre * eigenvalues)
         step = eigenvalues * start
         deviation = centre - ratio
-        convergence = np.abs(deviation) * step.max()
-        far = np.flatnonzero(~(convergence < _NEAR))
-        deviation[far] = convergence[far] = 0.0
-        n_terms = _n_terms(convergence.max())
-        weights = factors[:, np.newaxis] * start * step ** np.arange(n_terms)[:, None]
-        terms = weights.reshape(-1, len(step)) @ self.squares.T
-        terms = terms.reshape(*weights.shape[:2], n_groups)
-        products = terms[:, -1]
-        for index in range(n_terms - 2, -1, -1):
-            products = products * deviation + terms[:, index]
-        products = (products / floor)[..., np.newaxis, np.newaxis]
+        deviation[far] = 0
+        n_terms = _n_terms(convergence)
+        weights = start * step ** np.arange(n_terms)[:, np.newaxis]
+        terms = weights @ self.squares.T
+        products = terms[-1]
+        for term in terms[-2::-1]:
+            products *= deviation
+            products += term
+        products /= floor
+        products = products[:, np.newaxis, np.newaxis]
         if len(far):
-            products[:, far] = self._over_each(far, eigenvalues, slope, floor, factors)
+            products[far] = self._over_each(far, eigenvalues, slope, floor)
         return products
 
-    def _over_each(self, groups, eigenvalues, slope, floor, factors):
+    def _over_each(self, groups, eigenvalues, slope, floor):
         """Weight some groups as `over` does, one by one."""
         weights = np.multiply.outer(slope[groups], eigenvalues)
         weights += floor[groups, np.newaxis]
         np.reciprocal(weights, out=weights)
         if self.squares is None:
-            return np.stack([self(factor * weights) for factor in factors])
+            return self(weights)
         weights *= self.squares[groups]
-        return (factors @ weights.T)[..., np.newaxis, np.newaxis]
+        return weights.sum(axis=1)[:, np.newaxis, np.newaxis]
 
 
 def _n_terms(ratio):
     """Count the terms after which a geometric series of a ratio below 1 is complete."""
-    tiny = np.finfo(float).tiny
-    return 1 + int(np.log(np.finfo(float).eps) / np.log(max(ratio, tiny)))
+    info = sys.float_info
+    return 1 + int(math.log(info.epsilon) / math.log(max(ratio, info.min)))
 
 
 def _least_eigenvalue(K):

@@ -39,7 +39,7 @@ def ledoit_wolf(n_samples, n_features, trace, squared_norm, mean_fourth):
     # Where all rows are +z or -z, as two samples always are, the error is estimated as
     # zero; what is left of the difference then is rounding.
     estimable = error > 1e-13 * mean_fourth / n_values
-    return np.where(estimable, error / np.where(estimable, dispersion, 1.0), 0.0)
+    return np.divide(error, dispersion, out=np.zeros_like(error), where=estimable)
 
 
 def oas(n_samples, n_features, trace, squared_norm):

@@ -104,7 +104,7 @@ class Spectrum:
     @property
     def mean_variance(self):
         """The mean of the D variances, nu = tr(S) / D."""
-        return self.squared_norms.mean() / self.n_features
+        return self.squared_norms.sum() / self.rows.size
 
     @cached_property
     def squared_norm(self):
@@ -309,9 +309,7 @@ def _decompose_inner_products(products, rows):
     first = gamma * (products[0, 1:] - gamma / 2 * products[0, 0])
     reflected = products[1:, 1:] - first
     reflected -= first[:, np.newaxis]
-    eigenvalues, vectors = linalg.eigh(
-        reflected, overwrite_a=True, check_finite=False, driver="evd"
-    )
+    eigenvalues, vectors = np.linalg.eigh(reflected)
     eigenvalues, vectors = eigenvalues[::-1] / n_samples, vectors[:, ::-1]
     eigenvalues = np.maximum(eigenvalues, _EPS * eigenvalues[0])
     row_vectors = np.empty((n_samples, n_samples - 1))
@@ -331,9 +329,7 @@ def _decompose_inner_products(products, rows):
 def _decompose_scatter(products, rows):
     """Decompose by the D x D matrix."""
     n_samples = len(rows)
-    eigenvalues, vectors = linalg.eigh(
-        products / n_samples, overwrite_a=True, check_finite=False, driver="evd"
-    )
+    eigenvalues, vectors = np.linalg.eigh(products / n_samples)
     eigenvalues = np.maximum(eigenvalues[::-1], _EPS * eigenvalues[-1])
     # One memory order, so that a pickled copy rounds as the original does.
     axes = DeferredAxes(None, np.ascontiguousarray(vectors.T[::-1]))

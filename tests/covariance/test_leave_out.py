@@ -239,7 +239,7 @@ def test_many_rows_in_turn_are_weighted_by_a_series(covariance, shape, monkeypat
     X[3] *= 8
     expected = refitted(X, covariance)
     monkeypatch.setattr(_leave_out, "_MANY_VALUES", 1)
-    monkeypatch.setattr(_leave_out, "_NEAR", 0.3)
+    monkeypatch.setattr(_leave_out, "_NEAR", 0.1)
     each = []
     over_each = _leave_out._Products._over_each
     monkeypatch.setattr(
