@@ -41,7 +41,8 @@ class ManyMeasurement:
     extraction, fit : float
         Seconds.
     extraction_peak, fit_peak : int
-        Most bytes that the process held.
+        Most bytes that the process held; for the fit, without those of the matrix of
+        features, which it maps from a file.
     """
 
     n_images: int
@@ -91,7 +92,7 @@ def measure_many(folder, numbers):
                 extracted["seconds"],
                 fitted["seconds"],
                 extracted["peak"],
-                fitted["peak"],
+                fitted["peak"] - fitted["mapped"],
             )
         )
     return measurements

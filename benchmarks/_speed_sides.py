@@ -203,6 +203,7 @@ def fit(matrix):
     detector.calibrate(X)
     return {
         "seconds": time.perf_counter() - started,
+        "mapped": X.nbytes,
         "n_samples": X.shape[0],
         "n_features": detector.n_features_in_,
     }

@@ -1,5 +1,6 @@
 """Pictures and fitted transformers that the tests of several modules share."""
 
+import functools
 import os
 from pathlib import Path
 
@@ -15,6 +16,26 @@ from skgaussad import DeepFeatureTransformer
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SIZES = [(40, 60), (64, 64), (70, 50), (33, 47), (64, 64), (90, 31), (48, 52)]
+
+
+@pytest.fixture
+def tell(record_property):
+    """Have the end of the run say what a test has counted, in a line."""
+    return functools.partial(record_property, "counted")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have counted, wherever they ran."""
+    lines = [
+        line
+        for report in terminalreporter.getreports("passed")
+        for name, line in report.user_properties
+        if name == "counted"
+    ]
+    if lines:
+        terminalreporter.section("counted")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="module", autouse=True)

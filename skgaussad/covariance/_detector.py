@@ -458,7 +458,9 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         self._check_going_on()
         check_is_fitted(self)
-        X = validate_data(self, to_host(X), dtype=np.float64, reset=False)
+        # Left in single precision, for a memory map to stay one.
+        dtypes = (np.float64, np.float32)
+        X = validate_data(self, to_host(X), dtype=dtypes, reset=False)
         moments = self._moments
         if len(X) > moments.n_samples:
             raise ValueError(

@@ -180,7 +180,7 @@ def leave_one_out(gaussian, X, *, are_all=False):
     gaussian : Gaussian
         Fitted to the rows, among others.
     X : ndarray of shape (n_rows, n_features)
-        Some of the rows, float64.
+        Some of the rows, float64 or float32; a block of them is worked on at a time.
     are_all : bool, default=False
         Whether these are all the rows. Distances that a difference of moments has no
         digits for are then taken from a fit to the others.
@@ -203,7 +203,7 @@ def leave_one_out(gaussian, X, *, are_all=False):
         if not are_all:
             return None
         return lambda index, features: _variances_without(
-            X[:, features] / moments.unit, left_out[index]
+            X[:, features].astype(float) / moments.unit, left_out[index]
         )
 
     step = max(1, _BLOCK_VALUES // moments.n_features)
@@ -278,6 +278,7 @@ def _batches(n_samples, groups, width):
 
 def _refit(rows, left_out, covariance, shrinkage):
     """Squared distances of some rows to a Gaussian fitted anew to the others."""
+    rows = rows.astype(float, copy=False)
     others = np.delete(rows, left_out, axis=0)
     location = mean_of(others)
     try:

@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
-from ._estimation import mean_of, square_of, unit_above
+from ._estimation import blocks_of, mean_of, square_of, unit_above
 from ._spectrum import DeferredAxes
 
 # What is left of a variance below this share of what it was, is rounding.
@@ -290,7 +290,8 @@ class Moments:
         if len(X) != self.n_samples:
             return False
         # A random sample of as many, with some of them twice, has another mean.
-        return np.abs(self.centre(X).mean(axis=0)).max() < _SAME_MEAN
+        total = sum(self.centre(X[block]).sum(axis=0) for block in blocks_of(X))
+        return np.abs(total).max() < _SAME_MEAN * len(X)
 
     def check_range(self, low, high):
         """Raise if values cannot be among those of the samples.

@@ -1,4 +1,5 @@
 import pickle
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -284,6 +285,38 @@ def test_many_rows_are_calibrated_like_few(covariance, monkeypatch):
     monkeypatch.setattr("skgaussad.covariance._leave_out._BLOCK_VALUES", 50)
     blocks = detector.calibrate(X).leave_one_out_distances_
     np.testing.assert_allclose(blocks, whole, rtol=1e-12)
+
+
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "diagonal"])
+def test_single_precision_is_calibrated_as_it_is(covariance):
+    """In less memory than a copy would take, as of features mapped from a file."""
+    X = correlated(40_000, 40).astype(np.float32)
+    detector = in_parts(MahalanobisDetector(covariance), X, 10_000)
+    tracemalloc.start()
+    try:
+        detector.calibrate(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * X.nbytes < X.astype(float).nbytes
+    distances = detector.leave_one_out_distances_
+    detector.calibrate(X.astype(float))
+    np.testing.assert_array_equal(detector.leave_one_out_distances_, distances)
+
+
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "diagonal"])
+def test_a_dominant_sample_in_single_precision(covariance):
+    """It is measured by a fit to the others."""
+    X = correlated(30, 5).astype(np.float32)
+    X[3] *= 1e6
+    X[:, 2] = 1
+    X[4, 2] = 2
+    detector = MahalanobisDetector(covariance).partial_fit(X).calibrate(X)
+    distances = detector.leave_one_out_distances_
+    detector.calibrate(X.astype(float))
+    np.testing.assert_array_equal(detector.leave_one_out_distances_, distances)
+    others = MahalanobisDetector(covariance).fit(np.delete(X, 3, axis=0))
+    assert distances[3] == pytest.approx(-others.score_samples(X[3:4])[0], rel=1e-9)
 
 
 def test_what_is_missing_is_said_until_it_is_there():

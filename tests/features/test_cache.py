@@ -448,7 +448,7 @@ def test_processes_at_once_compute_each_image_once(tmp_path, cache, processes):
 
 
 @forking
-def test_kill_at_any_moment_leaves_no_wrong_feature(tmp_path, cache, processes):
+def test_kill_at_any_moment_leaves_no_wrong_feature(tmp_path, cache, processes, tell):
     """Fifty times, while the features of 400 images are kept."""
     paths = write_images(tmp_path / "images", 400)
     expected = make_transformer(levels="all").fit_transform(paths)
@@ -463,7 +463,10 @@ def test_kill_at_any_moment_leaves_no_wrong_feature(tmp_path, cache, processes):
         n_kept.append(cache.info()["n_images"])
         if n_kept[-1] == 400:
             cache.clear()
-    print(f"\nimages kept after each kill: {n_kept}")
+    tell(
+        f"feature cache: {len(n_kept)} kills, after {len(set(n_kept))} different "
+        "numbers of images"
+    )
     assert len(set(n_kept)) > 10
 
     transformer = make_transformer(levels="all", cache=cache).fit(paths)

@@ -144,7 +144,7 @@ def test_corpus_has_five_thousand_files():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_damaged_files_are_decoded_or_refused(tmp_path, name):
+def test_damaged_files_are_decoded_or_refused(tmp_path, name, tell):
     """Where warnings are errors and where not; the one thing that warns is EXIF."""
     data = FILES[name]
     path = tmp_path / "a file"
@@ -172,9 +172,11 @@ def test_damaged_files_are_decoded_or_refused(tmp_path, name):
                 outcome = "other pixels"
                 messages.update(str(warning.message) for warning in caught)
             outcomes[kind, outcome] += 1
-    print(f"\n{name}, {len(data)} bytes:")
-    for (kind, outcome), n in sorted(outcomes.items()):
-        print(f"    {kind}: {n} {outcome}")
+    n_of_outcome = Counter()
+    for (_, outcome), n in outcomes.items():
+        n_of_outcome[outcome] += n
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(n_of_outcome.items()))
+    tell(f"broken images: {outcomes.total()} of {name}: {counts}")
 
     assert outcomes.total() == N_OF_FILE
     assert outcomes["cut off", "other pixels"] == 0

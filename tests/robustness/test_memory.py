@@ -19,7 +19,7 @@ def resident_bytes():
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="needs the figures of Linux")
-def test_ten_thousand_images(fitted, tmp_path):
+def test_ten_thousand_images(fitted, tmp_path, tell):
     """From files and memory; every tenth call meets an image that is refused.
 
     An image of 64 x 64 pixels takes 48 KiB as the network sees it, so one that was kept
@@ -48,8 +48,8 @@ def test_ten_thousand_images(fitted, tmp_path):
     for _ in range(5):
         score(20)
         figures.append((resident_bytes() - before) / 2**20)
-    print(
-        f"\n{before / 2**20:.0f} MiB after 2,000 images, and after each 2,000 more: "
-        + ", ".join(f"{figure:+.1f}" for figure in figures)
+    tell(
+        f"memory: {before / 2**20:.0f} MiB after 2,000 images scored, and after each "
+        f"2,000 more {', '.join(f'{figure:+.1f}' for figure in figures)}"
     )
     assert figures[-1] * 2**20 < MAX_GROWTH

@@ -258,7 +258,7 @@ def test_disk_that_fails_is_told_from_a_damaged_file(
     assert "damaged" not in str(caught.value)
 
 
-def test_file_that_is_written_while_it_is_read(fitted, images, tmp_path):
+def test_file_that_is_written_while_it_is_read(fitted, images, tmp_path, tell):
     """What is read is one picture or the other, or refused, but no mixture."""
     contents = []
     path = tmp_path / "a.png"
@@ -294,7 +294,8 @@ def test_file_that_is_written_while_it_is_read(fitted, images, tmp_path):
     finally:
         stopped.set()
         writer.join()
-    print(f"\n{outcomes}")
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
+    tell(f"file that changes while it is read: {counts}")
     assert outcomes["refused"] > 0
     assert outcomes["first"] + outcomes["second"] > 0
 
