@@ -63,9 +63,7 @@ class ScatterSpectrum:
         spectrum : ScatterSpectrum
         """
         n_features = len(scatter)
-        eigenvalues, vectors = linalg.eigh(
-            scatter / n_samples, overwrite_a=True, check_finite=False, driver="evd"
-        )
+        eigenvalues, vectors = np.linalg.eigh(scatter / n_samples)
         eigenvalues = eigenvalues[::-1]
         rounding = np.finfo(float).eps * n_features * eigenvalues[0]
         rank = min(np.count_nonzero(eigenvalues > rounding), n_samples - 1)

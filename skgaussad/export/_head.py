@@ -88,7 +88,7 @@ class DistanceNodes:
         self._matrix = None
         if gaussian.matrix is not None:
             self._matrix = graph.constant(gaussian.matrix)
-            own = own @ self._matrix.transpose(1, 0)
+            own = own.times_transposed(self._matrix)
         self._centred = own - gaussian.center
         self._axes = None
         if len(gaussian.terms) == 1:
@@ -97,7 +97,7 @@ class DistanceNodes:
             return
         axes, along, *rest = gaussian.terms
         self._axes = graph.constant(axes)
-        self._coordinates = self._centred @ self._axes.transpose(1, 0)
+        self._coordinates = self._centred.times_transposed(self._axes)
         self.squared = (self._coordinates * self._coordinates) @ along
         if rest:
             taken, elsewhere = rest
@@ -122,7 +122,7 @@ class DistanceNodes:
         if rest:
             taken, elsewhere = rest
             # Once more orthogonal to the axes, as SpectralCovariance.solve does.
-            again = (self._left @ self._axes.transpose(1, 0)) * taken
+            again = self._left.times_transposed(self._axes) * taken
             solved = solved + (self._left - again @ self._axes) * elsewhere
         return solved
 

@@ -110,7 +110,7 @@ def draw(shares, sizes, sides, unit):
             for side, n in zip(sides, sizes[level], strict=True)
         )
         layer = (share * (height * width / unit)).reshape(0, height, width)
-        layer = rows @ layer @ columns.transpose(1, 0)
+        layer = (rows @ layer).times_transposed(columns)
         drawn = layer if drawn is None else drawn + layer
     return drawn.cast(np.float32)
 

@@ -1,5 +1,7 @@
 """The network of a transformer as an ONNX model."""
 
+import warnings
+
 import torch
 
 from ._graph import OPSET
@@ -48,14 +50,17 @@ def export_network(backbone, levels, image_size):
     # Two images, since sizes of 1 are taken to be fixed.
     example = torch.zeros(2, 3, *image_size)
     try:
-        program = torch.onnx.export(
-            module,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-            opset_version=OPSET,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            # Of parts of the exporter, by one another.
+            warnings.simplefilter("ignore", FutureWarning)
+            program = torch.onnx.export(
+                module,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                opset_version=OPSET,
+                verbose=False,
+            )
     # The exporter raises errors of its own and those of what it calls.
     except Exception as error:
         cause = error.__cause__ or error

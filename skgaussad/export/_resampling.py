@@ -79,7 +79,9 @@ def resize_8_bit(images, rows, columns, rows_first):
     resized : Value of shape (n, channels, new_height, new_width)
         Float64, whole numbers from 0 to 255.
     """
-    rows, columns = _quantize(rows), _quantize(columns).transpose(1, 0)
+    # Not transposed last: runtimes up to 1.22 would fuse that with the product, which
+    # they lack in double precision.
+    rows, columns = _quantize(rows), _quantize(columns.transpose(1, 0))
 
     def height_first():
         return _round_to_8_bit(_round_to_8_bit(rows @ images) @ columns)

@@ -304,7 +304,7 @@ def test_single_precision_is_calibrated_as_it_is(covariance):
     np.testing.assert_array_equal(detector.leave_one_out_distances_, distances)
 
 
-@pytest.mark.parametrize("covariance", ["ledoit_wolf", "diagonal"])
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "shrunk", "diagonal"])
 def test_a_dominant_sample_in_single_precision(covariance):
     """It is measured by a fit to the others."""
     X = correlated(30, 5).astype(np.float32)
@@ -355,6 +355,10 @@ def test_what_is_missing_is_said_until_it_is_there():
 
     detector = MahalanobisDetector("empirical", threshold="f").partial_fit(X[:3])
     assert_lacks("3 samples in 3 features has rank 2.*give more samples")
+    detector = MahalanobisDetector("empirical", threshold="f").partial_fit(
+        X * [1, 0, 1]
+    )
+    assert_lacks("has rank 2 and cannot be inverted; 1 features are constant")
     # Collinear features are seen once the covariance is decomposed.
     detector = MahalanobisDetector("empirical", threshold="chi2")
     detector.partial_fit(X @ [[1, 0, 1], [0, 1, 1], [0, 0, 0]])
@@ -512,12 +516,32 @@ def test_what_cannot_be_forgotten_or_calibrated_with():
         detector.calibrate(X + 10)
     with pytest.raises(ValueError, match="60 samples, and the detector.*30"):
         detector.calibrate(np.vstack([X, X]))
+    with pytest.raises(ValueError, match="2 features"):
+        detector.calibrate(X[:, :2])
     with pytest.raises(NotFittedError):
         MahalanobisDetector().forget(X)
     with pytest.raises(NotFittedError):
         MahalanobisDetector().calibrate(X)
     np.testing.assert_array_equal(detector.mahalanobis(X), before)
     assert detector.offset_ == offset, "an error changes nothing"
+
+
+def test_samples_of_another_type_are_taken_as_numbers():
+    """Squares of small integers do not fit into their type."""
+    X = np.random.default_rng(0).integers(0, 256, (60, 4), dtype=np.uint8)
+    detector = in_parts(MahalanobisDetector(), X, 20).forget(X[50:]).calibrate(X[:50])
+    expected = MahalanobisDetector().fit(X[:50].astype(float))
+    assert_same_gaussian(detector, expected, X.astype(float))
+    assert_same_threshold(detector, expected, X.astype(float))
+
+
+def test_samples_too_few_for_a_gaussian_can_be_forgotten():
+    X = correlated(8, 3)
+    detector = MahalanobisDetector("empirical", threshold="chi2").partial_fit(X[:3])
+    detector.forget(X[2:3])
+    assert detector.n_samples_seen_ == 2
+    expected = MahalanobisDetector("empirical", threshold="chi2").fit(X)
+    assert_same_gaussian(detector.partial_fit(X[2:]), expected, X)
 
 
 def test_samples_that_cannot_be_added_change_nothing():

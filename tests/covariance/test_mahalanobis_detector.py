@@ -133,6 +133,14 @@ def test_precision_is_the_inverse_and_gives_the_distance(covariance):
     np.testing.assert_allclose(-detector.score_samples(X_test), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("covariance", [c for c in COVARIANCES if c != "empirical"])
+def test_precision_from_fewer_samples_than_features(covariance):
+    detector = MahalanobisDetector(covariance).fit(correlated(12, 30))
+    np.testing.assert_allclose(
+        detector.precision_ @ detector.covariance_, np.eye(30), atol=1e-8
+    )
+
+
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_score_is_the_mean_log_density(covariance):
     X = correlated(60, 15)

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgaussad import MahalanobisDetector
-from skgaussad.covariance import VariantMahalanobisDetector
+from skgaussad.covariance import VariantMahalanobisDetector, _variants
 
 
 def three_variants(n_samples, n_features, seed=0, distance=12.0):
@@ -77,7 +77,9 @@ def test_score_is_the_mean_log_density_of_the_mixture():
     assert detector.score(X_test) == pytest.approx(np.log(density).mean())
 
 
-@pytest.mark.parametrize("covariance", ["ledoit_wolf", "isotropic", "diagonal"])
+@pytest.mark.parametrize(
+    "covariance", ["ledoit_wolf", "shrunk", "isotropic", "diagonal"]
+)
 def test_one_variant_is_the_single_gaussian(covariance):
     X, _ = three_variants(60, 8)
     one = VariantMahalanobisDetector(1, covariance=covariance).fit(X)
@@ -95,6 +97,20 @@ def test_variants_are_found_without_labels(shape):
     assert 1 <= detector.n_iter_ < 20
     labelled = VariantMahalanobisDetector().fit(X, variants=labels)
     np.testing.assert_allclose(detector.mahalanobis(X), labelled.mahalanobis(X))
+    assert labelled.n_iter_ == 0, "nothing is searched"
+
+
+def test_the_search_starts_from_the_clusters_asked_for(monkeypatch):
+    asked = []
+
+    def make(n_clusters, **options):
+        asked.append(options)
+        return KMeans(n_clusters, **options)
+
+    monkeypatch.setattr(_variants, "KMeans", make)
+    X, _ = three_variants(60, 8)
+    VariantMahalanobisDetector(3, n_init=4, random_state=5).fit(X)
+    assert asked == [{"n_init": 4, "random_state": 5}]
 
 
 def test_the_search_improves_on_k_means():
@@ -157,6 +173,8 @@ def test_labels_pass_through_a_pipeline():
         ({"n_init": 0}, "n_init must be at least 1; got 0"),
         ({"max_iter": 0}, "max_iter must be at least 1; got 0"),
         ({"covariance": "full"}, "covariance must be one of.*got 'full'"),
+        ({"fpr": 1}, r"fpr must be a number in \(0, 1\); got 1"),
+        ({"threshold": "f"}, "threshold must be one of 'chi2'; got 'f'"),
         ({"n_variants": 40}, "n_variants=40.*n_samples=40, 40 of them different"),
     ],
     ids=str,

@@ -145,6 +145,15 @@ def test_f_law_is_exact_where_the_chi_square_law_is_not():
             assert low < rates.mean() / 0.05 < high
 
 
+@pytest.mark.filterwarnings("ignore::skgaussad.calibration.FalseAlarmRateWarning")
+def test_f_law_of_a_single_feature_is_students():
+    """The prediction interval of a Gaussian variable, with the variance over n."""
+    detector = MahalanobisDetector("empirical", threshold="f", fpr=0.05)
+    detector.fit(heavy_tailed(1)(20))
+    expected = np.sqrt(21 / 19) * stats.t.isf(0.05 / 2, 19)
+    assert -detector.offset_ == pytest.approx(expected)
+
+
 def test_f_law_is_not_that_of_a_shrunk_covariance():
     with pytest.raises(ValueError, match="needs covariance='empirical'.*'ledoit_wolf'"):
         MahalanobisDetector(threshold="f").fit(heavy_tailed(3)(20))
