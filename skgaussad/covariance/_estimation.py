@@ -12,8 +12,6 @@ from ._spectrum import Spectrum
 
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**15
-# Numbers that are reduced in one go, and rows of them that make it worth the trouble.
-_LONG, _MANY_ROWS = 512, 16
 COVARIANCES = ("ledoit_wolf", "oas", "shrunk", "empirical", "diagonal", "isotropic")
 # Those that keep to the variances of single features.
 DIAGONAL_COVARIANCES = ("diagonal", "isotropic")
@@ -199,23 +197,11 @@ def summarise(X):
     with np.errstate(over="ignore", invalid="ignore"):
         for block in blocks_of(X):
             part = X[block]
-            np.minimum(low, _reduce(np.minimum, part), out=low)
-            np.maximum(high, _reduce(np.maximum, part), out=high)
+            np.minimum(low, part.min(axis=0), out=low)
+            np.maximum(high, part.max(axis=0), out=high)
             total += np.ones(len(part)) @ part
         # Summing equal values may round, and the feature would seem to vary.
         return low, high, np.where(high > low, total / len(X), X[0])
-
-
-def _reduce(function, rows):
-    """Reduce rows to one, several of them side by side where they are short."""
-    n_rows, n_features = rows.shape
-    n_abreast = max(1, _LONG // n_features)
-    if n_rows < _MANY_ROWS * n_abreast:
-        return function.reduce(rows)
-    n_even = n_rows - n_rows % n_abreast
-    wide = rows[:n_even].reshape(-1, n_abreast * n_features)
-    narrow = function.reduce(wide).reshape(n_abreast, n_features)
-    return function.reduce(np.concatenate([narrow, rows[n_even:]]))
 
 
 def mean_of(X):
@@ -303,10 +289,8 @@ def estimate(centred, covariance, shrinkage):
             norms @ norms / n_samples,
         )
     )
-    if rho < 1:
-        spectrum = spectrum.above(rho * spectrum.mean_variance / (1 - rho))
-    else:
-        spectrum = spectrum.above(np.inf)
+    floor = rho * spectrum.mean_variance / (1 - rho) if rho < 1 else np.inf
+    spectrum = spectrum.above(floor)
     estimated = shrunk_covariance(
         spectrum, rho, centred.varies, centred.squared_unit, covariance
     )

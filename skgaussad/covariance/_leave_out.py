@@ -520,7 +520,8 @@ class _SpectralRule:
         if vectors is None and self.spans_rows:
             vectors = rows / np.sqrt(self.n_samples * self.eigenvalues)
         if vectors is None:
-            # The same as below, where axes are fewer than rows and nothing cancels.
+            # With U of the rows, K = I - 11'/n - (slope/n) G. It cancels no more than
+            # the projection, which with more rows than axes it seldom does.
             K = G * (-slope / self.n_samples)[:, np.newaxis, np.newaxis]
         else:
             of_vectors = _Products(vectors)
@@ -610,18 +611,18 @@ class _Products:
         # Of many rows a single one changes little of slope and floor. With their ratio
         # x near c, 1 / (1 + x w) = u / (1 - (c - x) w u), where u = 1 / (1 + c w): a
         # geometric series, whose sums over the columns are products of matrices.
-        lowest = 1 / eigenvalues.max()
+        largest = eigenvalues.max()
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = slope / floor
             low, high = ratio.min(), ratio.max()
             centre, far = (low + high) / 2, []
-            convergence = (high - low) / 2 / (centre + lowest)
+            convergence = (high - low) / 2 / (centre + 1 / largest)
             if not convergence < _NEAR:
                 # Some rows are unlike the others.
                 centre = np.median(ratio)
                 if not np.isfinite(centre):
                     return self._over_each(slice(None), eigenvalues, slope, floor)
-                each = np.abs(ratio - centre) / (centre + lowest)
+                each = np.abs(ratio - centre) / (centre + 1 / largest)
                 far = np.flatnonzero(~(each < _NEAR))
                 convergence = np.delete(each, far).max(initial=0)
         start = 1 / (1 + centre * eigenvalues)
