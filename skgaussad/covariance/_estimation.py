@@ -193,13 +193,19 @@ def summarise(X):
     low, high, mean : ndarray of shape (n_features,)
         The mean is exact for constant features.
     """
-    low, high, total = X[0].copy(), X[0].copy(), np.zeros(X.shape[1])
+    first, *others = blocks_of(X)
+    low = high = X[first]
+    if others:
+        low, high = low.copy(), high.copy()
     with np.errstate(over="ignore", invalid="ignore"):
-        for block in blocks_of(X):
+        total = np.ones(len(low)) @ X[first]
+        for block in others:
             part = X[block]
-            np.minimum(low, part.min(axis=0), out=low)
-            np.maximum(high, part.max(axis=0), out=high)
+            # Of blocks rather than within them: reducing short rows takes longer.
+            np.minimum(low[: len(part)], part, out=low[: len(part)])
+            np.maximum(high[: len(part)], part, out=high[: len(part)])
             total += np.ones(len(part)) @ part
+        low, high = low.min(axis=0), high.max(axis=0)
         # Summing equal values may round, and the feature would seem to vary.
         return low, high, np.where(high > low, total / len(X), X[0])
 

@@ -49,6 +49,9 @@ _NARROW = 1e-6
 # it converges as fast as a geometric series of that ratio.
 _MANY_VALUES = 2**13
 _NEAR = 3e-2
+# So many rows, as a share of the number of features, cost less by a series than the
+# decomposition of all.
+_FEW = 1 / 4
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**17
 
@@ -144,29 +147,73 @@ def leave_out(centred, covariance, shrinkage, spectrum, groups=None):
 
 
 def _leave_one_out_evenly(centred, spectrum, without):
-    """Leave out rows one at a time where all that is left of S is its trace.
+    """Leave out rows one at a time where nothing is left of S but its trace.
+
+    Without some of the rows a little more may be left.
 
     Parameters
     ----------
     centred : CentredRows
     spectrum : Spectrum
-        It need not have been decomposed.
+        Of more rows than features; it need not have been decomposed.
     without : _ShrinkageWithout
 
     Returns
     -------
     squared_distances : ndarray of shape (n_samples,) or None
-        None if the shrinkage intensity is less than 1 without one of the rows.
+        None where it takes the decomposition of S.
     """
-    n_samples, norms = len(centred.rows), centred.squared_norms[:, np.newaxis]
+    n_samples, norms = len(centred.rows), centred.squared_norms
     weighted = spectrum.squared_norms_by_covariance()[:, np.newaxis, np.newaxis]
     along = (centred.rows @ centred.cubic)[:, np.newaxis]
-    rho, trace, failed = without.apply(None, weighted, along, norms)
+    rho, trace, failed = without.apply(None, weighted, along, norms[:, np.newaxis])
     # Two rows are a case of their own for the shrinkage.
-    if n_samples < 4 or failed.any() or (rho < 1).any():
+    if n_samples < 4 or failed.any():
         return None
-    ratio = n_samples / (n_samples - 1)
-    return ratio**2 * spectrum.n_features * norms[:, 0] / trace
+    n_left = n_samples - 1
+    slope, floor = (1 - rho) * n_samples / n_left, rho * trace / spectrum.n_features
+    G = norms / floor
+    some = np.flatnonzero(slope)
+    if len(some) > spectrum.n_features * _FEW:
+        return None
+    if len(some):
+        G[some] = _nearly_even(spectrum, some, slope[some] / floor[some], G[some])
+    K = 1 - 1 / n_samples - slope / n_samples * G
+    # Also where the series has no sum.
+    if not K.min() > _NEARLY_SINGULAR:
+        return None
+    return (1 + 1 / n_left) * G / K
+
+
+def _nearly_even(spectrum, some, ratio, G):
+    """Return z'(ratio S + I)^-1 z / floor for some rows z, by its geometric series.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of more rows than features.
+    some : ndarray of shape (n_rows,), dtype int
+    ratio : ndarray of shape (n_rows,)
+    G : ndarray of shape (n_rows,)
+        First term, |z|^2 / floor.
+
+    Returns
+    -------
+    G : ndarray of shape (n_rows,)
+        NaN where the series may not converge fast.
+    """
+    # No eigenvalue is above the Frobenius norm, and no term above so much of the last.
+    convergence = ratio.max() * np.sqrt(spectrum.squared_norm)
+    if not convergence < 1 / 2:
+        return np.full_like(G, np.nan)
+    rows = power = spectrum.rows[some]
+    unit, total, term = G / spectrum.squared_norms[some], G.copy(), G
+    while (np.abs(term) > np.finfo(float).eps * total).any():
+        power = power @ spectrum.products
+        power *= -ratio[:, np.newaxis] / spectrum.n_samples
+        term = unit * np.einsum("ij,ij->i", power, rows)
+        total += term
+    return total
 
 
 def leave_one_out(gaussian, X, *, are_all=False):

@@ -16,6 +16,8 @@ _SHORT = 1e-3
 _NOISE = 10 * _EPS
 # Room for a floor that is a little lower without one of the rows.
 _ROOM = 1.25
+# Rows multiplied at a time, enough for the product to run at full speed.
+_BLOCK_ROWS = 1024
 # Up to this ratio n / D a wide spectrum is taken from the rows themselves. With more
 # rows, each one weighs too little for the smallest eigenvalues to matter, and singular
 # values would cost much more than the D x D matrix.
@@ -160,8 +162,13 @@ class Spectrum:
         """
         if self.n_samples <= self.n_features:
             squared = np.einsum("ij,ij->i", self.products, self.products)
-        else:
-            squared = np.einsum("ij,ij->i", self.rows @ self.products, self.rows)
+            return squared / self.n_samples
+        squared = np.empty(self.n_samples)
+        for start in range(0, self.n_samples, _BLOCK_ROWS):
+            rows = self.rows[start : start + _BLOCK_ROWS]
+            squared[start : start + _BLOCK_ROWS] = np.einsum(
+                "ij,ij->i", rows @ self.products, rows
+            )
         return squared / self.n_samples
 
     def coordinates_of_sum(self, factors, total):

@@ -261,29 +261,47 @@ def test_a_series_ends_where_its_terms_are_rounding(ratio):
     assert n_terms == 1 or ratio ** (n_terms - 1) >= np.finfo(float).eps
 
 
-def test_without_correlations_nothing_is_decomposed(monkeypatch):
+def test_without_correlations_nothing_is_decomposed():
     """The shrinkage intensity is 1 for all samples, and for all but any one."""
     X = np.random.default_rng(1).normal(size=(200, 20))
-    expected = refitted(X, "ledoit_wolf")
-    monkeypatch.setattr("scipy.linalg.eigh", None)
-    squared = left_out(X, "ledoit_wolf")
-    np.testing.assert_allclose(squared, expected, rtol=1e-12)
+    centred = CentredRows.of(X)
+    spectrum = estimate(centred, "ledoit_wolf", None).spectrum
+    squared = leave_out(centred, "ledoit_wolf", None, spectrum)
+    np.testing.assert_allclose(squared, refitted(X, "ledoit_wolf"), rtol=1e-12)
+    assert "_parts" not in vars(spectrum)
 
 
-def test_samples_without_which_there_are_correlations():
-    """The intensity is 1 for all samples, but not for all but one of two."""
-    X = np.random.default_rng(3).normal(size=(200, 20))
-    intensities = [
-        estimate(
-            CentredRows.of(np.delete(X, left_out, 0)), "ledoit_wolf", None
-        ).shrinkage
-        for left_out in ([], *range(len(X)))
-    ]
-    assert intensities[0] == 1
-    assert np.count_nonzero(np.array(intensities) < 1) == 2
-    np.testing.assert_allclose(
-        left_out(X, "ledoit_wolf"), refitted(X, "ledoit_wolf"), rtol=1e-9
-    )
+@pytest.mark.parametrize("seed", [6, 30, 35])
+def test_samples_without_which_there_are_correlations(seed):
+    """The intensity is 1 for all samples, but not for all but one of a few."""
+    X = np.random.default_rng(seed).normal(size=(60, 12))
+    expected = np.empty(len(X))
+    intensities = np.empty(len(X))
+    for index in range(len(X)):
+        reference = LedoitWolf().fit(np.delete(X, index, axis=0))
+        intensities[index] = reference.shrinkage_
+        expected[index] = reference.mahalanobis(X[[index]])[0]
+    assert LedoitWolf().fit(X).shrinkage_ == 1
+    assert 1 <= np.count_nonzero(intensities < 1) <= 3
+    centred = CentredRows.of(X)
+    spectrum = estimate(centred, "ledoit_wolf", None).spectrum
+    found = leave_out(centred, "ledoit_wolf", None, spectrum)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert "_parts" not in vars(spectrum)
+
+
+def test_series_is_given_up_where_it_does_not_converge(monkeypatch):
+    X = np.random.default_rng(6).normal(size=(60, 12))
+    expected = left_out(X, "ledoit_wolf")
+    centred = CentredRows.of(X)
+    spectrum = estimate(centred, "ledoit_wolf", None).spectrum
+    some, G = np.arange(2), np.ones(2)
+    far = _leave_out._nearly_even(spectrum, some, np.full(2, 1e6), G)
+    assert np.isnan(far).all()
+    monkeypatch.setattr(_leave_out, "_nearly_even", lambda *args: np.nan)
+    found = leave_out(centred, "ledoit_wolf", None, spectrum)
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert "_parts" in vars(spectrum)
 
 
 @pytest.mark.parametrize(
