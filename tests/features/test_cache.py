@@ -453,18 +453,21 @@ def test_kill_at_any_moment_leaves_no_wrong_feature(tmp_path, cache, processes, 
     paths = write_images(tmp_path / "images", 400)
     expected = make_transformer(levels="all").fit_transform(paths)
     rng = random.Random(0)
-    n_kept = []
+    n_kept, longest = [0], 0.1
     for _ in range(50):
         worker, receiver = start(processes, paths, cache)
-        time.sleep(rng.uniform(0, 0.1))
+        time.sleep(rng.uniform(0, longest))
         os.kill(worker.pid, signal.SIGKILL)
         worker.join()
         receiver.close()
         n_kept.append(cache.info()["n_images"])
+        # A busy machine keeps fewer in the same time.
+        longest *= 1.2 if n_kept[-1] == n_kept[-2] else 0.9
         if n_kept[-1] == 400:
             cache.clear()
+            n_kept[-1] = 0
     tell(
-        f"feature cache: {len(n_kept)} kills, after {len(set(n_kept))} different "
+        f"feature cache: {len(n_kept) - 1} kills, after {len(set(n_kept))} different "
         "numbers of images"
     )
     assert len(set(n_kept)) > 10
