@@ -592,7 +592,7 @@ def test_adding_samples_does_not_decompose(monkeypatch):
         raise AssertionError("decomposed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("scipy.linalg.eigh", refuse)
+        patch.setattr("numpy.linalg.eigh", refuse)
         in_parts(detector, X[30:], 5).forget(X[:5])
         assert detector.shrinkage_ > 0
     assert_same_gaussian(detector, MahalanobisDetector().fit(X[5:]), X)
