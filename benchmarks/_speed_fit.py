@@ -5,11 +5,13 @@ finds the leave-one-out distances of its samples and its threshold, which the ot
 not.
 """
 
+import itertools
 import time
 import tracemalloc
 
 import numpy as np
 from sklearn.covariance import EllipticEnvelope, LedoitWolf
+from tqdm import tqdm
 
 from skgaussad import MahalanobisDetector
 from skgaussad.datasets import load_solar_cells
@@ -128,8 +130,7 @@ def measure_fit(grid=GRID, repeats=3, spectra=tuple(SPECTRA)):
     """
     return [
         {"spectrum": spectrum, **compare_fits(make_rows(*shape, spectrum), repeats)}
-        for shape in grid
-        for spectrum in spectra
+        for shape, spectrum in tqdm([*itertools.product(grid, spectra)], "fits")
     ]
 
 

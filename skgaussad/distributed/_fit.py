@@ -102,8 +102,9 @@ def fit(
     ``OMP_NUM_THREADS=1``. Another number of threads changed features of
     ``tf_efficientnet_lite0``, and the distances, by 1e-6 of their size.
 
-    Dask's settings for the memory of workers slow the network down. The user guide has
-    others, with which a fit on two workers took a third of the time.
+    Dask's settings for the memory of workers slow the network down on some machines.
+    The user guide has others, with which a fit on two workers of an Intel Xeon took a
+    third of the time.
 
     Examples
     --------
