@@ -50,8 +50,9 @@ _NARROW = 1e-6
 _MANY_VALUES = 2**13
 _NEAR = 3e-2
 # So many rows, as a share of the number of features, cost less by a series than the
-# decomposition of all.
+# decomposition of all, where each term is at most such a share of the last.
 _FEW = 1 / 4
+_FAST = 1 / 2
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**17
 
@@ -177,9 +178,12 @@ def _leave_one_out_evenly(centred, spectrum, without):
     if len(some) > spectrum.n_features * _FEW:
         return None
     if len(some):
-        G[some] = _nearly_even(spectrum, some, slope[some] / floor[some], G[some])
+        ratio = slope[some] / floor[some]
+        # No eigenvalue is above the Frobenius norm.
+        if not ratio.max() * np.sqrt(spectrum.squared_norm) < _FAST:
+            return None
+        G[some] = _nearly_even(spectrum, some, ratio, G[some])
     K = 1 - 1 / n_samples - slope / n_samples * G
-    # Also where the series has no sum.
     if not K.min() > _NEARLY_SINGULAR:
         return None
     return (1 + 1 / n_left) * G / K
@@ -194,18 +198,14 @@ def _nearly_even(spectrum, some, ratio, G):
         Of more rows than features.
     some : ndarray of shape (n_rows,), dtype int
     ratio : ndarray of shape (n_rows,)
+        Times the largest eigenvalue of S, below 1.
     G : ndarray of shape (n_rows,)
         First term, |z|^2 / floor.
 
     Returns
     -------
     G : ndarray of shape (n_rows,)
-        NaN where the series may not converge fast.
     """
-    # No eigenvalue is above the Frobenius norm, and no term above so much of the last.
-    convergence = ratio.max() * np.sqrt(spectrum.squared_norm)
-    if not convergence < 1 / 2:
-        return np.full_like(G, np.nan)
     rows = power = spectrum.rows[some]
     unit, total, term = G / spectrum.squared_norms[some], G.copy(), G
     while (np.abs(term) > np.finfo(float).eps * total).any():

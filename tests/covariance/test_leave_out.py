@@ -290,17 +290,19 @@ def test_samples_without_which_there_are_correlations(seed):
     assert "_parts" not in vars(spectrum)
 
 
-def test_series_is_given_up_where_it_does_not_converge(monkeypatch):
-    X = np.random.default_rng(6).normal(size=(60, 12))
-    expected = left_out(X, "ledoit_wolf")
+def test_sample_that_hides_correlations_by_its_distance():
+    """The intensity is 1 because of it, and without it far from that."""
+    X = np.random.default_rng(0).normal(size=(60, 12)) * np.geomspace(1, 0.1, 12)
+    X[7] *= 50
+    assert LedoitWolf().fit(X).shrinkage_ == 1
+    others = LedoitWolf().fit(np.delete(X, 7, axis=0))
+    assert others.shrinkage_ < 0.5
     centred = CentredRows.of(X)
     spectrum = estimate(centred, "ledoit_wolf", None).spectrum
-    some, G = np.arange(2), np.ones(2)
-    far = _leave_out._nearly_even(spectrum, some, np.full(2, 1e6), G)
-    assert np.isnan(far).all()
-    monkeypatch.setattr(_leave_out, "_nearly_even", lambda *args: np.nan)
     found = leave_out(centred, "ledoit_wolf", None, spectrum)
-    assert found == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(found, refitted(X, "ledoit_wolf"), rtol=1e-12)
+    assert found[7] == pytest.approx(others.mahalanobis(X[[7]])[0], rel=1e-12)
+    # No series converges to that.
     assert "_parts" in vars(spectrum)
 
 
