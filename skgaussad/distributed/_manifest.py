@@ -1,10 +1,10 @@
 """What the parts in a folder of scores belong to."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .._replacing import replacing
 from ._fingerprint import hash_model, hash_paths
 
 # Readers of Parquet folders pass over names that begin with an underscore or a dot.
@@ -84,7 +84,8 @@ class Manifest:
                     f"folder {str(folder)!r} holds {stray.name}, and no {_NAME} that "
                     "says what it belongs to. Take another folder."
                 )
-            write_atomically(path, json.dumps(asdict(self), indent=1).encode())
+            with replacing(path, durable=True) as temporary:
+                Path(temporary).write_text(json.dumps(asdict(self), indent=1))
             return
         try:
             found = json.loads(path.read_bytes())
@@ -103,23 +104,6 @@ class Manifest:
                 f"{' and '.join(differing)}. Take another folder, or repeat that call "
                 "to go on with it."
             )
-
-
-def write_atomically(path, content):
-    """Write a file such that it is there in full, or not at all.
-
-    Parameters
-    ----------
-    path : Path
-    content : bytes-like
-    """
-    # Two workers may write the same file, when one was believed lost.
-    temporary = path.with_name(f".{path.name}-{os.urandom(8).hex()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def remove_temporary(folder):

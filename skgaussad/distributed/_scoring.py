@@ -8,12 +8,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._progress import progress_bar
+from .._replacing import replacing
 from .._validation import check_choice
 from ..calibration._pipeline import split_pipeline
 from ..features import InvalidImageError
 from ..features._images import as_image_sequence
 from ..features._replaced_images import ReplacedImages
-from ._manifest import Manifest, remove_temporary, write_atomically
+from ._manifest import Manifest, remove_temporary
 from ._packages import check_packages
 from ._partitions import choose_partition_size, cut, paths_of
 from ._pipeline import check_pipeline, copy_for_workers
@@ -256,9 +257,8 @@ def score_part(model, paths, start, path, record):
     if record:
         messages = [errors.get(index) for index in range(len(paths))]
         table["error"] = pyarrow.array(messages, type=pyarrow.string())
-    buffer = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.table(table), buffer)
-    write_atomically(Path(path), buffer.getvalue())
+    with replacing(path, durable=True) as temporary:
+        parquet.write_table(pyarrow.table(table), temporary)
     return len(paths)
 
 

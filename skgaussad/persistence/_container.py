@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import re
-import uuid
 import zipfile
 
+from .._replacing import replacing
 from ._errors import ModelFileError
 
 FORMAT = "skgaussad model"
@@ -46,35 +46,13 @@ def write_container(path, facts, members):
         },
     }
     text = json.dumps(manifest, indent=2, allow_nan=False).encode()
-    # A link stays a link, to the new file.
-    path = os.path.realpath(path)
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                for member, content in {MANIFEST: text, **members}.items():
-                    # With a date of its own, so that equal models give equal files.
-                    archive.writestr(zipfile.ZipInfo(member), content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder):
-    """Have the new name on the disk, where folders can be opened for that."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with (
+        replacing(path, durable=True) as temporary,
+        zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED) as archive,
+    ):
+        for member, content in {MANIFEST: text, **members}.items():
+            # With a date of its own, so that equal models give equal files.
+            archive.writestr(zipfile.ZipInfo(member), content)
 
 
 class Container:

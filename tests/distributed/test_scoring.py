@@ -15,7 +15,7 @@ from skgaussad import MahalanobisDetector
 from skgaussad.calibration import p_values
 from skgaussad.distributed import _scoring, score_to_parquet
 from skgaussad.distributed._fingerprint import hash_model
-from skgaussad.distributed._manifest import write_atomically
+from skgaussad.distributed._scoring import score_part
 from skgaussad.ensemble import make_level_pipeline
 from skgaussad.features import InvalidImageError
 
@@ -283,17 +283,19 @@ def test_pipeline_must_be_fitted(client, make, paths, tmp_path):
         score_to_parquet(make(), paths, tmp_path)
 
 
-def test_written_in_full_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "part.parquet"
-    write_atomically(path, b"first")
+def test_part_is_written_in_full_or_not_at_all(local, paths, tmp_path, monkeypatch):
+    part = tmp_path / "part.parquet"
+    part.write_bytes(b"first")
 
-    def fail(_):
-        raise OSError("the disk is full")
+    def fail(descriptor):
+        raise OSError("No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="full"):
-        write_atomically(path, b"second")
-    assert path.read_bytes() == b"first"
+    model = "of this test", [pickle.dumps(local)]
+    with pytest.raises(OSError, match="No space left"):
+        score_part(model, [pickle.dumps(paths[:4])], 0, str(part), False)
+    assert part.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [part]
 
 
 def test_hash_of_a_model_does_not_change_with_its_use(make, paths):

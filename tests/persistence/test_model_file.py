@@ -42,7 +42,7 @@ from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
 from skgaussad.features import FeatureCache
 from skgaussad.inspection import PositionDetector
 from skgaussad.model_selection import GroupNormalKFold, NormalKFold
-from skgaussad.persistence import _container, _trust, describe, load, save
+from skgaussad.persistence import _trust, describe, load, save
 from skgaussad.robust import RobustDetector
 from skgaussad.tiling import TiledDetector
 
@@ -551,9 +551,7 @@ def test_file_is_on_the_disk_before_it_takes_its_place(path, monkeypatch):
 
     def record(name):
         call = getattr(os, name)
-        monkeypatch.setattr(
-            _container.os, name, lambda *args: (calls.append(name), call(*args))
-        )
+        monkeypatch.setattr(os, name, lambda *args: (calls.append(name), call(*args)))
 
     record("fsync")
     record("replace")
@@ -569,7 +567,7 @@ def test_failure_leaves_the_old_file_and_no_other(X, path, monkeypatch):
     def fail(descriptor):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(_container.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
         save(MahalanobisDetector(), path)
     assert os.listdir(path.parent) == [path.name]
