@@ -1,5 +1,6 @@
 """``skgaussad completion``: what makes the Tab key know the commands."""
 
+from .._packages import check_packages
 from ._arguments import add_command
 
 _EXAMPLES = """
@@ -28,13 +29,9 @@ def add_parser(commands):
 
 def run(arguments):
     """Run the command."""
-    try:
-        import shtab
-    except ImportError:
-        raise ImportError(
-            "completion works with shtab, which is not installed. Run: "
-            'pip install "skgaussad[completion]"'
-        ) from None
+    check_packages("completion", "completion", "shtab")
+    import shtab
+
     from ..cli import make_parser
 
     parser = make_parser()

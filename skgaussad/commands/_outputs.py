@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import fields
 
+from .._packages import check_packages
 from .._replacing import replacing
 from ._scoring import Result
 
@@ -164,14 +165,9 @@ def _open_lines(stream, format_):
 
 @contextlib.contextmanager
 def _open_parquet(stream, _):
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise ImportError(
-            "--parquet works with pyarrow, which is not installed. Run: "
-            'pip install "skgaussad[parquet]"'
-        ) from None
+    check_packages("--parquet", "parquet", "pyarrow.parquet")
+    import pyarrow
+    from pyarrow import parquet
 
     numbers = ("distance", "threshold_ratio", "p_value")
     schema = pyarrow.schema(

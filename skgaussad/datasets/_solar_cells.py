@@ -5,6 +5,7 @@ from importlib.resources import files
 import numpy as np
 from sklearn.utils import Bunch
 
+from .._packages import check_packages
 from .._validation import check_choice
 
 
@@ -58,13 +59,8 @@ def load_solar_cells(cells="all", *, uncertain=False):
     (np.int64(588), np.int64(313))
     """
     check_choice("cells", cells, ("all", "mono", "poly"))
-    try:
-        folder = files("elpv_dataset") / "data"
-    except ModuleNotFoundError:
-        raise ImportError(
-            "The solar cells come with the package elpv-dataset, which is not "
-            'installed. Run: pip install "skgaussad[demo]"'
-        ) from None
+    check_packages("load_solar_cells", "demo", "elpv_dataset")
+    folder = files("elpv_dataset") / "data"
     table = np.loadtxt(
         str(folder / "labels.csv"),
         dtype=[("path", "U64"), ("probability", "f8"), ("type", "U4")],

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._packages import check_packages
 from .._progress import progress_bar
 from .._replacing import replacing
 from .._validation import check_choice
@@ -15,7 +16,6 @@ from ..features import InvalidImageError
 from ..features._images import as_image_sequence
 from ..features._replaced_images import ReplacedImages
 from ._manifest import Manifest, remove_temporary
-from ._packages import check_packages
 from ._partitions import choose_partition_size, cut, paths_of
 from ._pipeline import check_pipeline, copy_for_workers
 from ._tasks import Tasks, count_threads, resolve_client
@@ -141,7 +141,7 @@ def score_to_parquet(
     ['index', 'path', 'distance', 'decision', 'label', 'p_value']
     """
     user = "skgaussad.distributed.score_to_parquet"
-    check_packages(user, "pyarrow.parquet")
+    check_packages(user, "dask", "pyarrow.parquet")
     client = resolve_client(client, user)
     check_pipeline(pipeline)
     check_is_fitted(pipeline)

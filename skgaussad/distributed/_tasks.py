@@ -7,7 +7,7 @@ made again when the worker that held it is lost.
 import hashlib
 import uuid
 
-from ._packages import check_packages
+from .._packages import check_packages
 
 # How often a task that fails is tried again, by any worker. A lost worker does not
 # count as a failure; Dask's own limit for those that a task takes with it is three.
@@ -37,7 +37,7 @@ def resolve_client(client, user):
     ValueError
         If there is no client.
     """
-    check_packages(user, "dask.distributed")
+    check_packages(user, "dask", "dask.distributed")
     from dask.distributed import default_client
 
     if client is not None:

@@ -4,10 +4,10 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
+from .._packages import check_packages
 from .._replacing import replacing
 from .._validation import check_real
 from ..inspection._gaussians import ScoredFeatures
-from ._packages import check_packages
 from ._scoring import Scoring
 
 _PACKAGES = (
@@ -121,7 +121,7 @@ def to_onnx(
     >>> metadata["parity"] < 1e-4
     True
     """
-    check_packages()
+    check_packages("to_onnx", "onnx", "onnx", "onnxscript", "onnxruntime")
     check_real("tolerance", tolerance, 0, 1)
     path = Path(path)
     # Now rather than after the work.

@@ -1,5 +1,7 @@
 """Matplotlib, which is optional and imported where something is drawn."""
 
+from .._packages import check_packages
+
 
 def check_matplotlib(user, *, extra="plot"):
     """Raise unless matplotlib can be imported.
@@ -16,13 +18,7 @@ def check_matplotlib(user, *, extra="plot"):
     ImportError
         If it is missing; says how to install it.
     """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            f"{user} draws with matplotlib, which is not installed. Run: "
-            f'pip install "skgaussad[{extra}]"'
-        ) from None
+    check_packages(user, extra, "matplotlib.figure")
 
 
 def axes_to_draw_on(ax, user):

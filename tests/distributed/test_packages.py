@@ -32,6 +32,6 @@ def test_missing_package_is_named_with_its_remedy(make, paths, monkeypatch, miss
         with pytest.raises(ImportError) as error:
             call()
         assert str(error.value).endswith(
-            f"works with {missing}, which is not installed. Run: pip install "
-            '"skgaussad[dask]"'
+            f"works with {missing.split('.')[0]}, which is not installed. Run: "
+            'pip install "skgaussad[dask]"'
         )

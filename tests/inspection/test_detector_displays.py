@@ -130,7 +130,7 @@ def test_without_matplotlib(display, monkeypatch):
     """Before any work is done, so the detector need not be one."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     arguments = (X, Y) if display is not AnomalyMapDisplay else (X,)
-    with pytest.raises(ImportError, match=rf"{display.__name__}\.from_estimator draws"):
+    with pytest.raises(ImportError, match=rf"{display.__name__}\.from_estimator works"):
         display.from_estimator(BaseEstimator(), *arguments)
     if display is not CovarianceSpectrumDisplay:
         message = rf'{display.__name__}\.from_predictions.*install "skgaussad\[plot\]"'

@@ -98,7 +98,7 @@ def test_without_matplotlib(display, monkeypatch):
         ),
     }
     for method, call in calls.items():
-        message = rf'{display.__name__}\.{method} draws.*install "skgaussad\[plot\]"'
+        message = rf'{display.__name__}\.{method} works.*install "skgaussad\[plot\]"'
         with pytest.raises(ImportError, match=message):
             call()
 
