@@ -87,14 +87,14 @@ class HeldOutDistances:
         .. [2] V. Vovk, "Conditional validity of inductive conformal predictors",
            Machine Learning 92 (2013), 349-376.
         """
-        distances, _ = self._sorted
         if not self.supports(fpr, confidence):
             if self.groups is not None:
                 return self._least_with(fpr * self.n_units)
-            largest = float(distances[-1])
+            largest = float(self.distances.max())
             return largest if self.tail is None else self._extrapolate(largest, fpr)
         if confidence is None:
             return self._least_with(fpr * (self.n_units + 1) - 1)
+        distances, _ = self._sorted
         ranks = np.arange(1, len(distances) + 1)
         kept = beta.cdf(fpr, len(distances) - ranks + 1, ranks) >= confidence
         # At the bound of what n samples support, rounding may deny the last rank.
@@ -107,6 +107,10 @@ class HeldOutDistances:
 
     def _least_with(self, weight):
         """Least distance above which the samples weigh at most `weight`."""
+        if self.groups is None:
+            # All of them are sorted for p-values only.
+            rank = max(len(self.distances) - int(weight + _TOLERANCE) - 1, 0)
+            return float(np.partition(self.distances, rank)[rank])
         distances, from_each = self._sorted
         # Those from this one on weigh so little, so that the one before may be called.
         first = np.argmax(from_each <= weight + _TOLERANCE)

@@ -11,7 +11,9 @@ from ._covariance import DiagonalCovariance, SpectralCovariance
 from ._spectrum import Spectrum
 
 # Values worked on at a time, few enough for a processor's cache.
-_BLOCK_VALUES = 2**15
+_BLOCK_VALUES = 2**17
+# So many rows are reduced one by one.
+_FEW_ROWS = 16
 COVARIANCES = ("ledoit_wolf", "oas", "shrunk", "empirical", "diagonal", "isotropic")
 # Those that keep to the variances of single features.
 DIAGONAL_COVARIANCES = ("diagonal", "isotropic")
@@ -193,10 +195,8 @@ def summarise(X):
     low, high, mean : ndarray of shape (n_features,)
         The mean is exact for constant features.
     """
-    first, *others = blocks_of(X)
-    low = high = X[first]
-    if others:
-        low, high = low.copy(), high.copy()
+    first, *others = blocks_of(X, n_arrays=3)
+    low, high = X[first].copy(), X[first].copy()
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.ones(len(low)) @ X[first]
         for block in others:
@@ -205,9 +205,19 @@ def summarise(X):
             np.minimum(low[: len(part)], part, out=low[: len(part)])
             np.maximum(high[: len(part)], part, out=high[: len(part)])
             total += np.ones(len(part)) @ part
-        low, high = low.min(axis=0), high.max(axis=0)
+        low, high = _reduce(np.minimum, low), _reduce(np.maximum, high)
         # Summing equal values may round, and the feature would seem to vary.
         return low, high, np.where(high > low, total / len(X), X[0])
+
+
+def _reduce(operation, rows):
+    """Apply an operation between all rows, which are overwritten."""
+    while len(rows) > _FEW_ROWS:
+        # Half of them at a time: from one short row to the next takes longer.
+        n_left = (len(rows) + 1) // 2
+        rows, others = rows[:n_left], rows[n_left:]
+        operation(rows[: len(others)], others, out=rows[: len(others)])
+    return operation.reduce(rows, axis=0)
 
 
 def mean_of(X):
@@ -224,14 +234,16 @@ def mean_of(X):
     return summarise(X)[2]
 
 
-def blocks_of(X):
+def blocks_of(X, n_arrays=2):
     """Yield slices of rows that a processor's cache holds.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
+    n_arrays : int, default=2
+        Number of arrays of their size that have to be in the cache.
     """
-    step = max(1, _BLOCK_VALUES // X.shape[1])
+    step = max(1, _BLOCK_VALUES // (n_arrays * X.shape[1]))
     for start in range(0, len(X), step):
         yield slice(start, start + step)
 

@@ -532,7 +532,8 @@ class _SpectralRule:
         rows : ndarray of shape (n_groups, size, rank)
             In the eigenbasis.
         vectors : ndarray of shape (n_groups, size, rank) or None
-            Their left singular vectors, U. None takes them from `rows`.
+            Their left singular vectors, U. None takes them from `rows`, which are then
+            overwritten.
         norms : ndarray of shape (n_groups, size)
             Their squared norms.
         root_of : callable or None, default=None
@@ -548,11 +549,15 @@ class _SpectralRule:
         size = rows.shape[1]
         identity = np.eye(size)
         n_left = self.n_samples - size
-        products = _Products(rows)
+        along = rows @ self.cubic
+        fresh = vectors is None
+        if fresh and self.spans_rows:
+            vectors = rows / np.sqrt(self.n_samples * self.eigenvalues)
+        products = _Products(rows, overwrite=fresh)
         rho, trace, failed = self.shrinkage.apply(
             None if size == 1 else products(self.ones),
             products(self.eigenvalues),
-            rows @ self.cubic,
+            along,
             norms,
         )
         floor = rho * trace / self.n_features
@@ -564,8 +569,6 @@ class _SpectralRule:
         floor = np.where(failed, 1.0, floor)
         resolvent = self.eigenvalues, slope, floor
         G = products.over(*resolvent)
-        if vectors is None and self.spans_rows:
-            vectors = rows / np.sqrt(self.n_samples * self.eigenvalues)
         if vectors is None:
             # With U of the rows, K = I - 11'/n - (slope/n) G. It cancels no more than
             # the projection, which with more rows than axes it seldom does.
@@ -617,12 +620,17 @@ class _Products:
     Parameters
     ----------
     rows : ndarray of shape (n_groups, size, n_columns)
+    overwrite : bool, default=False
+        Whether the rows may be overwritten: it takes less memory.
     """
 
-    def __init__(self, rows):
+    def __init__(self, rows, *, overwrite=False):
         self.rows = rows
-        # Thousands of products of a single row and column each cost more than squares.
-        self.squares = rows[:, 0] ** 2 if rows.shape[1] == 1 else None
+        self.squares = None
+        if rows.shape[1] == 1:
+            # Thousands of products of a row and a column each cost more than squares.
+            single = rows[:, 0]
+            self.squares = np.square(single, out=single if overwrite else None)
 
     def __call__(self, weights):
         """Weighted by column.

@@ -10,7 +10,7 @@ from skgaussad.covariance._estimation import CentredRows, summarise
 def test_rows_are_centred_a_block_at_a_time(block_values, order, monkeypatch):
     monkeypatch.setattr(_estimation, "_BLOCK_VALUES", block_values)
     rng = np.random.default_rng(0)
-    X = np.asarray(rng.normal(size=(23, 7)) * np.geomspace(1, 1e3, 7) + 5, order=order)
+    X = np.asarray(rng.normal(size=(83, 7)) * np.geomspace(1, 1e3, 7) + 5, order=order)
     X[:, 2] = 0.1
     before = X.copy()
     low, high, mean = summarise(X)
@@ -18,7 +18,7 @@ def test_rows_are_centred_a_block_at_a_time(block_values, order, monkeypatch):
     np.testing.assert_array_equal(high, X.max(axis=0))
     np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-14)
     assert mean[2] == 0.1
-    for centred in (CentredRows.of(X), CentredRows.around(X, np.tile(mean, (23, 1)))):
+    for centred in (CentredRows.of(X), CentredRows.around(X, np.tile(mean, (83, 1)))):
         unit = np.sqrt(centred.squared_unit)
         rows, norms = centred.rows, centred.squared_norms
         np.testing.assert_allclose(unit * rows, X - X.mean(axis=0), atol=1e-12)
