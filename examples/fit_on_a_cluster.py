@@ -21,8 +21,8 @@ from skgaussad.datasets import load_solar_cells
 def main():
     """Fit to some functional solar cells, and score other cells."""
     cells = load_solar_cells("mono")
-    X_train = cells.paths[cells.labels == 1][:240]
-    X_new = [*cells.paths[cells.labels == 1][240:280], *cells.paths[cells.labels == -1]]
+    good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    X_train, X_new = good[:240], [*good[240:280], *bad[::4]]
     pipe = Pipeline(
         [("features", DeepFeatureTransformer()), ("detector", MahalanobisDetector())]
     )

@@ -165,7 +165,7 @@ def _open_lines(stream, format_):
 
 @contextlib.contextmanager
 def _open_parquet(stream, _):
-    check_packages("--parquet", "parquet", "pyarrow.parquet")
+    check_packages("--parquet", "parquet", "pyarrow")
     import pyarrow
     from pyarrow import parquet
 

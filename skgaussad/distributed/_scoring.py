@@ -141,7 +141,7 @@ def score_to_parquet(
     ['index', 'path', 'distance', 'decision', 'label', 'p_value']
     """
     user = "skgaussad.distributed.score_to_parquet"
-    check_packages(user, "dask", "pyarrow.parquet")
+    check_packages(user, "dask", "pyarrow")
     client = resolve_client(client, user)
     check_pipeline(pipeline)
     check_is_fitted(pipeline)
