@@ -31,6 +31,7 @@ from solar_cells_auroc import aurocs_by_level
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
 from skgaussad.datasets import load_solar_cells
+from skgaussad.features import FeatureCache
 
 FOLDER = Path(speed.__file__).parent
 
@@ -352,7 +353,8 @@ def test_grid_search_and_its_parts_do_the_same(tmp_path):
     )
     assert (measurement.n_candidates, measurement.n_folds) == (24, 2)
     assert measurement.n_images == 16
-    assert (tmp_path / "cache_0").is_dir()
+    # Each image once, for all candidates and folds.
+    assert FeatureCache(tmp_path / "cache_0").info()["n_images"] == 16
     assert min(measurement.first, measurement.second) > 0
     assert min(measurement.extraction, measurement.detectors) > 0
 

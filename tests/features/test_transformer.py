@@ -416,7 +416,7 @@ def test_what_is_no_folder(tiny, images, folder):
 )
 def test_compiled_network(tiny, images):
     # Of few layers, each of which takes the compiler seconds.
-    plain = clone(tiny).set_params(levels=1)
+    plain = clone(tiny).set_params(levels=[1, 2])
     expected = plain.fit_transform(images)
     compiled = clone(plain).set_params(compile=True).fit(images)
     with warnings.catch_warnings():
