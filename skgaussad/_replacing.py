@@ -39,6 +39,17 @@ def replacing(path, *, durable=False):
         _sync_folder(folder)
 
 
+def remove_left(folder):
+    """Remove what writers left in a folder that were killed.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def _sync_folder(folder):
     """Have the new name on the disk, where folders can be opened for that."""
     if os.name != "posix":

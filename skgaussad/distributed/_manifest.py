@@ -104,14 +104,3 @@ class Manifest:
                 f"{' and '.join(differing)}. Take another folder, or repeat that call "
                 "to go on with it."
             )
-
-
-def remove_temporary(folder):
-    """Remove what writers left that were killed.
-
-    Parameters
-    ----------
-    folder : Path
-    """
-    for path in Path(folder).glob(".*.tmp"):
-        path.unlink(missing_ok=True)

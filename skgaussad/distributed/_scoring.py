@@ -9,13 +9,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._packages import check_packages
 from .._progress import progress_bar
-from .._replacing import replacing
+from .._replacing import remove_left, replacing
 from .._validation import check_choice
 from ..calibration._pipeline import split_pipeline
 from ..features import InvalidImageError
 from ..features._images import as_image_sequence
 from ..features._replaced_images import ReplacedImages
-from ._manifest import Manifest, remove_temporary
+from ._manifest import Manifest
 from ._partitions import choose_partition_size, cut, paths_of
 from ._pipeline import check_pipeline, copy_for_workers
 from ._tasks import Tasks, count_threads, resolve_client
@@ -178,7 +178,7 @@ def score_to_parquet(
 
         for n_images in _run_few_at_a_time(tasks, map(submit, missing)):
             bar.update(n_images)
-    remove_temporary(folder)
+    remove_left(folder)
     return folder
 
 
