@@ -52,7 +52,7 @@ def measure_dask(paths, n_rounds):
 
     The workers have the network before, and decode images between the passes through
     it, so that one thread is one. The two take turns, in clusters of which one is open
-    at a time: a second, idle one took 5 % of the processors.
+    at a time, for idle ones take time of the processors, too.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def measure_dask(paths, n_rounds):
     difference = 0.0
     for _ in range(n_rounds):
         for n_workers, taken in seconds.items():
-            second, distances = _time_fit(paths, n_workers)
-            taken.append(second)
+            duration, distances = _time_fit(paths, n_workers)
+            taken.append(duration)
             difference = max(difference, float(np.abs(distances / expected - 1).max()))
     one, two = (float(np.median(seconds[n_workers])) for n_workers in (1, 2))
     return DaskMeasurement(len(paths), one, two, difference)
@@ -85,7 +85,7 @@ def _make_pipeline():
 
 
 def _time_fit(paths, n_workers):
-    """Return the seconds of a second fit on a new cluster, and its distances."""
+    """Return the seconds that a new cluster's second fit takes, and its distances."""
     # Not by the cluster's own parameter env, which is set when a worker has started.
     with dask.config.set({"distributed.nanny.pre-spawn-environ": ENVIRONMENT}):
         cluster = LocalCluster(
@@ -96,8 +96,8 @@ def _time_fit(paths, n_workers):
         distributed.fit(_make_pipeline(), paths, client=client)
         start = time.perf_counter()
         fitted = distributed.fit(_make_pipeline(), paths, client=client)
-        seconds = time.perf_counter() - start
-    return seconds, fitted[-1].leave_one_out_distances_
+        duration = time.perf_counter() - start
+    return duration, fitted[-1].leave_one_out_distances_
 
 
 def format_dask(m):
