@@ -5,9 +5,8 @@ import warnings
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from skgaussad import MahalanobisDetector
-from skgaussad.calibration import FalseAlarmRateWarning
-from skgaussad.robust import RobustDetector
+from skgaussad import MahalanobisDetector, RobustDetector
+from skgaussad.exceptions import FalseAlarmRateWarning
 
 SHARES = (0.0, 0.05, 0.1, 0.2)
 FITS = ("clean", "all", "robust", "rechecked")

@@ -8,14 +8,13 @@ from joblib import Parallel, delayed
 from sklearn.covariance import LedoitWolf
 from tqdm import tqdm
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
 from skgaussad.calibration._held_out import HeldOutDistances
+from skgaussad.calibration._parametric_thresholds import chi2_threshold
 from skgaussad.calibration._tail import GeneralizedParetoTail
 from skgaussad.covariance._estimation import CentredRows, estimate, mean_of
 from skgaussad.covariance._leave_out import leave_out
-from skgaussad.covariance._threshold import chi2_threshold
 from skgaussad.datasets import load_solar_cells
-from skgaussad.ensemble import LevelEnsemble
 
 # One to three standard deviations of a normal law, 1 in 10, 1 in 100 and 1 in 1000.
 TARGETS = (0.317, 0.1, 0.046, 0.01, 0.003, 0.001)

@@ -19,12 +19,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
 from skgaussad.augmentation import ImageAugmentation, exclude_for
 from skgaussad.augmentation._augmented_images import AugmentedImages
-from skgaussad.covariance._threshold import chi2_threshold
+from skgaussad.calibration._parametric_thresholds import chi2_threshold
 from skgaussad.datasets import list_categories, load_mvtec
-from skgaussad.decomposition import NegatedPCA
 from skgaussad.metrics import achieved_fpr
 
 # Detectors fitted to the features of a level.

@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.ensemble import LevelEnsemble
+from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
 from skgaussad.inspection import anomaly_maps
 
 N_FITTED = 200

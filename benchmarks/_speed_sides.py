@@ -11,8 +11,7 @@ from _speed_child import list_images, serve
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.decomposition import NegatedPCA
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
 from skgaussad.model_selection import NormalKFold
 
 BACKBONE = "tf_efficientnet_lite0"

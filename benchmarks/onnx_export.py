@@ -35,11 +35,14 @@ from _calibration_verdicts import Verdict
 from PIL import Image
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import p_values
+from skgaussad import (
+    DeepFeatureTransformer,
+    MahalanobisDetector,
+    NegatedPCA,
+    make_level_pipeline,
+)
 from skgaussad.datasets import load_solar_cells
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.ensemble import make_level_pipeline
+from skgaussad.detectors import p_values
 from skgaussad.export import to_onnx
 
 TOLERANCE = 1e-4

@@ -26,8 +26,8 @@ from _paper_protocol import SIGMAS, TRAINED, Protocol, Store, read_categories
 from scipy.stats import norm
 from tqdm import tqdm
 
-from skgaussad.calibration import FalseAlarmRateWarning
 from skgaussad.datasets import load_solar_cells
+from skgaussad.exceptions import FalseAlarmRateWarning
 from skgaussad.metrics import mean_and_sem
 
 SUMMED = ("mahalanobis", "npca_1", "oc_svm")

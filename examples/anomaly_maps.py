@@ -14,14 +14,9 @@ import numpy as np
 from PIL import Image
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, PositionDetector
 from skgaussad.datasets import load_solar_cells
-from skgaussad.inspection import (
-    DistanceSplit,
-    PositionDetector,
-    anomaly_maps,
-    split_distance,
-)
+from skgaussad.inspection import DistanceSplit, anomaly_maps, split_distance
 
 # %%
 # Fit to functional cells, and keep some of them and some defective ones to look at.

@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.augmentation import AugmentedFit, ImageAugmentation
+from skgaussad import AugmentedFit, DeepFeatureTransformer, MahalanobisDetector
+from skgaussad.augmentation import ImageAugmentation
 from skgaussad.datasets import make_textures
 
 # %%

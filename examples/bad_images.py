@@ -15,7 +15,7 @@ from PIL import Image
 
 from skgaussad import DeepFeatureTransformer
 from skgaussad.datasets import make_textures
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 
 # %%
 # Four images, the third of which is cut off in the middle.

@@ -16,21 +16,17 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import (
-    CalibrationReport,
-    FalseAlarmRateWarning,
-    RateEstimate,
-    calibration_report,
-    fpr_bound,
-    p_values,
-    planning_table,
-)
+from skgaussad.calibration import fpr_bound, planning_table
+from skgaussad.calibration._rate_estimate import RateEstimate
 from skgaussad.datasets import load_solar_cells
+from skgaussad.detectors import p_values
+from skgaussad.exceptions import FalseAlarmRateWarning
 from skgaussad.inspection import (
     ChiSquareQQDisplay,
     FalsePositiveRateDisplay,
     PValueDisplay,
 )
+from skgaussad.reporting import CalibrationReport, calibration_report
 
 # %%
 # Before any image is taken: how many good ones a rate takes, on average over training

@@ -13,8 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from skgaussad import LevelEnsemble, make_level_pipeline
 from skgaussad.datasets import load_solar_cells
-from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
 
 # %%
 # One Gaussian a level; the features of all levels are extracted in one pass.

@@ -13,10 +13,13 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import ConformalDetector
+from skgaussad import (
+    ConformalDetector,
+    DeepFeatureTransformer,
+    MahalanobisDetector,
+    NegatedPCA,
+)
 from skgaussad.datasets import load_solar_cells
-from skgaussad.decomposition import NegatedPCA
 
 # %%
 # The features are computed once, for all the detectors below.

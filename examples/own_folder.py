@@ -19,10 +19,9 @@ import numpy as np
 from PIL import Image
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import p_values
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, PositionDetector
 from skgaussad.datasets import load_folders, load_solar_cells
-from skgaussad.inspection import PositionDetector
+from skgaussad.detectors import p_values
 
 # %%
 # Images are lists of paths. The good ones should be 100 or more, taken as the new ones

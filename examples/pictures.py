@@ -13,8 +13,8 @@ and ``pictures_of_maps.png``, in the working directory.
 import matplotlib.pyplot as plt
 import numpy as np
 
+from skgaussad import make_level_pipeline
 from skgaussad.datasets import load_solar_cells
-from skgaussad.ensemble import make_level_pipeline
 from skgaussad.inspection import (
     AnomalyMapDisplay,
     ComponentSplit,

@@ -17,9 +17,8 @@ import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, RobustDetector
 from skgaussad.datasets import load_solar_cells
-from skgaussad.robust import RobustDetector
 
 # %%
 # Every tenth training image shows a defective cell, and nobody knows which.

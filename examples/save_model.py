@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, load, save
 from skgaussad.datasets import load_solar_cells
-from skgaussad.persistence import ModelFileError, describe, load, save
+from skgaussad.exceptions import ModelFileError
+from skgaussad.persistence import describe
 
 # %%
 # A pipeline is fitted where the images of good parts are.

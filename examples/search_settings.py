@@ -16,11 +16,10 @@ import numpy as np
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import FalseAlarmRateWarning
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
 from skgaussad.datasets import load_solar_cells
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.features import FeatureCache, FeatureCacheWarning
+from skgaussad.exceptions import FalseAlarmRateWarning, FeatureCacheWarning
+from skgaussad.features import FeatureCache
 from skgaussad.model_selection import NormalKFold, auroc_scorer
 
 # %%

@@ -15,11 +15,10 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import p_values
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, TiledDetector
 from skgaussad.datasets import make_textures
+from skgaussad.detectors import p_values
 from skgaussad.inspection import anomaly_maps
-from skgaussad.tiling import TiledDetector
 
 # %%
 # Good pictures of 256 x 256 pixels, and some with a dark square of 6 x 6. Images of

@@ -13,8 +13,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer
-from skgaussad.covariance import VariantMahalanobisDetector
+from skgaussad import DeepFeatureTransformer, VariantMahalanobisDetector
 from skgaussad.datasets import load_solar_cells
 
 # %%

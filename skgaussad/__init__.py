@@ -1,21 +1,38 @@
 """Image anomaly detection by Gaussians in pretrained deep features."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+from importlib import import_module, metadata
 
-if TYPE_CHECKING:
-    from .covariance import MahalanobisDetector
-    from .features import DeepFeatureTransformer
+__all__ = [
+    "AugmentedFit",
+    "ConformalDetector",
+    "DeepFeatureTransformer",
+    "LevelEnsemble",
+    "MahalanobisDetector",
+    "NegatedPCA",
+    "PositionDetector",
+    "RobustDetector",
+    "TiledDetector",
+    "VariantMahalanobisDetector",
+    "load",
+    "make_level_pipeline",
+    "save",
+]
 
-__all__ = ["DeepFeatureTransformer", "MahalanobisDetector"]
-
-_HOMES = {"DeepFeatureTransformer": "features", "MahalanobisDetector": "covariance"}
+_HOMES = {
+    "DeepFeatureTransformer": "features",
+    "NegatedPCA": "decomposition",
+    "load": "persistence",
+    "save": "persistence",
+}
 
 
 def __getattr__(name):
     # Importing scikit-learn takes most of a second, which is due on first use only.
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    if name == "__version__":
+        return metadata.version(__name__)
+    if name in __all__:
+        home = _HOMES.get(name, "detectors")
+        return getattr(import_module(f".{home}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,6 +1,6 @@
 """Run the command line as ``python -m skgaussad``."""
 
-from .cli import main
+from .commands._main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -7,9 +7,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional
 
-from skgaussad._decisions import ThresholdMixin
-from skgaussad._validation import check_choice, check_integer, check_real
-from skgaussad.features._extraction import resolve_device
+from skgaussad._utils.validation import check_choice, check_integer, check_real
+from skgaussad.detectors._decisions import ThresholdMixin
+from skgaussad.features._device import resolve_device
 from skgaussad.features._preprocessing import Preprocessing
 from skgaussad.features._tags import ImageInputMixin
 
@@ -145,7 +145,7 @@ class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of n_images images
-            Two or more, as :class:`~skgaussad.features.DeepFeatureTransformer` takes
+            Two or more, as :class:`~skgaussad.DeepFeatureTransformer` takes
             them.
         y : Ignored
             Present for API consistency: all images are taken to be normal.
@@ -240,7 +240,7 @@ class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of n_images images
-            As :class:`~skgaussad.features.DeepFeatureTransformer` takes them.
+            As :class:`~skgaussad.DeepFeatureTransformer` takes them.
 
         Returns
         -------
@@ -261,7 +261,7 @@ class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of n_images images
-            As :class:`~skgaussad.features.DeepFeatureTransformer` takes them.
+            As :class:`~skgaussad.DeepFeatureTransformer` takes them.
 
         Returns
         -------

@@ -11,10 +11,10 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional
 
-from skgaussad._labels import check_labels
-from skgaussad._validation import check_integer, check_real
+from skgaussad._utils.labels import check_labels
+from skgaussad._utils.validation import check_integer, check_real
 from skgaussad.features._backbone import explain_image_size, read_network
-from skgaussad.features._extraction import resolve_device
+from skgaussad.features._device import resolve_device
 from skgaussad.features._preprocessing import Preprocessing
 from skgaussad.features._tags import ImageInputMixin
 
@@ -46,7 +46,7 @@ class FineTunedClassifier(ImageInputMixin, ClassifierMixin, BaseEstimator):
 
     weights : {"auto"}, path or None, default="auto"
         Where training starts; as for
-        :class:`~skgaussad.features.DeepFeatureTransformer`.
+        :class:`~skgaussad.DeepFeatureTransformer`.
 
     image_size : int, tuple of (int, int) or None, default=None
         Side, or height and width, to which images are resized, in pixels. None takes
@@ -158,7 +158,7 @@ class FineTunedClassifier(ImageInputMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of n_images images
-            As :class:`~skgaussad.features.DeepFeatureTransformer` takes them.
+            As :class:`~skgaussad.DeepFeatureTransformer` takes them.
         y : array-like of shape (n_images,)
             +1 for normal and -1 for anomalous images, two or more of each.
 
@@ -270,7 +270,7 @@ class FineTunedClassifier(ImageInputMixin, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of n_images images
-            As :class:`~skgaussad.features.DeepFeatureTransformer` takes them.
+            As :class:`~skgaussad.DeepFeatureTransformer` takes them.
 
         Returns
         -------

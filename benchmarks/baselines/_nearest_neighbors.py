@@ -5,8 +5,8 @@ from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skgaussad._validation import check_integer, check_real
-from skgaussad.calibration._mixin import CalibratedMixin
+from skgaussad._utils.validation import check_integer, check_real
+from skgaussad.detectors._base import CalibratedMixin
 
 
 class NearestNeighborDetector(CalibratedMixin, BaseEstimator):

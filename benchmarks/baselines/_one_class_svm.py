@@ -7,7 +7,7 @@ def one_class_svm():
     """Make the detector that the paper [1]_ fits to each level for comparison.
 
     A one-class support vector machine with an RBF kernel, for
-    :class:`~skgaussad.ensemble.LevelEnsemble` (section IV-C). The paper names the
+    :class:`~skgaussad.LevelEnsemble` (section IV-C). The paper names the
     kernel only: the other settings are scikit-learn's defaults, ``nu=0.5`` and
     ``gamma="scale"``, on features that are not standardized.
 
@@ -15,7 +15,7 @@ def one_class_svm():
     -------
     detector : :class:`~sklearn.svm.OneClassSVM`
         Not fitted. Its own threshold calls half of the training samples anomalous;
-        :class:`~skgaussad.ensemble.LevelEnsemble` sets one on the sum of the scores.
+        :class:`~skgaussad.LevelEnsemble` sets one on the sum of the scores.
 
     References
     ----------
@@ -26,7 +26,7 @@ def one_class_svm():
     --------
     >>> import numpy as np
     >>> from baselines import one_class_svm
-    >>> from skgaussad.ensemble import LevelEnsemble
+    >>> from skgaussad import LevelEnsemble
     >>> X_normal = np.random.default_rng(0).normal(size=(100, 5))
     >>> columns = {"shallow": slice(0, 2), "deep": slice(2, 5)}
     >>> ensemble = LevelEnsemble(one_class_svm(), columns=columns).fit(X_normal)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import torch
 
-from skgaussad._progress import progress_bar
-from skgaussad._validation import check_integer, check_real
+from skgaussad._utils.progress import progress_bar
+from skgaussad._utils.validation import check_integer, check_real
 from skgaussad.features._images import as_image_sequence, check_items
 
 
@@ -37,7 +37,7 @@ def check_images(X):
     Parameters
     ----------
     X : sequence of n_images images
-        As :class:`~skgaussad.features.DeepFeatureTransformer` takes them.
+        As :class:`~skgaussad.DeepFeatureTransformer` takes them.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..features._images import LazyImages, as_image_sequence, check_items, decode_image
+from ..features import LazyImages, as_image_sequence, check_items, decode_image
 
 
 class AugmentedImages(LazyImages):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._validation import check_real
-from ..features._images import decode_image
+from .._utils.validation import check_real
+from ..features import decode_image
 
 OPERATIONS = (
     "horizontal_flip",
@@ -181,7 +181,7 @@ class ImageAugmentation(BaseEstimator):
         Parameters
         ----------
         image : path, PIL image or ndarray
-            As :class:`~skgaussad.features.DeepFeatureTransformer` takes it.
+            As :class:`~skgaussad.DeepFeatureTransformer` takes it.
         rng : :class:`numpy.random.Generator`
             The same state of it gives the same result.
 

@@ -1,6 +1,6 @@
 """Which operations would make a normal image of an MVTec AD category anomalous."""
 
-from .._validation import check_choice
+from .._utils.validation import check_choice
 
 _FLIPS = ("horizontal_flip", "vertical_flip")
 _EXCLUDE = {

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
-from .._validation import check_real
+from .._utils.validation import check_real
 from ._betting import N_BETS, advance, log_martingales, log_mean
 
 
@@ -61,7 +61,7 @@ class ConformalMonitor(BaseEstimator):
 
     See Also
     --------
-    skgaussad.covariance.MahalanobisDetector : Gives the distances: minus its
+    skgaussad.MahalanobisDetector : Gives the distances: minus its
         `score_samples`.
 
     Notes

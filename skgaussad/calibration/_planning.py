@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import beta
 
-from .._validation import check_real
+from .._utils.validation import check_real
 
 # Rounding must not push a whole number, such as 1 / 0.05 - 1, to the next.
 _TOLERANCE = 1e-10

@@ -1,6 +1,6 @@
 """``skgaussad completion``: what makes the Tab key know the commands."""
 
-from .._packages import check_packages
+from .._utils.optional import check_packages
 from ._arguments import add_command
 
 _EXAMPLES = """
@@ -32,7 +32,7 @@ def run(arguments):
     check_packages("completion", "completion", "shtab")
     import shtab
 
-    from ..cli import make_parser
+    from ._main import make_parser
 
     parser = make_parser()
     for action in _actions_of(parser):

@@ -10,12 +10,12 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
-from .._validation import check_real
-from ..calibration import FalseAlarmRateWarning
-from ..covariance import MahalanobisDetector
+from .._utils.validation import check_real
 from ..datasets import load_solar_cells
+from ..detectors import MahalanobisDetector
+from ..exceptions import FalseAlarmRateWarning
 from ..features import DeepFeatureTransformer
-from ..inspection._matplotlib import check_matplotlib
+from ..inspection import check_matplotlib
 from ..reporting import write_report
 
 # The paper's three distances (table I) and the covariances they come from.

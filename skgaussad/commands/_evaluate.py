@@ -38,7 +38,7 @@ def run(arguments):
     """Run the command."""
     import json
 
-    from .._progress import progress_bar
+    from .._utils.progress import progress_bar
     from ._inputs import list_labelled
     from ._scoring import Scorer
 

@@ -87,7 +87,7 @@ def run(arguments):
     import time
     import warnings
 
-    from ..calibration import FalseAlarmRateWarning
+    from ..exceptions import FalseAlarmRateWarning
     from ..persistence import save
     from ._inputs import list_images
     from ._outputs import check_output
@@ -109,7 +109,7 @@ def _make_pipeline(arguments):
     from sklearn.pipeline import Pipeline
 
     from .. import DeepFeatureTransformer, MahalanobisDetector
-    from ..ensemble import make_level_pipeline
+    from ..detectors import make_level_pipeline
 
     features = {
         "levels": arguments.levels,

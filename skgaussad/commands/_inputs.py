@@ -5,7 +5,7 @@ import os
 import re
 import sys
 
-from ..datasets._files import existing_folder, is_image_name, subfolders
+from ..datasets import existing_folder, is_image_name, subfolders
 
 # A part of a pattern that stands for any number of folders.
 _ANY_FOLDERS = re.compile(r"(?:^|(?<=[/\\]))\*\*[/\\]")

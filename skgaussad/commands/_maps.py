@@ -4,10 +4,8 @@ import os
 
 from PIL import Image
 
-from .._replacing import replacing
-from ..inspection import anomaly_maps
-from ..inspection._map_colors import color_map
-from ..inspection._matplotlib import check_matplotlib
+from .._utils.atomic_write import replacing
+from ..inspection import anomaly_maps, check_matplotlib, color_map
 from ._outputs import check_output
 
 # Maps are as large as their images, so few are held at once.

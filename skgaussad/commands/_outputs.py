@@ -8,8 +8,8 @@ import os
 import sys
 from dataclasses import fields
 
-from .._packages import check_packages
-from .._replacing import replacing
+from .._utils.atomic_write import replacing
+from .._utils.optional import check_packages
 from ._scoring import Result
 
 FIELDS = tuple(field.name for field in fields(Result))

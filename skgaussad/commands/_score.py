@@ -99,7 +99,7 @@ def run(arguments):
 
 
 def _score(arguments):
-    from .._progress import progress_bar
+    from .._utils.progress import progress_bar
     from ._inputs import common_folder, count_images, list_images
     from ._maps import MapWriter
     from ._outputs import check_output, format_of, open_output, row_of
@@ -144,8 +144,8 @@ def _score(arguments):
 
 
 def _watch(arguments):
-    from .._progress import progress_bar
-    from ..datasets._files import existing_folder
+    from .._utils.progress import progress_bar
+    from ..datasets import existing_folder
     from ._maps import MapWriter
     from ._outputs import format_of
     from ._scoring import Scorer

@@ -5,10 +5,10 @@ from itertools import islice
 
 import numpy as np
 
-from .._find_part import find_part
-from ..features._replaced_images import ReplacedImages
+from ..detectors import find_part
+from ..features import ReplacedImages
 from ..persistence import load
-from ..reporting._facts import find_transformer
+from ..reporting import find_transformer
 
 # Enough for the threads and GPUs that share it, and few enough for rows to come soon.
 _CHUNK = 128
@@ -46,7 +46,7 @@ class Scorer:
     Parameters
     ----------
     path : str
-        Of a file written by :func:`skgaussad.persistence.save`.
+        Of a file written by :func:`skgaussad.save`.
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ from itertools import islice
 
 from filelock import FileLock, Timeout
 
-from ..features import InvalidImageError
+from ..exceptions import InvalidImageError
 from ._inputs import walk_images
 from ._outputs import FIELDS, check_output, encode, printable, row_of
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._array_api import like, namespace_of
+from .._utils.array_api import like, namespace_of
 from ._spectrum import DeferredAxes
 
 # Rows scored at a time, so that the memory for scoring does not grow with the rows.

@@ -1,5 +1,6 @@
 """Image data sets as paths and labels, and generated ones."""
 
+from ._files import existing_folder, is_image_name, subfolders
 from ._folders import load_folders
 from ._mvtec import list_categories, load_mvtec
 from ._solar_cells import load_solar_cells

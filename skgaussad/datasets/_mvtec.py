@@ -5,7 +5,7 @@ import difflib
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._validation import check_choice
+from .._utils.validation import check_choice
 from ._files import existing_folder, image_files, subfolders
 
 

@@ -5,8 +5,8 @@ from importlib.resources import files
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._packages import check_packages
-from .._validation import check_choice
+from .._utils.optional import check_packages
+from .._utils.validation import check_choice
 
 
 def load_solar_cells(cells="all", *, uncertain=False):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from sklearn.utils import Bunch, check_random_state
 
-from .._validation import check_integer
+from .._utils.validation import check_integer
 
 _PERIOD = 8  # pixels a thread and its gap
 _TINT = np.array([1.0, 0.9, 0.75])

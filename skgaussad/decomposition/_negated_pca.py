@@ -10,8 +10,8 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._validation import check_integer, check_real
-from ..covariance._spectrum import Spectrum
+from .._utils.validation import check_integer, check_real
+from ..covariance import Spectrum
 
 
 def _first_kept(explained_variance_ratio, share):
@@ -89,7 +89,7 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     See Also
     --------
     sklearn.decomposition.PCA : Keeps the components of most variance.
-    skgaussad.covariance.MahalanobisDetector : The Gaussian to fit to the result.
+    skgaussad.MahalanobisDetector : The Gaussian to fit to the result.
 
     Notes
     -----
@@ -118,7 +118,7 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     >>> import numpy as np
     >>> from sklearn.pipeline import make_pipeline
     >>> from skgaussad import MahalanobisDetector
-    >>> from skgaussad.decomposition import NegatedPCA
+    >>> from skgaussad import NegatedPCA
     >>> rng = np.random.default_rng(0)
     >>> X_normal = rng.normal(size=(200, 4)) * [9, 3, 0.2, 0.1]
     >>> reduction = NegatedPCA(n_components=2).fit(X_normal)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .._progress import progress_bar
-from ..covariance import MahalanobisDetector
-from ..features._images import as_image_sequence
+from .._utils.progress import progress_bar
+from ..detectors import MahalanobisDetector
+from ..features import as_image_sequence
 from ._moments import fit_detector
 from ._partitions import choose_partition_size, cut, take
 from ._pipeline import assemble, check_pipeline, copy_for_workers
@@ -24,8 +24,8 @@ def fit(
 
     The result is that of ``pipeline.fit(X)``, to rounding: the workers compute the
     features, in the same batches. The features stay with them where the pipeline is a
-    :class:`~skgaussad.features.DeepFeatureTransformer` and a
-    :class:`~skgaussad.covariance.MahalanobisDetector` alone: see Notes.
+    :class:`~skgaussad.DeepFeatureTransformer` and a
+    :class:`~skgaussad.MahalanobisDetector` alone: see Notes.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def fit(
     moments and measured the leave-one-out distances. To this process come the moments,
     which take 8 n_features^2 bytes, and 8 bytes an image. Distances have the digits of
     :meth:`MahalanobisDetector.partial_fit
-    <skgaussad.covariance.MahalanobisDetector.partial_fit>`, and an image that makes up
+    <skgaussad.MahalanobisDetector.partial_fit>`, and an image that makes up
     all but 1e-8 of a moment counts as infinitely far from the others.
 
     All other steps are fitted here, to all features, which take 4 n_images n_features

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .._replacing import replacing
+from .._utils.atomic_write import replacing
 from ._fingerprint import hash_model, hash_paths
 
 # Readers of Parquet folders pass over names that begin with an underscore or a dot.

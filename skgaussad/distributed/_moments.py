@@ -5,10 +5,7 @@ from functools import reduce
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ..covariance._estimation import DIAGONAL_COVARIANCES
-from ..covariance._gaussian import Gaussian
-from ..covariance._leave_out import leave_one_out
-from ..covariance._moments import Moments
+from ..covariance import DIAGONAL_COVARIANCES, Gaussian, Moments, leave_one_out
 from ._workers import require_features
 
 # Moments that a worker has at a time, of n_features x n_features each.

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from .._validation import check_integer
+from .._utils.validation import check_integer
 
 
 def choose_partition_size(partition_size, n_wanted, transformer):
@@ -31,7 +31,7 @@ def choose_partition_size(partition_size, n_wanted, transformer):
     ValueError
         If the size given is not a positive multiple of the batch size.
     """
-    from ..features._extraction import resolve_batch_size, resolve_device
+    from ..features import resolve_batch_size, resolve_device
 
     device = resolve_device(transformer.device, transformer.precision_)
     batch_size = resolve_batch_size(transformer.batch_size, device)

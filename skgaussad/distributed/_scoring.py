@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._packages import check_packages
-from .._progress import progress_bar
-from .._replacing import remove_left, replacing
-from .._validation import check_choice
-from ..calibration._pipeline import split_pipeline
-from ..features import InvalidImageError
-from ..features._images import as_image_sequence
-from ..features._replaced_images import ReplacedImages
+from .._utils.atomic_write import remove_left, replacing
+from .._utils.optional import check_packages
+from .._utils.progress import progress_bar
+from .._utils.validation import check_choice
+from ..detectors import split_pipeline
+from ..exceptions import InvalidImageError
+from ..features import ReplacedImages, as_image_sequence
 from ._manifest import Manifest
 from ._partitions import choose_partition_size, cut, paths_of
 from ._pipeline import check_pipeline, copy_for_workers
@@ -46,7 +45,7 @@ def score_to_parquet(
     ----------
     pipeline : Pipeline
         Fitted. Its first step is a
-        :class:`~skgaussad.features.DeepFeatureTransformer`, its last a detector.
+        :class:`~skgaussad.DeepFeatureTransformer`, its last a detector.
 
     X : sequence of n_images paths
         Paths that lead to the same files on all workers.

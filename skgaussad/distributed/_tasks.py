@@ -7,7 +7,7 @@ made again when the worker that held it is lost.
 import hashlib
 import uuid
 
-from .._packages import check_packages
+from .._utils.optional import check_packages
 
 # How often a task that fails is tried again, by any worker. A lost worker does not
 # count as a failure; Dask's own limit for those that a task takes with it is three.

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-from ..features import InvalidImageError
+from ..exceptions import InvalidImageError
 
 # Models that this process has loaded, by SHA-256, and how many of them to keep: enough
 # for a fit and a scoring that run side by side.

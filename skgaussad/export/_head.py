@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..ensemble._aggregation import _count_top
-from ..features._ignored import LEAST_SHARE
+from ..detectors import count_top
+from ..features import LEAST_SHARE
 
 # A law that ends at a finite distance gives 0, which no p-value is.
 _LEAST_P_VALUE = float(np.finfo(float).tiny)
@@ -147,7 +147,7 @@ def aggregate(distances, how, top_share):
     table = graph.op("Concat", *columns, axis=1)
     if how == "sum":
         return table.sum(1), 1.0
-    n_used = {"mean": n_groups, "max": 1}.get(how) or _count_top(n_groups, top_share)
+    n_used = {"mean": n_groups, "max": 1}.get(how) or count_top(n_groups, top_share)
     highest, groups = graph.op("TopK", table, np.array([n_used]), n_outputs=2, axis=1)
     used = graph.op("Equal", groups.expand_dims(2), np.arange(n_groups))
     weights = used.cast(np.float64).sum(1) / float(n_used)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..features._parts import slices_of
+from ..features import slices_of
 from ._head import cell_shares
 from ._resampling import resampling_matrix
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from ..features._images import as_image_sequence, decode_image
+from ..features import as_image_sequence, decode_image
 from ..inspection import anomaly_maps
 
 # Of p-values at the same distance, which differ by rounding only.

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ..calibration._held_out import HeldOutDistances
-from ..ensemble import LevelEnsemble
+from ..calibration import HeldOutDistances
+from ..detectors import AffineMap, LevelEnsemble
 from ..features import DeepFeatureTransformer
-from ..inspection._affine import AffineMap
-from ..inspection._gaussians import flatten, gaussians_of
+from ..inspection import flatten, gaussians_of
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from .._packages import check_packages
-from .._replacing import replacing
-from .._validation import check_real
-from ..inspection._gaussians import ScoredFeatures
+from .._utils.atomic_write import replacing
+from .._utils.optional import check_packages
+from .._utils.validation import check_real
+from ..inspection import ScoredFeatures
 from ._scoring import Scoring
 
 _PACKAGES = (
@@ -35,10 +35,10 @@ def to_onnx(
     Parameters
     ----------
     estimator : Pipeline, or a meta-estimator around one
-        Fitted, from a :class:`~skgaussad.features.DeepFeatureTransformer`, by affine
-        steps such as :class:`~skgaussad.decomposition.NegatedPCA`, to a
-        :class:`~skgaussad.covariance.MahalanobisDetector` or a
-        :class:`~skgaussad.ensemble.LevelEnsemble` of these. Meta-estimators of this
+        Fitted, from a :class:`~skgaussad.DeepFeatureTransformer`, by affine
+        steps such as :class:`~skgaussad.NegatedPCA`, to a
+        :class:`~skgaussad.MahalanobisDetector` or a
+        :class:`~skgaussad.LevelEnsemble` of these. Meta-estimators of this
         package may stand around these.
 
     path : path-like

@@ -1,13 +1,22 @@
 """Images in, feature matrix out."""
 
 from ._cache import FeatureCache
-from ._feature_store import FeatureCacheWarning
-from ._images import InvalidImageError
+from ._device import resolve_batch_size, resolve_device
+from ._ignored import LEAST_SHARE
+from ._images import (
+    LazyImages,
+    as_image_sequence,
+    check_items,
+    decode_image,
+    read_image_size,
+)
+from ._parts import slices_of
+from ._replaced_images import ReplacedImages
+from ._tags import ImageInputMixin
+from ._tile_grid import TileGrid
+from ._tiled_images import TiledImages
 from ._transformer import DeepFeatureTransformer
+from ._upsampling import draw_map, draw_maps, resize, resolve_size
+from ._weight_store import WeightStore
 
-__all__ = [
-    "DeepFeatureTransformer",
-    "FeatureCache",
-    "FeatureCacheWarning",
-    "InvalidImageError",
-]
+__all__ = ["DeepFeatureTransformer", "FeatureCache"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .._validation import check_integer
+from .._utils.validation import check_integer
 from ._feature_store import FeatureStore
 
 # Images of different stripes can be computed by different processes at once; those of
@@ -50,7 +50,8 @@ class FeatureCache:
     --------
     >>> import tempfile
     >>> import numpy as np
-    >>> from skgaussad.features import DeepFeatureTransformer, FeatureCache
+    >>> from skgaussad import DeepFeatureTransformer
+    >>> from skgaussad.features import FeatureCache
     >>> X = np.random.default_rng(0).integers(0, 256, (4, 50, 60, 3), dtype=np.uint8)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cache = FeatureCache(folder)

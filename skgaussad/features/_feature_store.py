@@ -9,6 +9,8 @@ import warnings
 import numpy as np
 from filelock import FileLock
 
+from ..exceptions import FeatureCacheWarning
+
 # "skga", by which files of other programs are told from ours.
 _APPLICATION_ID = 0x736B6761
 # One transaction, so that a kill leaves all of it or nothing.
@@ -40,10 +42,6 @@ _MAX_VARIABLES = 900
 _OBSTACLES = ("locked", "full", "readonly", "unable to open", "I/O error")
 # Share of the limit that remains when the vectors used longest ago are thrown out.
 _KEPT_SHARE = 0.9
-
-
-class FeatureCacheWarning(UserWarning):
-    """Cached features were damaged, or could not be kept; they are computed anew."""
 
 
 class FeatureStore:

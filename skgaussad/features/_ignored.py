@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ._images import InvalidImageError, decode_image
+from ..exceptions import InvalidImageError
+from ._images import decode_image
 
 # Where positions count or do not count, those with this share of their area kept do.
 LEAST_SHARE = 0.5

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ..exceptions import InvalidImageError
 from ._damage import find_damage
 
 _CHANNELS = (1, 3, 4)
@@ -46,39 +47,6 @@ _known_files = {}
 _MAX_KNOWN_FILES = 1_000_000
 # Time stamps are only so fine: some file systems count in steps of two seconds.
 _SETTLED_NS = 4_000_000_000
-
-
-class InvalidImageError(ValueError):
-    """An item of ``X`` that is not an image or cannot be decoded.
-
-    Parameters
-    ----------
-    index : int
-        Position of the item in ``X``.
-
-    item : str
-        Short description of the item: a quoted path, or a kind such as
-        ``"array of shape (3, 4), dtype int64"``.
-
-    problem : str
-        What was expected, what came and what to do about it.
-
-    Attributes
-    ----------
-    index, item, problem
-        The parameters, unchanged.
-    """
-
-    def __init__(self, index, item, problem):
-        # The parameters are also `args`, from which an exception is unpickled.
-        super().__init__(index, item, problem)
-        self.index = index
-        self.item = item
-        self.problem = problem
-
-    def __str__(self):
-        """Return one line that names the item and its problem."""
-        return f"X[{self.index}] ({self.item}): {self.problem}"
 
 
 class _Problem(Exception):

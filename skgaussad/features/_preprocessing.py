@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from .._validation import check_real
+from .._utils.validation import check_real
 from ._images import load_identified_image, load_image, place_crop
 
 

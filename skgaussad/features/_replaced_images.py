@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ._images import InvalidImageError, LazyImages, decode_image
+from ..exceptions import InvalidImageError
+from ._images import LazyImages, decode_image
 
 
 class ReplacedImages(LazyImages):

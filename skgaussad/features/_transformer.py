@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._progress import progress_bar
-from .._validation import check_choice
+from .._utils.progress import progress_bar
+from .._utils.validation import check_choice
 from ._cache import resolve_cache
 from ._ignored import KeptArea
 from ._images import as_image_sequence, check_items
@@ -162,7 +162,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     See Also
     --------
-    skgaussad.covariance.MahalanobisDetector : Detects anomalies in the features.
+    skgaussad.MahalanobisDetector : Detects anomalies in the features.
 
     Notes
     -----
@@ -171,7 +171,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     an array of shape (n, H, W) or (n, H, W, C) holds n of them. Grey is repeated
     to three channels, the alpha channel is dropped, and the EXIF orientation is
     honoured. An image that cannot be used raises
-    :class:`~skgaussad.features.InvalidImageError`, which names it.
+    :class:`~skgaussad.exceptions.InvalidImageError`, which names it.
 
     The output has the type float32 and a column a level, grid cell and channel, in
     that order; :meth:`get_feature_names_out` names them ``level7_0012`` for the
@@ -278,12 +278,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If the weights cannot be had.
         """
         from ._backbone import Backbone
-        from ._extraction import (
-            PRECISIONS,
-            resolve_batch_size,
-            resolve_device,
-            resolve_num_workers,
-        )
+        from ._device import resolve_batch_size, resolve_device, resolve_num_workers
+        from ._extraction import PRECISIONS
 
         check_choice("precision", self.precision, PRECISIONS)
         poolings = resolve_pooling(self.pooling)
@@ -403,11 +399,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _stream(self, images, cache, **options):
         """Start to compute what `transform` and `_stream_with_maps` yield or gather."""
-        from ._extraction import (
-            resolve_batch_size,
-            resolve_device,
-            resolve_num_workers,
-        )
+        from ._device import resolve_batch_size, resolve_device, resolve_num_workers
 
         device = resolve_device(self.device, self.precision_)
         return self._make_extraction(device, cache).stream(

@@ -8,10 +8,13 @@ from ._anomaly_maps import DistanceSplit, anomaly_maps, split_distance
 from ._chi_square_qq import ChiSquareQQDisplay
 from ._component_split import ComponentSplit, split_by_component
 from ._covariance_spectrum import CovarianceSpectrumDisplay
+from ._distances import ask_for_distances
 from ._false_positive_rate import FalsePositiveRateDisplay
+from ._gaussians import ScoredFeatures, flatten, gaussians_of
 from ._level_auroc import LevelAUROCDisplay
+from ._map_colors import COLORS, TICKS, color_map, map_norm
+from ._matplotlib import check_matplotlib
 from ._p_value import PValueDisplay
-from ._position_detector import PositionDetector
 from ._score_distribution import ScoreDistributionDisplay
 from ._working_point import WorkingPointDisplay
 
@@ -24,7 +27,6 @@ __all__ = [
     "FalsePositiveRateDisplay",
     "LevelAUROCDisplay",
     "PValueDisplay",
-    "PositionDetector",
     "ScoreDistributionDisplay",
     "WorkingPointDisplay",
     "anomaly_maps",

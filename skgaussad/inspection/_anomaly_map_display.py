@@ -6,9 +6,9 @@ import os
 import numpy as np
 from PIL import Image
 
-from .._validation import check_choice, check_integer, check_real
-from ..features._images import as_image_sequence, decode_image
-from ..tiling import TiledDetector
+from .._utils.validation import check_choice, check_integer, check_real
+from ..detectors import TiledDetector
+from ..features import as_image_sequence, decode_image
 from ._anomaly_maps import anomaly_maps
 from ._base import BaseDisplay
 from ._map_colors import COLORS, LIMIT, TICKS, map_norm
@@ -65,7 +65,7 @@ class AnomalyMapDisplay(BaseDisplay):
 
     meaning : {"share", "tile", "position"} or None, default=None
         What the maps are, for the colour bar: those of :func:`anomaly_maps`, the same
-        of a :class:`~skgaussad.tiling.TiledDetector`, those of
+        of a :class:`~skgaussad.TiledDetector`, those of
         :class:`PositionDetector`, or others.
 
     Attributes
@@ -220,7 +220,7 @@ class AnomalyMapDisplay(BaseDisplay):
         meaning : {"share", "tile", "position"} or None, default="share"
             Where the maps come from, for the colour bar to explain them:
             :func:`anomaly_maps`, the same of a
-            :class:`~skgaussad.tiling.TiledDetector`, :class:`PositionDetector`, or
+            :class:`~skgaussad.TiledDetector`, :class:`PositionDetector`, or
             elsewhere, where 1 has no meaning.
         ax : matplotlib Axes or None, default=None
             Whose place to take, in a grid of subplots; None makes a new figure.

@@ -6,12 +6,11 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..features._images import as_image_sequence
-from ..tiling import TiledDetector
+from ..detectors import TiledDetector
+from ..features import as_image_sequence, draw_maps
 from ._gaussians import ScoredFeatures
 from ._position_shares import share_over_positions
 from ._tile_maps import draw_tiled_maps
-from ._upsampling import draw_maps
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class DistanceSplit:
     ----------
     totals : ndarray of shape (n_images,)
         The squared Mahalanobis distance to a single Gaussian, or the aggregated
-        distance (not squared) of a :class:`~skgaussad.ensemble.LevelEnsemble`.
+        distance (not squared) of a :class:`~skgaussad.LevelEnsemble`.
 
     positions : dict of {int: ndarray of shape (n_images, height, width)}
         Share of each position of the feature maps, by level. Those of an image, over
@@ -47,16 +46,16 @@ def split_distance(estimator, X):
         (x - m)' C^-1 (x - m) = mean over p of (f_p - m)' C^-1 (x - m),
 
     an additive share for each position. Affine steps before the detector, such as
-    :class:`~skgaussad.decomposition.NegatedPCA`, and sums of levels, whose distances
+    :class:`~skgaussad.NegatedPCA`, and sums of levels, whose distances
     are shares of theirs squared, are led back in the same way.
 
     Parameters
     ----------
     estimator : Pipeline, or a meta-estimator around one
-        Fitted, from a :class:`~skgaussad.features.DeepFeatureTransformer` with average
+        Fitted, from a :class:`~skgaussad.DeepFeatureTransformer` with average
         or grid pooling, by affine steps, to a
-        :class:`~skgaussad.covariance.MahalanobisDetector` or a
-        :class:`~skgaussad.ensemble.LevelEnsemble` of these. Meta-estimators of this
+        :class:`~skgaussad.MahalanobisDetector` or a
+        :class:`~skgaussad.LevelEnsemble` of these. Meta-estimators of this
         package may stand around these.
 
     X : sequence of n_images images
@@ -123,14 +122,14 @@ def anomaly_maps(estimator, X, *, size="image"):
     squared threshold, or its distance over the threshold where the distances of levels
     are added, up to what interpolation changes.
 
-    Of a :class:`~skgaussad.tiling.TiledDetector`, the maps of the tiles are put
+    Of a :class:`~skgaussad.TiledDetector`, the maps of the tiles are put
     together, with their maximum where they overlap. They are on the scale of its
     threshold: an image is anomalous if the mean over a tile's own map is above 1.
 
     Parameters
     ----------
     estimator : Pipeline, a meta-estimator around one, or TiledDetector
-        As for :func:`split_distance`; a :class:`~skgaussad.tiling.TiledDetector` of
+        As for :func:`split_distance`; a :class:`~skgaussad.TiledDetector` of
         such a pipeline.
 
     X : sequence of n_images images

@@ -1,9 +1,8 @@
 """What the displays share: what they draw, where, and how it is called."""
 
-from .._validation import check_integer, check_real
-from ..calibration import p_values as p_values_of
-from ..calibration._p_values import n_calibration_units
-from ..calibration._pipeline import split_pipeline
+from .._utils.validation import check_integer, check_real
+from ..detectors import n_calibration_units, split_pipeline
+from ..detectors import p_values as p_values_of
 from ._bands import check_p_values
 from ._matplotlib import axes_to_draw_on, check_matplotlib
 

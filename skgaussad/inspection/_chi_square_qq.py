@@ -4,8 +4,8 @@ import numpy as np
 from scipy.stats import beta, chi2
 from sklearn.utils.validation import column_or_1d
 
-from .._validation import check_real
-from ..calibration._pipeline import split_pipeline
+from .._utils.validation import check_real
+from ..detectors import split_pipeline
 from ._base import BandDisplay, labelled
 from ._matplotlib import check_matplotlib
 
@@ -85,7 +85,7 @@ class ChiSquareQQDisplay(BandDisplay):
         ----------
         estimator : outlier detector or Pipeline
             Fitted, with ``mahalanobis`` and ``n_dof_``, such as
-            :class:`~skgaussad.covariance.MahalanobisDetector`, or a
+            :class:`~skgaussad.MahalanobisDetector`, or a
             :class:`~sklearn.pipeline.Pipeline` that ends in such a detector.
         X : array-like of shape (n_samples, n_features), or sequence of images
             Good samples. Those of the fit are closer to the Gaussian than others.

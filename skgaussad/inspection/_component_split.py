@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ..ensemble import LevelEnsemble
-from ..ensemble._aggregation import aggregation_weights
-from ._affine import apply_steps
+from ..detectors import LevelEnsemble, aggregation_weights, apply_steps
 from ._components import Components
 from ._gaussians import flatten, gaussians_of
 
@@ -17,14 +15,14 @@ class ComponentSplit:
     """The distances of samples, split over groups of features and components.
 
     The dicts have an entry a group: those of a
-    :class:`~skgaussad.ensemble.LevelEnsemble` by their names, ``"all"`` of a single
+    :class:`~skgaussad.LevelEnsemble` by their names, ``"all"`` of a single
     Gaussian. Components are in the order of falling variance.
 
     Attributes
     ----------
     totals : ndarray of shape (n_samples,)
         The squared Mahalanobis distance to a single Gaussian, or the aggregated
-        distance (not squared) of a :class:`~skgaussad.ensemble.LevelEnsemble`.
+        distance (not squared) of a :class:`~skgaussad.LevelEnsemble`.
 
     components : dict of {str: ndarray of shape (n_samples, n_components)}
         Share of each component, not negative. Those of a sample, over all groups, add
@@ -61,15 +59,15 @@ def split_by_component(estimator, X):
     one term a component. Section IV-A of [1]_ finds that defects show in components of
     little variance; here it can be read for each image.
 
-    The aggregated distance of a :class:`~skgaussad.ensemble.LevelEnsemble` is split by
+    The aggregated distance of a :class:`~skgaussad.LevelEnsemble` is split by
     group first. A group's distance is its squared distance over itself, so that each of
     its components has the share of the distance that it has of the square.
 
     Parameters
     ----------
     estimator : outlier detector, Pipeline, or meta-estimator around one
-        Fitted; ends in a :class:`~skgaussad.covariance.MahalanobisDetector` or a
-        :class:`~skgaussad.ensemble.LevelEnsemble` of these, after any steps. The
+        Fitted; ends in a :class:`~skgaussad.MahalanobisDetector` or a
+        :class:`~skgaussad.LevelEnsemble` of these, after any steps. The
         components are those of what the steps make of `X`.
 
     X : array-like of shape (n_samples, n_features), or sequence of images

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..covariance._covariance import DiagonalCovariance
-from ..covariance._estimation import square_of
+from ..covariance import DiagonalCovariance, square_of
 
 # Share of the least variance below which what is added to it is not told from rounding:
 # the covariance knows eigenvalues down to 2e-10 of it where it has the least digits.

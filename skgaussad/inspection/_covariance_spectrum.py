@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import check_integer, check_real
+from .._utils.validation import check_integer, check_real
 from ._base import NamedDisplay
 from ._component_split import split_squared_distances
 from ._components import Components
@@ -74,7 +74,7 @@ class CovarianceSpectrumDisplay(NamedDisplay):
     See Also
     --------
     split_by_component : The terms for each sample.
-    skgaussad.decomposition.NegatedPCA : Keeps the components of least variance.
+    skgaussad.NegatedPCA : Keeps the components of least variance.
 
     References
     ----------
@@ -133,7 +133,7 @@ class CovarianceSpectrumDisplay(NamedDisplay):
         y : array-like of shape (n_samples,) or None, default=None
             +1 for the good samples of `X`, -1 for the anomalous ones.
         group : str or None, default=None
-            Which Gaussian of a :class:`~skgaussad.ensemble.LevelEnsemble` to draw, by
+            Which Gaussian of a :class:`~skgaussad.LevelEnsemble` to draw, by
             its name in ``columns_``, such as ``"level7"``.
         name : str or None, default=None
             For the title; None is `group`, or the class of the detector.

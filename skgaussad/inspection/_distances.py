@@ -7,9 +7,9 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
-from .._find_part import find_part
-from .._labels import check_labels
-from .._validation import check_real
+from .._utils.labels import check_labels
+from .._utils.validation import check_real
+from ..detectors import find_part
 
 
 def ask_for_distances(estimator, X):

@@ -57,7 +57,7 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
     See Also
     --------
     PValueDisplay : The same p-values as a histogram.
-    skgaussad.calibration.calibration_report : The figures at single rates.
+    skgaussad.reporting.calibration_report : The figures at single rates.
 
     Examples
     --------
@@ -88,7 +88,7 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
         Parameters
         ----------
         estimator : outlier detector or Pipeline
-            Fitted, with p-values (see :func:`skgaussad.calibration.p_values`).
+            Fitted, with p-values (see :func:`skgaussad.detectors.p_values`).
         X : array-like of shape (n_samples, n_features), or sequence of images
             Good samples that were not in the fit.
         name : str or None, default=None

@@ -6,12 +6,14 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from ..covariance import MahalanobisDetector
-from ..ensemble import LevelEnsemble
-from ..ensemble._aggregation import aggregation_weights
+from ..detectors import (
+    AffineMap,
+    LevelEnsemble,
+    MahalanobisDetector,
+    TiledDetector,
+    aggregation_weights,
+)
 from ..features import DeepFeatureTransformer
-from ..tiling import TiledDetector
-from ._affine import AffineMap
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def gaussians_of(detector):
     -------
     gaussians : dict of {str: tuple}
         By group: the columns of its features, the steps that these go through, and the
-        :class:`~skgaussad.covariance.MahalanobisDetector`.
+        :class:`~skgaussad.MahalanobisDetector`.
 
     Raises
     ------

@@ -5,9 +5,7 @@ import re
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from ..ensemble import LevelEnsemble
-from ..ensemble._aggregation import aggregate
-from ._affine import apply_steps
+from ..detectors import LevelEnsemble, aggregate, apply_steps
 from ._base import NamedDisplay, labelled
 from ._distances import check_both_kinds, check_distances, percent
 from ._gaussians import flatten
@@ -60,7 +58,7 @@ class LevelAUROCDisplay(NamedDisplay):
 
     See Also
     --------
-    skgaussad.ensemble.LevelEnsemble : The detector.
+    skgaussad.LevelEnsemble : The detector.
 
     References
     ----------
@@ -70,7 +68,7 @@ class LevelAUROCDisplay(NamedDisplay):
     Examples
     --------
     >>> import numpy as np
-    >>> from skgaussad.ensemble import LevelEnsemble
+    >>> from skgaussad import LevelEnsemble
     >>> from skgaussad.inspection import LevelAUROCDisplay
     >>> rng = np.random.default_rng(0)
     >>> columns = {"level1": slice(0, 2), "level2": slice(2, 5)}
@@ -95,7 +93,7 @@ class LevelAUROCDisplay(NamedDisplay):
         Parameters
         ----------
         estimator : LevelEnsemble, Pipeline, or meta-estimator around one
-            Fitted; ends in a :class:`~skgaussad.ensemble.LevelEnsemble`.
+            Fitted; ends in a :class:`~skgaussad.LevelEnsemble`.
         X : array-like of shape (n_samples, n_features), or sequence of images
             Samples that were not in the fit.
         y : array-like of shape (n_samples,)

@@ -1,6 +1,6 @@
 """Matplotlib, which is optional and imported where something is drawn."""
 
-from .._packages import check_packages
+from .._utils.optional import check_packages
 
 
 def check_matplotlib(user, *, extra="plot"):

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from .._labels import check_labels
-from .._validation import check_integer
+from .._utils.labels import check_labels
+from .._utils.validation import check_integer
 from ._bands import share_band
 from ._base import PValueBasedDisplay
 
@@ -90,7 +90,7 @@ class PValueDisplay(PValueBasedDisplay):
         Parameters
         ----------
         estimator : outlier detector or Pipeline
-            Fitted, with p-values (see :func:`skgaussad.calibration.p_values`).
+            Fitted, with p-values (see :func:`skgaussad.detectors.p_values`).
         X : array-like of shape (n_samples, n_features), or sequence of images
             Samples that were not in the fit.
         y : array-like of shape (n_samples,) or None, default=None

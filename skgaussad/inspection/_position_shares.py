@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..features._parts import slices_of
+from ..features import slices_of
 
 
 def share_over_positions(maps, weights, parts, totals, gradients, constants):

@@ -3,15 +3,10 @@
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
-from .._labels import check_labels
-from .._validation import check_choice
+from .._utils.labels import check_labels
+from .._utils.validation import check_choice
 from ._base import NamedDisplay
-from ._distances import (
-    ask_for_distances,
-    check_distances,
-    check_working_point,
-    percent,
-)
+from ._distances import ask_for_distances, check_distances, check_working_point, percent
 from ._matplotlib import check_matplotlib
 
 _KINDS = ("histogram", "ecdf")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._upsampling import draw_map, resize, resolve_size
+from ..features import draw_map, resize, resolve_size
 
 
 def draw_tiled_maps(stream_layers, detector, images, size):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from sklearn.metrics import auc
 
-from .._validation import check_real
+from .._utils.validation import check_real
 from ._maps import check_maps, concatenate_pixels
 
 _WITH_DIAGONALS = np.ones((3, 3))

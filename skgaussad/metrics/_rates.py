@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from .._labels import check_labels
-from .._validation import check_real
+from .._utils.labels import check_labels
+from .._utils.validation import check_real
 
 
 def tpr_at_fpr(y_true, y_score, *, fpr):

@@ -5,8 +5,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from .._labels import check_labels
-from .._validation import check_real
+from .._utils.labels import check_labels
+from .._utils.validation import check_real
 
 _TINY = 1e-12
 

@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.metrics import make_scorer, roc_auc_score
 
-from .._labels import check_labels
-from .._validation import check_real
+from .._utils.labels import check_labels
+from .._utils.validation import check_real
 from ..metrics import achieved_fpr, tpr_at_fpr
 
 # Both rank samples alike; not every detector outside scikit-learn has the first.

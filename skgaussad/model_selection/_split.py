@@ -12,8 +12,8 @@ from sklearn.model_selection import (
 )
 from sklearn.utils import check_array, check_random_state, indexable
 
-from .._labels import check_labels
-from .._validation import check_integer, check_real
+from .._utils.labels import check_labels
+from .._utils.validation import check_integer, check_real
 
 
 class _BaseNormalKFold(BaseCrossValidator, metaclass=ABCMeta):

@@ -1,6 +1,5 @@
 """Fitted estimators in files that run no code when they are loaded."""
 
-from ._errors import ModelFileError
 from ._model_file import describe, load, save
 
-__all__ = ["ModelFileError", "describe", "load", "save"]
+__all__ = ["describe", "load", "save"]

@@ -8,8 +8,8 @@ import os
 import re
 import zipfile
 
-from .._replacing import replacing
-from ._errors import ModelFileError
+from .._utils.atomic_write import replacing
+from ..exceptions import ModelFileError
 
 FORMAT = "skgaussad model"
 FORMAT_VERSION = 1
@@ -129,7 +129,7 @@ class Container:
                 ) from error
             raise self.refuse(
                 "it is no zip archive, which a model file is",
-                "Give a file written by skgaussad.persistence.save. Files of joblib "
+                "Give a file written by skgaussad.save. Files of joblib "
                 "and pickle are for joblib.load and pickle.load, which run the code in "
                 "them: use these for files of your own only.",
             ) from error
@@ -143,7 +143,7 @@ class Container:
         if MANIFEST not in names:
             raise self.refuse(
                 f"it is a zip archive without {MANIFEST}, so it is no model file",
-                "Give a file written by skgaussad.persistence.save"
+                "Give a file written by skgaussad.save"
                 + (
                     "; a file of skops is for skops.io.load."
                     if "schema.json" in names
@@ -165,7 +165,7 @@ class Container:
             raise self.refuse(
                 f"its {MANIFEST} does not say {{'format': {FORMAT!r}}}, so it is no "
                 "model file",
-                "Give a file written by skgaussad.persistence.save.",
+                "Give a file written by skgaussad.save.",
             )
         version = facts.get("format_version")
         if type(version) is not int or version < 1:

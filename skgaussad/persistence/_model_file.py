@@ -6,9 +6,9 @@ import zipfile
 
 from sklearn.base import BaseEstimator
 
-from ..features._weight_store import WeightStore
+from ..exceptions import ModelFileError
+from ..features import WeightStore
 from ._container import ESTIMATOR, open_container, weights_name, write_container
-from ._errors import ModelFileError
 from ._metadata_requests import owners_by_name
 from ._summary import installed_versions, summarize
 from ._trust import TRUSTED, UntrustedError, check_trust
@@ -47,7 +47,7 @@ def save(estimator, path):
     -----
     The weights of a network are in the file once, however many parts of the estimator
     share it; with ``pickle_weights=False`` of
-    :class:`~skgaussad.features.DeepFeatureTransformer` only their SHA-256 is.
+    :class:`~skgaussad.DeepFeatureTransformer` only their SHA-256 is.
 
     Examples
     --------
@@ -55,7 +55,8 @@ def save(estimator, path):
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from skgaussad import MahalanobisDetector
-    >>> from skgaussad.persistence import describe, load, save
+    >>> from skgaussad import load, save
+    >>> from skgaussad.persistence import describe
     >>> X_normal = np.random.default_rng(0).normal(size=(100, 3))
     >>> detector = MahalanobisDetector(fpr=0.02).fit(X_normal)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +229,7 @@ def _explain_unsupported(estimator, error):
 
 def _refuse_untrusted(container, error):
     advice = (
-        "Nothing of it was made or run. A file written by skgaussad.persistence.save "
+        "Nothing of it was made or run. A file written by skgaussad.save "
         "has nothing of the kind: find out where this one is from. If it is from a "
         "newer skgaussad, which describe(path) tells, install that."
     )

@@ -17,22 +17,22 @@ from ._container import find_unstored
 _SKGAUSSAD = frozenset(
     f"skgaussad.{name}"
     for name in (
-        "augmentation._augmented_fit.AugmentedFit",
+        "detectors._augmented.AugmentedFit",
         "augmentation._image_augmentation.ImageAugmentation",
-        "calibration._conformal_detector.ConformalDetector",
+        "detectors._conformal.ConformalDetector",
         "calibration._held_out.HeldOutDistances",
         "calibration._monitor.ConformalMonitor",
         "calibration._tail.GeneralizedParetoTail",
         "covariance._covariance.DiagonalCovariance",
         "covariance._covariance.SpectralCovariance",
-        "covariance._detector.MahalanobisDetector",
+        "detectors._mahalanobis.MahalanobisDetector",
         "covariance._gaussian.Gaussian",
         "covariance._moments.Moments",
         "covariance._moments.ScatterSpectrum",
         "covariance._spectrum.DeferredAxes",
-        "covariance._variants.VariantMahalanobisDetector",
+        "detectors._variant_mahalanobis.VariantMahalanobisDetector",
         "decomposition._negated_pca.NegatedPCA",
-        "ensemble._level_ensemble.LevelEnsemble",
+        "detectors._level_ensemble.LevelEnsemble",
         "features._backbone.Backbone",
         "features._cache.FeatureCache",
         "features._ignored.KeptArea",
@@ -40,12 +40,12 @@ _SKGAUSSAD = frozenset(
         "features._pooling.Pooling",
         "features._preprocessing.Preprocessing",
         "features._transformer.DeepFeatureTransformer",
-        "inspection._position_detector.PositionDetector",
+        "detectors._position.PositionDetector",
         "model_selection._split.GroupNormalKFold",
         "model_selection._split.NormalKFold",
         "model_selection._split.StratifiedNormalKFold",
-        "robust._robust_detector.RobustDetector",
-        "tiling._tiled_detector.TiledDetector",
+        "detectors._robust.RobustDetector",
+        "detectors._tiled.TiledDetector",
     )
 )
 # Skops trusts scikit-learn's estimators itself. These are found in their parameters.

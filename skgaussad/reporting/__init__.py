@@ -1,8 +1,10 @@
-"""One page about a fitted detector, to look at and to hand on.
+"""Reports about a fitted detector: a table, and a page to hand on.
 
-It takes the extra ``skgaussad[plot]``.
+The page takes the extra ``skgaussad[plot]``.
 """
 
-from ._report import write_report
+from ._calibration_report import CalibrationReport, calibration_report
+from ._facts import find_transformer
+from ._write_report import write_report
 
-__all__ = ["write_report"]
+__all__ = ["CalibrationReport", "calibration_report", "write_report"]

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..calibration import p_values
-from ..features._images import as_image_sequence, decode_image
-from ..inspection._map_colors import color_map
+from ..detectors import p_values
+from ..features import as_image_sequence, decode_image
+from ..inspection import color_map
 
 # Side of a picture, in pixels, which phones with dense screens show sharply.
 _MAX_SIDE = 480

@@ -5,10 +5,8 @@ from importlib.metadata import version
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from .._find_part import find_part
-from ..calibration._p_values import n_calibration_units
-from ..features import DeepFeatureTransformer
-from ..features._images import read_image_size
+from ..detectors import find_part, n_calibration_units
+from ..features import DeepFeatureTransformer, read_image_size
 from ._text import asked, percent
 
 _PACKAGES = ("skgaussad", "scikit-learn", "torch", "timm", "numpy", "scipy", "pillow")

@@ -5,8 +5,13 @@ import io
 
 import numpy as np
 
-from ..inspection import ScoreDistributionDisplay, WorkingPointDisplay
-from ..inspection._map_colors import COLORS, TICKS, map_norm
+from ..inspection import (
+    COLORS,
+    TICKS,
+    ScoreDistributionDisplay,
+    WorkingPointDisplay,
+    map_norm,
+)
 
 _SIZE = (6.4, 4.4)
 

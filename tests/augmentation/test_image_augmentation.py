@@ -12,7 +12,7 @@ from sklearn.base import clone
 from skgaussad.augmentation import ImageAugmentation
 from skgaussad.augmentation._image_augmentation import OPERATIONS
 from skgaussad.augmentation._operations import blur, move
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 
 # Strong enough that each operation changes nearly any image.
 STRONG = ImageAugmentation(

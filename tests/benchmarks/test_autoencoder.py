@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_val_score
 
 from skgaussad.augmentation import ImageAugmentation
 from skgaussad.datasets import load_solar_cells, make_textures
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 from skgaussad.model_selection import NormalKFold, auroc_scorer
 
 SMALL = {"image_size": 32, "n_epochs": 1, "batch_size": 8, "fpr": 0.2, "device": "cpu"}

@@ -17,9 +17,8 @@ from scipy.stats import beta, kurtosis
 from sklearn.base import clone
 from sklearn.covariance import LedoitWolf
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
 from skgaussad.datasets import load_solar_cells
-from skgaussad.ensemble import LevelEnsemble
 
 ENSEMBLE = LevelEnsemble(columns={"a": slice(0, 3), "b": slice(3, 8)})
 # Threshold and confidence of the detectors that the benchmark does without fitting.
@@ -42,7 +41,7 @@ def of_rule(figures, rule):
 
 @pytest.mark.parametrize("rule", PARAMETERS)
 @pytest.mark.parametrize("detector", [MahalanobisDetector(), ENSEMBLE])
-@pytest.mark.filterwarnings("ignore::skgaussad.calibration.FalseAlarmRateWarning")
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
 def test_rates_without_fitting_again_are_those_of_the_estimators(X, detector, rule):
     train, test = X[:120], X[120:]
     measured = of_rule(protocol.rates(clone(detector).fit(train), train, test), rule)

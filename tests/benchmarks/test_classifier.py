@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_score
 
 from skgaussad.augmentation import ImageAugmentation
 from skgaussad.datasets import make_textures
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 from skgaussad.model_selection import auroc_scorer
 
 TINY = {

@@ -10,9 +10,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgaussad import DeepFeatureTransformer
+from skgaussad import DeepFeatureTransformer, LevelEnsemble, make_level_pipeline
 from skgaussad.datasets import load_solar_cells
-from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
 
 
 def brute_force(X, X_train, n_neighbors):

@@ -15,7 +15,7 @@ from skgaussad.datasets import make_textures
 
 # The tables are made of scores; a dozen images support no rate.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 
 BACKBONE = "tf_efficientnet_lite0"

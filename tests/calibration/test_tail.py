@@ -4,11 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from skgaussad import MahalanobisDetector
-from skgaussad.calibration import ConformalDetector, FalseAlarmRateWarning
+from skgaussad import ConformalDetector, LevelEnsemble, MahalanobisDetector
 from skgaussad.calibration._held_out import HeldOutDistances
 from skgaussad.calibration._tail import GeneralizedParetoTail
-from skgaussad.ensemble import LevelEnsemble
+from skgaussad.exceptions import FalseAlarmRateWarning
 
 # Of squared distances.
 LAWS = {

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from skgaussad import cli
+from skgaussad.commands import _main as cli
 from skgaussad.datasets import make_textures
 
 N_GOOD = 40

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from skgaussad import cli
-from skgaussad.ensemble import LevelEnsemble
+from skgaussad import LevelEnsemble, load
+from skgaussad.commands import _main as cli
 from skgaussad.metrics import roc_auc_interval
-from skgaussad.persistence import load
 
 
 def test_fit_prints_what_it_made(run, parts, tiny_options, tmp_path):

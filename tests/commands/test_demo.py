@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from sklearn.utils import Bunch
 
-from skgaussad import cli
 from skgaussad.commands import _demonstration
+from skgaussad.commands import _main as cli
 
 
 @pytest.fixture

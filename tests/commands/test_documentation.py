@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from skgaussad import cli
+from skgaussad.commands import _main as cli
 from skgaussad.datasets import load_solar_cells
 
 CHAPTER = Path(__file__).parents[2] / "docs" / "user_guide" / "command_line.rst"

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skgaussad.calibration import p_values
+from skgaussad import load
 from skgaussad.commands import _outputs, _scoring
+from skgaussad.detectors import p_values
 from skgaussad.inspection import anomaly_maps
 from skgaussad.inspection._map_colors import color_map
-from skgaussad.persistence import load
 
 COLUMNS = ["path", "distance", "threshold_ratio", "p_value", "label", "error"]
 
@@ -280,8 +280,7 @@ def test_a_wrong_command_line_is_status_2(run, model, options):
 
 
 def test_a_model_that_does_not_judge_images_is_refused(run, tmp_path):
-    from skgaussad import MahalanobisDetector
-    from skgaussad.persistence import save
+    from skgaussad import MahalanobisDetector, save
 
     path = tmp_path / "features.skgaussad"
     X = np.random.default_rng(0).normal(size=(50, 2))

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skgaussad import cli
+from skgaussad import load
+from skgaussad.commands import _main as cli
 from skgaussad.commands._scoring import Result
 from skgaussad.commands._watch import ResultFile, Watcher
-from skgaussad.persistence import load
 
 
 class Stub:

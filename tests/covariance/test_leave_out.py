@@ -5,12 +5,7 @@ from hypothesis import strategies as st
 from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
 
 from skgaussad.covariance import _leave_out
-from skgaussad.covariance._estimation import (
-    COVARIANCES,
-    CentredRows,
-    estimate,
-    mean_of,
-)
+from skgaussad.covariance._estimation import COVARIANCES, CentredRows, estimate, mean_of
 from skgaussad.covariance._leave_out import leave_out
 from skgaussad.covariance._spectrum import Spectrum
 

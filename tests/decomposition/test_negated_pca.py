@@ -15,8 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgaussad import MahalanobisDetector
-from skgaussad.decomposition import NegatedPCA
+from skgaussad import MahalanobisDetector, NegatedPCA
 from skgaussad.decomposition._negated_pca import _first_kept
 from skgaussad.model_selection import NormalKFold
 
@@ -43,7 +42,7 @@ def test_scikit_learn_estimator_checks_with_array_api():
     """The check skipped above, as it needs a setting before the first import."""
     code = """if True:
         from sklearn.utils.estimator_checks import check_estimator
-        from skgaussad.decomposition import NegatedPCA
+        from skgaussad import NegatedPCA
         results = check_estimator(NegatedPCA(), on_fail=None, on_skip=None)
         print(len(results), {result["status"] for result in results})
     """

@@ -14,13 +14,17 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline as join
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector, distributed
-from skgaussad.calibration import ConformalDetector, FalseAlarmRateWarning
-from skgaussad.decomposition import NegatedPCA
+from skgaussad import (
+    ConformalDetector,
+    DeepFeatureTransformer,
+    MahalanobisDetector,
+    NegatedPCA,
+    distributed,
+    make_level_pipeline,
+)
 from skgaussad.distributed import _fit, _tasks
 from skgaussad.distributed._partitions import choose_partition_size, cut
-from skgaussad.ensemble import make_level_pipeline
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import FalseAlarmRateWarning, InvalidImageError
 
 FITTED = (
     "location_",

@@ -11,13 +11,12 @@ from pyarrow import parquet
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 
-from skgaussad import MahalanobisDetector
-from skgaussad.calibration import p_values
+from skgaussad import MahalanobisDetector, make_level_pipeline
+from skgaussad.detectors import p_values
 from skgaussad.distributed import _scoring, score_to_parquet
 from skgaussad.distributed._fingerprint import hash_model
 from skgaussad.distributed._scoring import score_part
-from skgaussad.ensemble import make_level_pipeline
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 
 COLUMNS = ["index", "path", "distance", "decision", "label", "p_value"]
 TYPES = ["int64", "string", "double", "double", "int8", "double"]

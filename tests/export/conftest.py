@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from skgaussad import make_level_pipeline
 from skgaussad.datasets import load_solar_cells
-from skgaussad.ensemble import make_level_pipeline
 
 pytest.importorskip("onnxruntime")
 

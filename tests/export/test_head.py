@@ -7,7 +7,7 @@ import torch
 
 from skgaussad.calibration._held_out import HeldOutDistances
 from skgaussad.calibration._tail import GeneralizedParetoTail
-from skgaussad.ensemble._aggregation import aggregate, aggregation_weights
+from skgaussad.detectors._aggregation import aggregate, aggregation_weights
 from skgaussad.export import _head
 from skgaussad.export._graph import Graph
 from skgaussad.features._parts import Part

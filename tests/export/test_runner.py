@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.pipeline import make_pipeline
 
 from skgaussad import MahalanobisDetector
-from skgaussad.calibration import p_values
+from skgaussad.detectors import p_values
 from skgaussad.export import to_onnx
 
 RUNNER = Path(__file__).parents[2] / "examples" / "onnx_runner.py"
@@ -62,7 +62,7 @@ def test_runner_gives_our_verdicts_without_us(solar_cells):
 
 
 @pytest.mark.usefixtures("known_networks")
-@pytest.mark.filterwarnings("ignore::skgaussad.calibration.FalseAlarmRateWarning")
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
 def test_runner_resizes_where_the_file_does_not(tiny, images, tmp_path):
     paths = []
     for index, image in enumerate(images):

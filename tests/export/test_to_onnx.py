@@ -13,19 +13,24 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.augmentation import AugmentedFit
-from skgaussad.calibration import ConformalDetector, p_values
-from skgaussad.covariance import VariantMahalanobisDetector
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
+from skgaussad import (
+    AugmentedFit,
+    ConformalDetector,
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+    NegatedPCA,
+    RobustDetector,
+    VariantMahalanobisDetector,
+    make_level_pipeline,
+)
+from skgaussad.detectors import p_values
 from skgaussad.export import _build, to_onnx
 from skgaussad.inspection import anomaly_maps
-from skgaussad.robust import RobustDetector
 
 pytestmark = [
     # Thirty images are few for a rate, which these tests do not look at.
-    pytest.mark.filterwarnings("ignore::skgaussad.calibration.FalseAlarmRateWarning"),
+    pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning"),
     pytest.mark.usefixtures("known_networks"),
 ]
 SETTINGS = {"weights": None, "device": "cpu", "image_size": (64, 96)}

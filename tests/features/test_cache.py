@@ -18,9 +18,9 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.features import FeatureCache, FeatureCacheWarning, InvalidImageError
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
+from skgaussad.exceptions import FeatureCacheWarning, InvalidImageError
+from skgaussad.features import FeatureCache
 from skgaussad.features import _cached_extraction as cached_extraction
 from skgaussad.features._extraction import Extractor
 
@@ -221,7 +221,7 @@ def make_search(cache, n_jobs=None):
     )
 
 
-@pytest.mark.filterwarnings("ignore::skgaussad.calibration.FalseAlarmRateWarning")
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
 def test_grid_search_extracts_each_image_once(paths, cache, computed):
     search = make_search(cache).fit(paths)
     assert len(search.cv_results_["params"]) == 24

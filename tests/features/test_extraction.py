@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 from skgaussad.features._backbone import Backbone
-from skgaussad.features._extraction import (
-    PRECISIONS,
-    Extractor,
+from skgaussad.features._device import (
     resolve_batch_size,
     resolve_device,
     resolve_num_workers,
 )
+from skgaussad.features._extraction import PRECISIONS, Extractor
 from skgaussad.features._parts import list_parts
 from skgaussad.features._pooling import resolve_pooling
 from skgaussad.features._preprocessing import Preprocessing

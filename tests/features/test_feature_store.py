@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skgaussad.features import FeatureCacheWarning
+from skgaussad.exceptions import FeatureCacheWarning
 from skgaussad.features import _feature_store as module
 from skgaussad.features._feature_store import FeatureStore
 from skgaussad.features._recipe import Recipe

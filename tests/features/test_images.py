@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image, features
 from scipy import sparse
 
+from skgaussad.exceptions import InvalidImageError
 from skgaussad.features._images import (
-    InvalidImageError,
     LazyImages,
     as_image_sequence,
     check_items,

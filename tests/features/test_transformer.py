@@ -30,7 +30,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_checks, get_tags
 
 from skgaussad import DeepFeatureTransformer
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 
 # On the CPU also where there is a GPU, whose rounding errors are larger.
 make_lite0 = functools.partial(DeepFeatureTransformer, image_size=64, device="cpu")

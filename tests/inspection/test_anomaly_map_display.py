@@ -3,15 +3,19 @@ import pytest
 from PIL import Image
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import (
+    DeepFeatureTransformer,
+    MahalanobisDetector,
+    PositionDetector,
+    TiledDetector,
+)
 from skgaussad.datasets import load_mvtec
-from skgaussad.features import InvalidImageError
-from skgaussad.inspection import AnomalyMapDisplay, PositionDetector, anomaly_maps
-from skgaussad.tiling import TiledDetector
+from skgaussad.exceptions import InvalidImageError
+from skgaussad.inspection import AnomalyMapDisplay, anomaly_maps
 
 plt = pytest.importorskip("matplotlib.pyplot")
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 
 RNG = np.random.default_rng(0)

@@ -12,22 +12,26 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from torch.nn.functional import adaptive_avg_pool2d
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.augmentation import AugmentedFit
-from skgaussad.calibration import ConformalDetector
+from skgaussad import (
+    AugmentedFit,
+    ConformalDetector,
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+    NegatedPCA,
+    RobustDetector,
+    make_level_pipeline,
+)
 from skgaussad.datasets import load_mvtec
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
-from skgaussad.ensemble._aggregation import aggregate, aggregation_weights
-from skgaussad.features import InvalidImageError
+from skgaussad.detectors._aggregation import aggregate, aggregation_weights
+from skgaussad.exceptions import InvalidImageError
 from skgaussad.features._pooling import resolve_pooling
 from skgaussad.inspection import anomaly_maps, split_distance
 from skgaussad.metrics import pixel_roc_auc
-from skgaussad.robust import RobustDetector
 
 pytestmark = pytest.mark.filterwarnings(
     # Thirty images are few for a rate, which these tests do not look at.
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 SETTINGS = {"weights": None, "device": "cpu", "image_size": (64, 96)}
 

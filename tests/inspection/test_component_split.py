@@ -11,18 +11,22 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import ConformalDetector
+from skgaussad import (
+    ConformalDetector,
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+    NegatedPCA,
+    RobustDetector,
+    TiledDetector,
+    make_level_pipeline,
+)
 from skgaussad.datasets import load_solar_cells
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
 from skgaussad.inspection import split_by_component, split_distance
-from skgaussad.robust import RobustDetector
-from skgaussad.tiling import TiledDetector
 
 pytestmark = pytest.mark.filterwarnings(
     # The samples are few for a rate, which these tests do not look at.
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 COLUMNS = {"a": slice(0, 12), "b": slice(12, 30), "all of them": slice(0, 30)}
 

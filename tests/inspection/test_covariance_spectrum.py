@@ -4,14 +4,12 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import MahalanobisDetector
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.ensemble import LevelEnsemble
+from skgaussad import LevelEnsemble, MahalanobisDetector, NegatedPCA
 from skgaussad.inspection import CovarianceSpectrumDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot")
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 
 RNG = np.random.default_rng(0)

@@ -11,9 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgaussad import MahalanobisDetector
-from skgaussad.calibration import ConformalDetector
-from skgaussad.ensemble import LevelEnsemble
+from skgaussad import ConformalDetector, LevelEnsemble, MahalanobisDetector
 from skgaussad.inspection import (
     AnomalyMapDisplay,
     CovarianceSpectrumDisplay,

@@ -6,13 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.ensemble import LevelEnsemble
-from skgaussad.inspection import PositionDetector, anomaly_maps, split_distance
+from skgaussad import (
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+    NegatedPCA,
+    PositionDetector,
+)
+from skgaussad.inspection import anomaly_maps, split_distance
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 LEFT_HALF = (0, 0, 1, 0.5)
 LEFT_QUARTER = (0, 0, 1, 0.25)

@@ -4,9 +4,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgaussad import MahalanobisDetector
+from skgaussad import LevelEnsemble, MahalanobisDetector, make_level_pipeline
 from skgaussad.datasets import load_solar_cells
-from skgaussad.ensemble import LevelEnsemble, make_level_pipeline
 from skgaussad.inspection import LevelAUROCDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot")

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import skops.io
 
-from skgaussad import MahalanobisDetector
-from skgaussad.persistence import ModelFileError, describe, load, save
+from skgaussad import MahalanobisDetector, load, save
+from skgaussad.exceptions import ModelFileError
+from skgaussad.persistence import describe
 from skgaussad.persistence._container import FORMAT_VERSION
 
 FIXTURE = Path(__file__).parent / "data" / "incremental-1.skgaussad"
@@ -76,7 +77,7 @@ def in_detector(child):
         content={"fpr": child},
         key_types=node("ListNode", "builtins.list", content=[key]),
     )
-    detector = "skgaussad.covariance._detector.MahalanobisDetector"
+    detector = "skgaussad.detectors._mahalanobis.MahalanobisDetector"
     return node("ObjectNode", detector, content=attributes)
 
 

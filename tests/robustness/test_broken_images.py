@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skgaussad.features._images import InvalidImageError, load_image
+from skgaussad.exceptions import InvalidImageError
+from skgaussad.features._images import load_image
 
 SIZE = (16, 16)
 # Seconds for one file of at most two kilobytes; a hang is ended after these.

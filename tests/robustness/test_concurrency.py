@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from skgaussad import MahalanobisDetector
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 
 N_THREADS = 8

@@ -21,11 +21,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.features import FeatureCache, InvalidImageError
+from skgaussad.exceptions import InvalidImageError
+from skgaussad.features import FeatureCache
 
 # Whether there are enough samples for the rate is for others to test.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 
 POOL = np.random.default_rng(0).normal(size=(40, 5)) * [1, 2, 3, 0.5, 1] + 7

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 
 STATUS = Path("/proc/self/statm")
 # What allocators keep for themselves.

@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from skgaussad import MahalanobisDetector
-from skgaussad.features import InvalidImageError
+from skgaussad.exceptions import InvalidImageError
 from skgaussad.features import _images as image_module
 
 # Whether there are enough images for the rate is for others to test.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.calibration.FalseAlarmRateWarning"
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
 )
 
 

@@ -12,14 +12,16 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgaussad import MahalanobisDetector
-from skgaussad.calibration import ConformalDetector
-from skgaussad.covariance import VariantMahalanobisDetector
-from skgaussad.decomposition import NegatedPCA
-from skgaussad.ensemble import LevelEnsemble
+from skgaussad import (
+    ConformalDetector,
+    LevelEnsemble,
+    MahalanobisDetector,
+    NegatedPCA,
+    RobustDetector,
+    VariantMahalanobisDetector,
+    save,
+)
 from skgaussad.model_selection import NormalKFold
-from skgaussad.persistence import save
-from skgaussad.robust import RobustDetector
 
 FOLDER = Path(__file__).parent
 

@@ -1,0 +1,84 @@
+"""The command ``skgaussad``."""
+
+import argparse
+import os
+import sys
+import warnings
+from importlib.metadata import version
+
+from . import _completion, _demo, _evaluate, _export, _fit, _info, _report, _score
+
+_COMMANDS = (_fit, _score, _evaluate, _report, _info, _export, _completion, _demo)
+# What shells give a process that a signal ended: 128 and its number.
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str or None, default=None
+        The arguments; None takes those of the process.
+
+    Returns
+    -------
+    status : int
+        0 for success, 1 where a package, a file, an image or a setting is missing or
+        wrong, or what was asked for with ``--anomaly-status``; a wrong command line
+        exits with 2. 130 after Ctrl-C, 141 where nobody reads the output any more.
+    """
+    arguments = make_parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            status = arguments.run(arguments)
+            # Here rather than at the exit, for errors to count.
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Or else Python would complain at its exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return _PIPE_CLOSED
+        except KeyboardInterrupt:
+            return _INTERRUPTED
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            _print_line(_explain(error))
+            return 1
+    return status or 0
+
+
+def make_parser():
+    """Make the parser of the command line.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+    """
+    parser = argparse.ArgumentParser(
+        prog="skgaussad",
+        description="Image anomaly detection by Gaussians in pretrained deep features.",
+        epilog="skgaussad COMMAND --help shows the options of a command, and examples.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('skgaussad')}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def _explain(error):
+    # The place of an image in a list says nothing here.
+    if hasattr(error, "item") and hasattr(error, "problem"):
+        return f"{error.item}: {error.problem}"
+    return str(error)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    _print_line(f"warning: {message}")
+
+
+def _print_line(text):
+    print(f"skgaussad: {' '.join(text.split())}", file=sys.stderr)

@@ -1,0 +1,28 @@
+"""Outlier detectors: one contract, a class a file."""
+
+from ._affine import AffineMap, apply_steps
+from ._aggregation import aggregate, aggregation_weights, count_top
+from ._augmented import AugmentedFit
+from ._conformal import ConformalDetector
+from ._level_ensemble import LevelEnsemble, make_level_pipeline
+from ._mahalanobis import MahalanobisDetector
+from ._p_values import n_calibration_units, p_values
+from ._pipeline import split_pipeline
+from ._position import PositionDetector
+from ._robust import RobustDetector
+from ._tiled import TiledDetector
+from ._variant_mahalanobis import VariantMahalanobisDetector
+from ._walk import find_part
+
+__all__ = [
+    "AugmentedFit",
+    "ConformalDetector",
+    "LevelEnsemble",
+    "MahalanobisDetector",
+    "PositionDetector",
+    "RobustDetector",
+    "TiledDetector",
+    "VariantMahalanobisDetector",
+    "make_level_pipeline",
+    "p_values",
+]

@@ -1,0 +1,65 @@
+"""Scores of several groups of features to one."""
+
+import math
+
+import numpy as np
+
+from .._utils.array_api import namespace_of
+
+AGGREGATIONS = ("sum", "mean", "max", "top")
+
+
+def aggregate(distances, how, top_share):
+    """Aggregate the distances of each row.
+
+    Parameters
+    ----------
+    distances : array of shape (n_samples, n_groups)
+        Of any array namespace. Higher is more anomalous.
+    how : {"sum", "mean", "max", "top"}
+        ``"top"`` takes the mean of the highest ones.
+    top_share : float
+        Share of the groups that ``"top"`` averages, in (0, 1], rounded up to a whole
+        number of groups.
+
+    Returns
+    -------
+    aggregated : array of shape (n_samples,)
+    """
+    xp = namespace_of(distances)
+    if how == "sum":
+        return xp.sum(distances, axis=1)
+    if how == "mean":
+        return xp.mean(distances, axis=1)
+    if how == "max":
+        return xp.max(distances, axis=1)
+    n_groups = distances.shape[1]
+    n_top = count_top(n_groups, top_share)
+    return xp.mean(xp.sort(distances, axis=1)[:, n_groups - n_top :], axis=1)
+
+
+def aggregation_weights(distances, how, top_share):
+    """Weights that each group's distance has in the aggregated one.
+
+    Parameters
+    ----------
+    distances, how, top_share
+        As for `aggregate`.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples, n_groups)
+        The aggregated distance is the sum of the weighted ones.
+    """
+    n_groups = distances.shape[1]
+    if how == "sum":
+        return np.ones_like(distances)
+    n_used = {"mean": n_groups, "max": 1}.get(how) or count_top(n_groups, top_share)
+    used = np.argsort(distances, axis=1, kind="stable")[:, n_groups - n_used :]
+    weights = np.zeros_like(distances)
+    np.put_along_axis(weights, used, 1 / n_used, axis=1)
+    return weights
+
+
+def count_top(n_groups, top_share):
+    return math.ceil(top_share * n_groups - 1e-9)

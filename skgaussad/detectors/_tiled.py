@@ -1,0 +1,414 @@
+"""A detector of small defects in large images, by tiles."""
+
+import numbers
+import warnings
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.model_selection import LeaveOneOut
+from sklearn.pipeline import Pipeline
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.progress import progress_bar
+from .._utils.validation import check_real
+from ..exceptions import FalseAlarmRateWarning
+from ..features import (
+    DeepFeatureTransformer,
+    ImageInputMixin,
+    TiledImages,
+    TileGrid,
+    as_image_sequence,
+    read_image_size,
+)
+from ._base import HELD_OUT_THRESHOLDS, CalibratedMixin
+from ._hold_out import fit_and_score, gather, split_folds
+from ._level_ensemble import LevelEnsemble
+from ._mahalanobis import MahalanobisDetector
+
+# Tiles whose features are computed and scored at once.
+_CHUNK = 1024
+
+
+class TiledDetector(
+    ImageInputMixin, MetaEstimatorMixin, CalibratedMixin, BaseEstimator
+):
+    """Detect small defects in large images, tile by tile, with one test an image.
+
+    A network's input is a few hundred pixels wide. An image of thousands of pixels
+    resized to it loses defects of a few pixels, and the mean over it dilutes what is
+    left of them. Here each image is cut into overlapping tiles, a pipeline is fitted to
+    the tiles of all training images, and an image is as anomalous as its most anomalous
+    tile. The largest of many distances is larger than one of them, so the threshold is
+    not that of a tile: it comes from the largest distance of each training image to
+    models that have seen none of its tiles. `fpr` is then the rate in whole images,
+    however many tiles they have.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        From a :class:`~skgaussad.DeepFeatureTransformer` to an outlier
+        detector. The detector's own threshold plays no part.
+
+    tile_size : int, tuple of (int, int) or None, default=None
+        Side, or height and width, of the tiles in pixels of the image. None takes the
+        network's input, which then sees the image at its own resolution; other tiles
+        are resized to it. An image that is smaller than a tile along a side has tiles
+        as long as that side.
+
+    overlap : float, default=0.25
+        Share of a tile's height and width, in [0, 1), that it has in common with the
+        next one. A defect up to that size is whole in one of them. The tiles always
+        cover the image: the last of a row or column is moved to the border, and
+        overlaps more.
+
+    threshold : {"leave_one_out", "leave_one_group_out", "tail"}, \
+            default="leave_one_out"
+        How `fpr` becomes a distance, as in
+        :class:`~skgaussad.MahalanobisDetector`, with all tiles of an image
+        left out at once.
+
+    fpr : float, default=0.05
+        Acceptable share of normal images that are called anomalous, in (0, 1).
+
+    confidence : float or None, default=None
+        With ``threshold="leave_one_out"``, a number in (0, 1) keeps `fpr` in that share
+        of training sets, None on average over them.
+
+    cv : "auto", int or cross-validation splitter, default="auto"
+        Folds of images that are held out. ``"auto"`` leaves out each image, or group of
+        them, on its own: exactly, without fitting again, for a
+        :class:`~skgaussad.MahalanobisDetector` or a
+        :class:`~skgaussad.LevelEnsemble` right behind the transformer, and
+        otherwise by as many fits as there are images, to features computed once. An
+        integer shuffles the images, always the same way.
+
+    n_jobs : int or None, default=None
+        Fits to folds at a time. None is 1 unless in a :obj:`joblib.parallel_config`
+        context, -1 all processors.
+
+    verbose : bool or int, default=False
+        Whether to show a progress bar over the images on standard error.
+
+    Attributes
+    ----------
+    estimator_ : Pipeline
+        Fitted to the tiles of all images.
+
+    tile_size_ : tuple of (int, int)
+        Height and width of the tiles, in pixels.
+
+    calibration_distances_ : ndarray of shape (n_images,)
+        The greatest distance of a tile of each training image to a model fitted without
+        the tiles of that image.
+
+    offset_ : float
+        Minus the threshold on the greatest distance of a tile (not squared).
+
+    See Also
+    --------
+    skgaussad.inspection.anomaly_maps : Draws the maps of the tiles as one.
+    skgaussad.PositionDetector : Measures positions of one feature map.
+
+    Notes
+    -----
+    An image is decoded once, its tiles are cut as the network needs them, and it is
+    dropped with its last tile, so that a few images are in memory at a time. With the
+    transformer's `cache`, where tiles are known by their pixels, it is decoded more
+    often. In `fit` the features of all tiles are in memory, unless the transformer has
+    a `memmap_folder`.
+
+    All tiles share one model, wherever they lie in the image, so that something normal
+    at one place is normal at all. The transformer's `ignore`, which would be the same
+    part of every tile, is refused, and so is `crop_pct`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import Pipeline
+    >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+    >>> from skgaussad.datasets import make_textures
+    >>> from skgaussad import TiledDetector
+    >>> images = make_textures(24, 0, size=128, random_state=0).images
+    >>> images[-1, 20:26, 70:76] = 0
+    >>> pipe = Pipeline(
+    ...     [
+    ...         ("features", DeepFeatureTransformer(levels=5, image_size=64)),
+    ...         ("detector", MahalanobisDetector()),
+    ...     ]
+    ... )
+    >>> detector = TiledDetector(pipe, fpr=0.05).fit(images[:20])
+    >>> detector.predict(images[-2:])
+    array([ 1, -1])
+    >>> detector.tile_distances(images[-1:])[0].shape
+    (3, 3)
+    >>> detector.worst_tiles(images[-1:])  # top, left, bottom, right
+    array([[  0,  48,  64, 112]])
+    """
+
+    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
+    # them.
+    __metadata_request__fit = {"groups": False}  # noqa: RUF012
+
+    def __init__(
+        self,
+        estimator,
+        *,
+        tile_size=None,
+        overlap=0.25,
+        threshold="leave_one_out",
+        fpr=0.05,
+        confidence=None,
+        cv="auto",
+        n_jobs=None,
+        verbose=False,
+    ):
+        self.estimator = estimator
+        self.tile_size = tile_size
+        self.overlap = overlap
+        self.threshold = threshold
+        self.fpr = fpr
+        self.confidence = confidence
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def fit(self, X, y=None, *, groups=None):
+        """Fit the pipeline to the tiles of normal images, and set the threshold.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+            At least two, as :class:`~skgaussad.DeepFeatureTransformer` takes
+            them.
+        y : Ignored
+            Present for API consistency: all images are taken to be normal.
+        groups : array-like of shape (n_images,) or None, default=None
+            Lot, shift or capture run of each image, at least two different ones, for
+            ``threshold="leave_one_group_out"``.
+
+        Returns
+        -------
+        self : TiledDetector
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or there are too few images.
+        InvalidImageError
+            If an image cannot be used; names its position in `X`.
+
+        Warns
+        -----
+        FalseAlarmRateWarning
+            If the images are too few for `fpr`, with the number that would do.
+        """
+        self._check_working_point(HELD_OUT_THRESHOLDS, groups)
+        check_real("overlap", self.overlap, 0, 1, closed="low")
+        tile_size = _resolve_tile_size(self.tile_size)
+        _check_pipeline(self.estimator)
+        images = as_image_sequence(X)
+        if len(images) < 2:
+            raise ValueError(
+                "Found array with 1 sample(s) while a minimum of 2 is required by "
+                "TiledDetector, which measures each image by the others."
+            )
+        groups = self._groups_to_hold_out(groups, images)
+
+        self.estimator_ = clone(self.estimator)
+        transformer = self.estimator_[0].fit(images)
+        self.tile_size_ = tile_size or transformer.preprocessing_.image_size
+        with progress_bar("tiles", self.verbose, total=len(images)) as bar:
+            rows = range(len(images))
+            grids = [self._lay_tiles(images, row) for row in rows]
+            tiles = TiledImages(images, rows, grids, bar.update)
+            features = transformer.transform(tiles)
+        with warnings.catch_warnings():
+            # The working points of tiles are not that of images.
+            warnings.simplefilter("ignore", FalseAlarmRateWarning)
+            if self._is_closed_form():
+                held_out = self._leave_out(features, tiles.of_image, groups)
+            else:
+                held_out = self._fit_folds(features, tiles.of_image, groups)
+        self._set_held_out(np.maximum.reduceat(held_out, tiles.starts), groups)
+        self._set_held_out_threshold()
+        return self
+
+    def _is_closed_form(self):
+        """Whether held-out distances come without fitting again."""
+        automatic = isinstance(self.cv, str) and self.cv == "auto"
+        exact = (MahalanobisDetector, LevelEnsemble)
+        return (
+            automatic
+            and len(self.estimator_) == 2
+            and isinstance(self.estimator_[1], exact)
+        )
+
+    def _leave_out(self, features, of_image, groups):
+        """Fit the detector; return distances that it finds by leaving out images."""
+        detector = self.estimator_[1].set_params(
+            threshold="leave_one_group_out", confidence=None
+        )
+        groups = of_image if groups is None else groups[of_image]
+        return detector.fit(features, groups=groups).calibration_distances_
+
+    def _fit_folds(self, features, of_image, groups):
+        """Fit all after the transformer, also without each fold of images."""
+        cv = self.cv
+        if isinstance(cv, str) and cv == "auto" and groups is None:
+            cv = LeaveOneOut()
+        folds = [
+            tuple(np.flatnonzero(np.isin(of_image, part)) for part in fold)
+            for fold in split_folds(cv, of_image[-1] + 1, groups)
+        ]
+        detector = self.estimator_[1:]
+        distances = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_and_score)(clone(detector), features, train, test)
+            for train, test in folds
+        )
+        detector.fit(features)
+        self.estimator_.steps[1:] = detector.steps
+        return gather(folds, distances)
+
+    def _lay_tiles(self, images, row):
+        """Lay the tiles over an image."""
+        size = read_image_size(images, row)
+        return TileGrid.of(size, self.tile_size_, self.overlap)
+
+    def _stream_tiles(self, images):
+        """Yield the tiles of a few images at a time.
+
+        Parameters
+        ----------
+        images : sequence of images
+
+        Yields
+        ------
+        tiles : TiledImages
+        """
+        with progress_bar("tiles", self.verbose, total=len(images)) as bar:
+            rows, grids = [], []
+            for row in range(len(images)):
+                rows.append(row)
+                grids.append(self._lay_tiles(images, row))
+                if sum(map(len, grids)) >= _CHUNK or row + 1 == len(images):
+                    yield TiledImages(images, rows, grids, bar.update)
+                    rows, grids = [], []
+
+    def _stream_distances(self, X):
+        """Yield the grid of each image and the distances of its tiles, in order."""
+        check_is_fitted(self)
+        for tiles in self._stream_tiles(as_image_sequence(X)):
+            distances = -self.estimator_.score_samples(tiles)
+            of_images = np.split(distances, tiles.starts[1:])
+            yield from zip(tiles.grids, of_images, strict=True)
+
+    def tile_distances(self, X):
+        """Distance of each tile.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+
+        Returns
+        -------
+        distances : list of n_images ndarrays of shape (n_rows, n_columns)
+            Minus the scores of the pipeline, which are Mahalanobis distances (not
+            squared) for a :class:`~skgaussad.MahalanobisDetector`, by row
+            and column of tiles.
+
+        Raises
+        ------
+        InvalidImageError
+            If an image cannot be used; names its position in `X`.
+        """
+        return [
+            distances.reshape(grid.shape)
+            for grid, distances in self._stream_distances(X)
+        ]
+
+    def worst_tiles(self, X):
+        """Tell where the most anomalous tile of each image lies.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+
+        Returns
+        -------
+        boxes : ndarray of shape (n_images, 4), dtype int
+            Top, left, bottom and right in pixels, the last two exclusive.
+
+        Raises
+        ------
+        InvalidImageError
+            If an image cannot be used; names its position in `X`.
+        """
+        boxes = []
+        for grid, distances in self._stream_distances(X):
+            rows, columns = grid.box(int(distances.argmax()))
+            boxes.append([rows.start, columns.start, rows.stop, columns.stop])
+        return np.array(boxes)
+
+    def score_samples(self, X):
+        """Minus the greatest distance of a tile: higher is more normal.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+
+        Returns
+        -------
+        scores : ndarray of shape (n_images,)
+            Float64.
+
+        Raises
+        ------
+        InvalidImageError
+            If an image cannot be used; names its position in `X`.
+        """
+        return np.array(
+            [-distances.max() for _, distances in self._stream_distances(X)]
+        )
+
+
+def _resolve_tile_size(tile_size):
+    """Turn the parameter ``tile_size`` into height and width; None stays None."""
+    if tile_size is None:
+        return None
+    sides = (tile_size,) * 2 if isinstance(tile_size, numbers.Number) else tile_size
+    if (
+        isinstance(sides, tuple | list)
+        and len(sides) == 2
+        and all(
+            isinstance(side, numbers.Integral)
+            and not isinstance(side, bool)
+            and side >= 1
+            for side in sides
+        )
+    ):
+        return int(sides[0]), int(sides[1])
+    raise ValueError(
+        "tile_size must be a positive integer, a pair (height, width) of them, or None "
+        f"for the network's input; got {tile_size!r}."
+    )
+
+
+def _check_pipeline(estimator):
+    """Raise unless it goes from images to a detector."""
+    if (
+        not isinstance(estimator, Pipeline)
+        or len(estimator) < 2
+        or not isinstance(estimator[0], DeepFeatureTransformer)
+        or not hasattr(estimator, "score_samples")
+    ):
+        raise ValueError(
+            "estimator must be a Pipeline that begins with a DeepFeatureTransformer "
+            f"and ends with an outlier detector; got {estimator!r}."
+        )
+    for name in ("ignore", "crop_pct"):
+        if getattr(estimator[0], name) is not None:
+            raise ValueError(
+                f"{name} of the DeepFeatureTransformer would leave out the same part "
+                f"of every tile, so that tiles do not cover the image. Set {name}=None."
+            )

@@ -1,0 +1,301 @@
+"""Several kinds of good parts in one model: a mean each, one pooled covariance."""
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.cluster import KMeans
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from .._utils.array_api import like, score_dtype, to_host
+from .._utils.validation import check_choice, check_integer, check_real
+from ..calibration import chi2_threshold
+from ..covariance import CentredRows, estimate, mean_of
+from ._mahalanobis_base import BaseMahalanobisDetector
+
+_THRESHOLDS = ("chi2",)
+
+
+class VariantMahalanobisDetector(BaseMahalanobisDetector):
+    """Detect anomalies by their distance to the nearest of several normal variants.
+
+    Good parts may come in variants, such as colours, sizes or cell types, so that their
+    features gather around several means. Each variant gets its own mean, and all share
+    one covariance, pooled over the variants: the class-conditional Gaussian of [1]_,
+    which carries over to the multi-modal normality that [2]_ leaves as an outlook.
+
+    Parameters
+    ----------
+    n_variants : int, default=2
+        Number of variants to find where `fit` gets no labels of them.
+
+    covariance : {"ledoit_wolf", "oas", "shrunk", "empirical", "diagonal", \
+            "isotropic"}, default="ledoit_wolf"
+        How the pooled covariance is estimated, as in
+        :class:`MahalanobisDetector`. The shrunk ones work for n < D.
+
+    shrinkage : float, default=0.1
+        Shrinkage intensity in (0, 1], used by ``covariance="shrunk"`` only.
+
+    threshold : {"chi2"}, default="chi2"
+        How `fpr` becomes a distance, as in :class:`MahalanobisDetector`. A sample is no
+        farther from the nearest mean than from its own, so under the Gaussian law the
+        rate stays at or below `fpr`.
+
+    fpr : float, default=0.05
+        Acceptable false-positive rate, in (0, 1).
+
+    n_init : int, default=10
+        Starts of the k-means clustering that the search for variants begins with.
+
+    max_iter : int, default=100
+        Most rounds of the search for variants.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the search for variants.
+
+    Attributes
+    ----------
+    variants_ : ndarray of shape (n_variants,)
+        Labels of the variants: those given, or 0 to ``n_variants - 1``.
+
+    locations_ : ndarray of shape (n_variants, n_features)
+        Mean of each variant.
+
+    weights_ : ndarray of shape (n_variants,)
+        Share of the training samples in each variant.
+
+    training_variants_ : ndarray of shape (n_samples,)
+        Variant of each training sample, given or found.
+
+    covariance_ : ndarray of shape (n_features, n_features)
+        The pooled covariance, formed each time it is asked for.
+
+    precision_ : ndarray of shape (n_features, n_features)
+        Its inverse, formed each time it is asked for.
+
+    shrinkage_ : float
+        Shrinkage intensity in use.
+
+    n_dof_ : int
+        Degrees of freedom of the chi-square law: the number of features that vary
+        within variants.
+
+    n_iter_ : int
+        Rounds that the search for variants took; 0 where labels were given.
+
+    offset_ : float
+        Minus the threshold on the distance (not squared).
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features seen in `fit`, if all are strings.
+
+    See Also
+    --------
+    MahalanobisDetector : One kind of good part.
+
+    Notes
+    -----
+    Without labels this is a Gaussian mixture with a common covariance, fitted by the
+    classification form of the EM algorithm [3]_: from a k-means clustering, samples are
+    given to the variant of highest posterior density and the means and the shrunk
+    covariance are estimated again, until no sample moves. Where n < D the covariance
+    follows its own samples closely and few move, so the clustering decides much.
+
+    In a pipeline give labels as ``pipe.fit(X, detector__variants=labels)``.
+
+    References
+    ----------
+    .. [1] K. Lee, K. Lee, H. Lee and J. Shin, "A simple unified framework for detecting
+       out-of-distribution samples and adversarial attacks", NeurIPS 2018.
+    .. [2] O. Rippel, P. Mertens and D. Merhof, "Modeling the Distribution of Normal
+       Data in Pre-Trained Deep Features for Anomaly Detection", ICPR 2020, section V.
+    .. [3] G. Celeux and G. Govaert, "A classification EM algorithm for clustering and
+       two stochastic versions", Computational Statistics & Data Analysis 14 (1992),
+       315-332.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgaussad import VariantMahalanobisDetector
+    >>> rng = np.random.default_rng(0)
+    >>> variants = np.repeat(["red", "blue"], 50)
+    >>> centres = np.where(variants[:, np.newaxis] == "red", [0, 0], [20, 0])
+    >>> X_normal = rng.normal(size=(100, 2)) + centres
+    >>> detector = VariantMahalanobisDetector(fpr=0.01).fit(X_normal, variants=variants)
+    >>> X = [[0, 0], [20, 0], [10, 0]]
+    >>> detector.predict(X)
+    array([ 1,  1, -1])
+    >>> detector.predict_variant(X[:2])
+    array(['red', 'blue'], dtype='<U4')
+    """
+
+    def __init__(
+        self,
+        n_variants=2,
+        *,
+        covariance="ledoit_wolf",
+        shrinkage=0.1,
+        threshold="chi2",
+        fpr=0.05,
+        n_init=10,
+        max_iter=100,
+        random_state=None,
+    ):
+        self.n_variants = n_variants
+        self.covariance = covariance
+        self.shrinkage = shrinkage
+        self.threshold = threshold
+        self.fpr = fpr
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.random_state = random_state
+
+    def fit(self, X, y=None, *, variants=None):
+        """Fit a mean for each variant and the pooled covariance.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Features of normal samples.
+        y : Ignored
+            Present for API consistency: all rows of `X` are taken to be normal.
+        variants : array-like of shape (n_samples,) or None, default=None
+            Which variant each sample is of. None finds `n_variants` of them.
+
+        Returns
+        -------
+        self : VariantMahalanobisDetector
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, the samples within variants are
+            identical, or there are too few of them.
+        """
+        self._check_covariance()
+        check_choice("threshold", self.threshold, _THRESHOLDS)
+        check_real("fpr", self.fpr, 0, 1)
+        check_integer("n_variants", self.n_variants, 1)
+        check_integer("n_init", self.n_init, 1)
+        check_integer("max_iter", self.max_iter, 1)
+        X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
+        if variants is None:
+            self.variants_ = np.arange(self.n_variants)
+            assigned = self._search(X)
+        else:
+            variants = column_or_1d(variants)
+            check_consistent_length(X, variants)
+            self.variants_, assigned = np.unique(variants, return_inverse=True)
+            self.n_iter_ = 0
+            self._estimate(X, assigned)
+        self.training_variants_ = self.variants_[assigned]
+        return self
+
+    def _estimate(self, X, assigned):
+        """Estimate all but the variants themselves, from the variant of each sample."""
+        counts = np.bincount(assigned, minlength=len(self.variants_))
+        self.weights_ = counts / len(X)
+        self.locations_ = np.stack(
+            [mean_of(X[assigned == index]) for index in range(len(self.variants_))]
+        )
+        centred = CentredRows.around(X, self.locations_[assigned])
+        estimated = estimate(centred, self.covariance, self.shrinkage)
+        self._covariance, self.shrinkage_ = estimated.covariance, estimated.shrinkage
+        self.n_dof_ = centred.n_dof
+        self.offset_ = -chi2_threshold(self.fpr, self.n_dof_)
+
+    def _search(self, X):
+        """Find variants among unlabelled samples; return the variant of each."""
+        n_distinct = len(np.unique(X, axis=0))
+        if n_distinct <= self.n_variants:
+            raise ValueError(
+                f"n_variants={self.n_variants} needs more different training samples "
+                f"than variants, and there are n_samples={len(X)}, {n_distinct} of "
+                "them different. Give more samples or ask for fewer variants."
+            )
+        clustering = KMeans(
+            self.n_variants, n_init=self.n_init, random_state=self.random_state
+        )
+        assigned = clustering.fit_predict(X)
+        self._estimate(X, assigned)
+        for n_iter in range(1, self.max_iter + 1):
+            self.n_iter_ = n_iter
+            moved = np.argmax(self._log_posteriors(X), axis=1)
+            still = np.array_equal(moved, assigned)
+            # A variant that would lose its last sample ends the search, too.
+            if still or len(np.unique(moved)) < self.n_variants:
+                break
+            assigned = moved
+            self._estimate(X, assigned)
+        return assigned
+
+    def _squared_distances(self, X):
+        """Squared distance of each row to each variant, a column each."""
+        return np.column_stack(
+            [self._covariance.mahalanobis(X, location) for location in self.locations_]
+        )
+
+    def _log_posteriors(self, X):
+        """Logarithm of weight times density, up to a constant common to all."""
+        return np.log(self.weights_) - self._squared_distances(X) / 2
+
+    def mahalanobis(self, X):
+        """Squared Mahalanobis distance to the nearest variant.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        squared_distances : ndarray of shape (n_samples,)
+            Float64, >= 0.
+        """
+        squared = self._squared_distances(self._validate(X)).min(axis=1)
+        return like(squared, X, score_dtype(X))
+
+    def predict_variant(self, X):
+        """Variant whose mean is nearest.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        variants : ndarray of shape (n_samples,)
+            Entries of `variants_`.
+        """
+        nearest = self._squared_distances(self._validate(X)).argmin(axis=1)
+        return self.variants_[nearest]
+
+    def score(self, X, y=None):
+        """Mean log-likelihood of the samples under the mixture of the variants.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        log_likelihood : float
+            In nats per sample.
+        """
+        densities = logsumexp(self._log_posteriors(self._validate(X)), axis=1)
+        constant = self.n_features_in_ * np.log(2 * np.pi)
+        return float(
+            densities.mean() - (self._covariance.log_determinant + constant) / 2
+        )
+
+    def _validate(self, X):
+        check_is_fitted(self)
+        return validate_data(self, to_host(X), dtype=np.float64, reset=False)
