@@ -20,7 +20,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
-from skgaussad.augmentation import ImageAugmentation, exclude_for
+from skgaussad.augmentation import ImageAugmentation, mvtec_exclusions
 from skgaussad.augmentation._augmented_images import AugmentedImages
 from skgaussad.calibration._parametric_thresholds import chi2_threshold
 from skgaussad.datasets import list_categories, load_mvtec
@@ -88,7 +88,7 @@ class Category:
 def _exclusions(name):
     """Operations not to augment a category by; none where MVTec AD has no such one."""
     try:
-        return exclude_for(name)
+        return mvtec_exclusions(name)
     except ValueError:
         return ()
 

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector, load, save
 from skgaussad.datasets import load_solar_cells
 from skgaussad.exceptions import ModelFileError
-from skgaussad.persistence import describe
+from skgaussad.persistence import model_info
 
 # %%
 # A pipeline is fitted where the images of good parts are.
@@ -36,7 +36,7 @@ print(f"{path} has {path.stat().st_size / 1e6:.1f} MB")
 
 # %%
 # What it was made with and where its threshold lies can be read without loading it.
-facts = describe(path)
+facts = model_info(path)
 (network,), detector = facts["networks"], facts["detector"]
 print(f"level {network['levels'][0]} of {network['backbone']}")
 print(f"saved with scikit-learn {facts['packages']['scikit-learn']}")

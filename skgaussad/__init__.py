@@ -3,7 +3,7 @@
 from importlib import import_module, metadata
 
 __all__ = [
-    "AugmentedFit",
+    "AugmentedDetector",
     "ConformalDetector",
     "DeepFeatureTransformer",
     "LevelEnsemble",

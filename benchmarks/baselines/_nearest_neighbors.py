@@ -68,7 +68,7 @@ class NearestNeighborDetector(CalibratedMixin, BaseEstimator):
     """
 
     # The rate is kept on average over training sets.
-    threshold, confidence = "leave_one_out", None
+    threshold, confidence = "quantile", None
 
     def __init__(self, n_neighbors=5, *, fpr=0.05):
         self.n_neighbors = n_neighbors

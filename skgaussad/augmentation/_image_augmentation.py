@@ -64,11 +64,11 @@ class ImageAugmentation(BaseEstimator):
     exclude : str or sequence of str, default=()
         Operations that never apply, because they would make a normal image anomalous:
         flips where there is text or a direction, rotation where the angle matters. See
-        :func:`exclude_for` for the categories of MVTec AD.
+        :func:`mvtec_exclusions` for the categories of MVTec AD.
 
     See Also
     --------
-    AugmentedFit : Fits a detector on augmented copies of the training images.
+    AugmentedDetector : Fits a detector on augmented copies of the training images.
 
     Notes
     -----

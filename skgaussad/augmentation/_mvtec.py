@@ -22,7 +22,7 @@ _EXCLUDE = {
 }
 
 
-def exclude_for(category):
+def mvtec_exclusions(category):
     """Operations to exclude for a category of MVTec AD.
 
     The rule is that of figure 2 in [1]_: an operation is excluded where it would make
@@ -69,10 +69,10 @@ def exclude_for(category):
 
     Examples
     --------
-    >>> from skgaussad.augmentation import ImageAugmentation, exclude_for
-    >>> exclude_for("transistor")
+    >>> from skgaussad.augmentation import ImageAugmentation, mvtec_exclusions
+    >>> mvtec_exclusions("transistor")
     ('vertical_flip', 'rotation', 'translation')
-    >>> augmentation = ImageAugmentation(exclude=exclude_for("transistor"))
+    >>> augmentation = ImageAugmentation(exclude=mvtec_exclusions("transistor"))
     """
     check_choice("category", category, tuple(_EXCLUDE))
     return _EXCLUDE[category]

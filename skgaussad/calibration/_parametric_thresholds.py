@@ -87,7 +87,7 @@ def check_law(threshold, fpr, name, left_out_distances):
         f"samples, but {100 * n_above / n_samples:.3g} % of the training samples "
         f"({n_above} of {n_samples}) exceed it when each is measured by a Gaussian "
         "fitted without it. The law does not hold for these features. Use "
-        "threshold='leave_one_out', which sets the rate by these distances.",
+        "threshold='quantile', which sets the rate by these distances.",
         FalseAlarmRateWarning,
         stacklevel=4,
     )

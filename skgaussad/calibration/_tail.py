@@ -70,7 +70,7 @@ class GeneralizedParetoTail:
             raise ValueError(
                 f"threshold='tail' needs at least {_LEAST_SAMPLES} training samples, "
                 f"and there are {n_samples}. Give more, or set "
-                "threshold='leave_one_out'."
+                "threshold='quantile'."
             )
         n_exceeding = max(_LEAST_EXCEEDING, math.ceil(_SHARE * n_samples))
         ordered = np.sort(distances)
@@ -83,7 +83,7 @@ class GeneralizedParetoTail:
                 "threshold='tail' needs finite, different distances of the training "
                 f"samples; the largest {n_exceeding + 1} lie between {start:.4g} and "
                 f"{ordered[-1]:.4g}. Remove copies of samples, give more, or set "
-                "threshold='leave_one_out'."
+                "threshold='quantile'."
             )
         shapes, scales, weights = _posterior(excesses, quartile)
         mass = (n_exceeding + 1) / (n_samples + 1)

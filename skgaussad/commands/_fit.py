@@ -39,8 +39,8 @@ def add_parser(commands):
     )
     parser.add_argument(
         "--threshold",
-        choices=("leave_one_out", "tail", "chi2", "f"),
-        default="leave_one_out",
+        choices=("quantile", "tail", "chi2", "f"),
+        default="quantile",
         help="how that share becomes a threshold (default: %(default)s); tail for "
         "shares that the images are too few for",
     )

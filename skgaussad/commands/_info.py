@@ -26,9 +26,9 @@ def run(arguments):
     """Run the command."""
     import json
 
-    from ..persistence import describe
+    from ..persistence import model_info
 
-    facts = describe(arguments.model)
+    facts = model_info(arguments.model)
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return

@@ -2,7 +2,7 @@
 
 from ._affine import AffineMap, apply_steps
 from ._aggregation import aggregate, aggregation_weights, count_top
-from ._augmented import AugmentedFit
+from ._augmented import AugmentedDetector
 from ._conformal import ConformalDetector
 from ._level_ensemble import LevelEnsemble, make_level_pipeline
 from ._mahalanobis import MahalanobisDetector
@@ -15,7 +15,7 @@ from ._variant_mahalanobis import VariantMahalanobisDetector
 from ._walk import find_part
 
 __all__ = [
-    "AugmentedFit",
+    "AugmentedDetector",
     "ConformalDetector",
     "LevelEnsemble",
     "MahalanobisDetector",

@@ -9,7 +9,7 @@ from .._utils.array_api import namespace_of
 AGGREGATIONS = ("sum", "mean", "max", "top")
 
 
-def aggregate(distances, how, top_share):
+def aggregate(distances, how, top_fraction):
     """Aggregate the distances of each row.
 
     Parameters
@@ -18,7 +18,7 @@ def aggregate(distances, how, top_share):
         Of any array namespace. Higher is more anomalous.
     how : {"sum", "mean", "max", "top"}
         ``"top"`` takes the mean of the highest ones.
-    top_share : float
+    top_fraction : float
         Share of the groups that ``"top"`` averages, in (0, 1], rounded up to a whole
         number of groups.
 
@@ -34,16 +34,16 @@ def aggregate(distances, how, top_share):
     if how == "max":
         return xp.max(distances, axis=1)
     n_groups = distances.shape[1]
-    n_top = count_top(n_groups, top_share)
+    n_top = count_top(n_groups, top_fraction)
     return xp.mean(xp.sort(distances, axis=1)[:, n_groups - n_top :], axis=1)
 
 
-def aggregation_weights(distances, how, top_share):
+def aggregation_weights(distances, how, top_fraction):
     """Weights that each group's distance has in the aggregated one.
 
     Parameters
     ----------
-    distances, how, top_share
+    distances, how, top_fraction
         As for `aggregate`.
 
     Returns
@@ -54,12 +54,12 @@ def aggregation_weights(distances, how, top_share):
     n_groups = distances.shape[1]
     if how == "sum":
         return np.ones_like(distances)
-    n_used = {"mean": n_groups, "max": 1}.get(how) or count_top(n_groups, top_share)
+    n_used = {"mean": n_groups, "max": 1}.get(how) or count_top(n_groups, top_fraction)
     used = np.argsort(distances, axis=1, kind="stable")[:, n_groups - n_used :]
     weights = np.zeros_like(distances)
     np.put_along_axis(weights, used, 1 / n_used, axis=1)
     return weights
 
 
-def count_top(n_groups, top_share):
-    return math.ceil(top_share * n_groups - 1e-9)
+def count_top(n_groups, top_fraction):
+    return math.ceil(top_fraction * n_groups - 1e-9)

@@ -21,7 +21,9 @@ def _estimator_has(method):
     return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
 
 
-class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator):
+class AugmentedDetector(
+    ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator
+):
     """Fit a detector of anomalous images on augmented copies of the normal ones.
 
     Random changes enlarge the training set, so that a Gaussian of few images also
@@ -82,7 +84,7 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
     --------
     >>> from sklearn.pipeline import Pipeline
     >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-    >>> from skgaussad import AugmentedFit
+    >>> from skgaussad import AugmentedDetector
     >>> from skgaussad.augmentation import ImageAugmentation
     >>> from skgaussad.datasets import make_textures
     >>> data = make_textures(20, 4, size=96, random_state=0)
@@ -93,7 +95,7 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
     ...     ]
     ... )
     >>> augmentation = ImageAugmentation(rotation=2)
-    >>> detector = AugmentedFit(pipe, augmentation=augmentation, n_epochs=3)
+    >>> detector = AugmentedDetector(pipe, augmentation=augmentation, n_epochs=3)
     >>> detector.fit(data.images[data.labels == 1]).predict(data.images[-4:])
     array([-1, -1, -1, -1])
     """
@@ -117,7 +119,7 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
 
         Returns
         -------
-        self : AugmentedFit
+        self : AugmentedDetector
 
         Raises
         ------
@@ -159,7 +161,7 @@ class AugmentedFit(ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstima
         if threshold == "leave_one_group_out":
             routed = get_config()["enable_metadata_routing"]
             return {"groups" if routed else "__".join([*names, "groups"]): groups}
-        if threshold in ("leave_one_out", "tail") and self.n_epochs > 1:
+        if threshold in ("quantile", "tail") and self.n_epochs > 1:
             warnings.warn(
                 f"threshold={threshold!r} leaves out one copy of an image and keeps "
                 "the others, so more normal images will be called anomalous than fpr "

@@ -14,7 +14,7 @@ from ._decisions import ThresholdMixin
 from ._groups import number_groups
 
 # Those that need nothing but held-out distances.
-HELD_OUT_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail")
+HELD_OUT_THRESHOLDS = ("quantile", "leave_one_group_out", "tail")
 
 
 class CalibratedMixin(ThresholdMixin):
@@ -43,9 +43,9 @@ class CalibratedMixin(ThresholdMixin):
         if self.confidence is None:
             return
         check_real("confidence", self.confidence, 0, 1)
-        if self.threshold != "leave_one_out":
+        if self.threshold != "quantile":
             raise ValueError(
-                "confidence needs threshold='leave_one_out'; got "
+                "confidence needs threshold='quantile'; got "
                 f"threshold={self.threshold!r}. Set confidence=None for the rate on "
                 "average over training sets."
             )

@@ -25,8 +25,8 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         A pipeline that ends in a detector, or anything else with ``score_samples`` that
         is higher for more normal samples, of scikit-learn or other packages.
 
-    threshold : {"leave_one_out", "leave_one_group_out", "tail"}, \
-            default="leave_one_out"
+    threshold : {"quantile", "leave_one_group_out", "tail"}, \
+            default="quantile"
         How `fpr` becomes a distance, which is minus the score: see
         :class:`~skgaussad.MahalanobisDetector`.
 
@@ -34,7 +34,7 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         Acceptable false-positive rate, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="leave_one_out"``, a number in (0, 1) keeps `fpr` in that share
+        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
         of training sets, None on average over them.
 
     cv : "auto", int or cross-validation splitter, default="auto"
@@ -100,7 +100,7 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         self,
         estimator,
         *,
-        threshold="leave_one_out",
+        threshold="quantile",
         fpr=0.05,
         confidence=None,
         cv="auto",

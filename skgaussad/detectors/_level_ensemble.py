@@ -46,12 +46,12 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         How the distances of the groups become one: ``"top"`` is the mean of the
         highest ones. A distance is minus the score of a group's detector.
 
-    top_share : float, default=0.05
+    top_fraction : float, default=0.05
         Share of the groups averaged by ``aggregation="top"``, in (0, 1], rounded up to
         a whole number of groups.
 
-    threshold : {"leave_one_out", "leave_one_group_out", "tail"}, \
-            default="leave_one_out"
+    threshold : {"quantile", "leave_one_group_out", "tail"}, \
+            default="quantile"
         How `fpr` becomes an aggregated distance, as in
         :class:`~skgaussad.MahalanobisDetector`.
 
@@ -59,7 +59,7 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         Acceptable false-positive rate, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="leave_one_out"``, a number in (0, 1) keeps `fpr` in that share
+        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
         of training sets, None on average over them.
 
     cv : "auto", int or cross-validation splitter, default="auto"
@@ -142,8 +142,8 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         *,
         columns="level",
         aggregation="sum",
-        top_share=0.05,
-        threshold="leave_one_out",
+        top_fraction=0.05,
+        threshold="quantile",
         fpr=0.05,
         confidence=None,
         cv="auto",
@@ -152,7 +152,7 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         self.estimator = estimator
         self.columns = columns
         self.aggregation = aggregation
-        self.top_share = top_share
+        self.top_fraction = top_fraction
         self.threshold = threshold
         self.fpr = fpr
         self.confidence = confidence
@@ -188,7 +188,7 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
             If the samples are too few for `fpr`, with the number that would do.
         """
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
-        check_real("top_share", self.top_share, 0, 1, closed="high")
+        check_real("top_fraction", self.top_fraction, 0, 1, closed="high")
         self._check_working_point(HELD_OUT_THRESHOLDS, groups)
         X = validate_data(self, to_host(X), ensure_min_samples=2)
         names = getattr(self, "feature_names_in_", None)
@@ -204,7 +204,7 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
             else:
                 folds = split_folds(self.cv, len(X), groups)
                 held_out = self._fit_folds(estimator, blocks, folds)
-        distances = aggregate(held_out, self.aggregation, self.top_share)
+        distances = aggregate(held_out, self.aggregation, self.top_fraction)
         self._set_held_out(distances, groups)
         self._set_held_out_threshold()
         return self
@@ -284,7 +284,7 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         scores : ndarray of shape (n_samples,)
         """
         distances = -self.group_scores(X)
-        return -aggregate(distances, self.aggregation, self.top_share)
+        return -aggregate(distances, self.aggregation, self.top_fraction)
 
 
 def _score_columns(detector, X, columns):
@@ -301,8 +301,8 @@ def make_level_pipeline(
     *,
     columns="level",
     aggregation="sum",
-    top_share=0.05,
-    threshold="leave_one_out",
+    top_fraction=0.05,
+    threshold="quantile",
     fpr=0.05,
     confidence=None,
     cv="auto",
@@ -323,7 +323,7 @@ def make_level_pipeline(
         What is fitted on each group; None is
         :class:`~skgaussad.MahalanobisDetector`.
 
-    columns, aggregation, top_share, threshold, fpr, confidence, cv, n_jobs
+    columns, aggregation, top_fraction, threshold, fpr, confidence, cv, n_jobs
         As for :class:`LevelEnsemble`.
 
     levels : int, list of int, "all" or "auto", default="all"
@@ -360,7 +360,7 @@ def make_level_pipeline(
         estimator,
         columns=columns,
         aggregation=aggregation,
-        top_share=top_share,
+        top_fraction=top_fraction,
         threshold=threshold,
         fpr=fpr,
         confidence=confidence,

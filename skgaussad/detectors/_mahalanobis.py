@@ -20,7 +20,7 @@ from ._base import CalibratedMixin
 from ._groups import number_groups
 from ._mahalanobis_base import BaseMahalanobisDetector
 
-_THRESHOLDS = ("leave_one_out", "leave_one_group_out", "tail", "chi2", "f")
+_THRESHOLDS = ("quantile", "leave_one_group_out", "tail", "chi2", "f")
 # Those that hold by a law, whatever the distances of the training samples.
 _LAWS = ("chi2", "f")
 
@@ -31,7 +31,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     A multivariate Gaussian is fitted to the features of normal samples only. A new
     sample is anomalous when its distance to the Gaussian exceeds a threshold set by the
     share of normal samples that one accepts to lose [1]_. Samples may be added, joined
-    and taken out again without keeping them: see `partial_fit`, `merge` and `forget`.
+    and taken out again without keeping them: see `partial_fit`, `merge` and `remove_samples`.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     shrinkage : float, default=0.1
         Shrinkage intensity in (0, 1], used by ``covariance="shrunk"`` only.
 
-    threshold : {"leave_one_out", "leave_one_group_out", "tail", "chi2", "f"}, \
-            default="leave_one_out"
+    threshold : {"quantile", "leave_one_group_out", "tail", "chi2", "f"}, \
+            default="quantile"
         How `fpr` becomes a distance.
 
-        - ``"leave_one_out"``: by the distance of each training sample to the Gaussian
+        - ``"quantile"``: by the distance of each training sample to the Gaussian
           fitted to all others, the ceil((1 - fpr) (n + 1))-th smallest of them. It
           assumes no law, only that new normal samples are like the training samples.
         - ``"leave_one_group_out"``: the same with a whole group left out, for samples
           that come in lots, shifts or capture runs: the rate in a new group. `fit`
           takes the `groups`.
-        - ``"tail"``: as ``"leave_one_out"``, and below 1 / (n + 1), which n samples
+        - ``"tail"``: as ``"quantile"``, and below 1 / (n + 1), which n samples
           cannot tell, by a generalised Pareto law fitted to the largest fifth of the
           distances. It assumes that the law goes on beyond the largest of them; see
           Notes.
@@ -79,7 +79,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         be called anomalous.
 
     confidence : float or None, default=None
-        With ``threshold="leave_one_out"``, None keeps `fpr` on average over training
+        With ``threshold="quantile"``, None keeps `fpr` on average over training
         sets. A number in (0, 1) keeps it in that share of training sets, by a higher
         threshold: 0.95 for "at most `fpr` with 95 % confidence".
 
@@ -121,7 +121,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     offset_ : float
         Minus the threshold on the distance (not squared):
         ``decision_function(X) = score_samples(X) - offset_``. After `partial_fit`,
-        `merge` and `forget` it is there at once for ``"chi2"`` and ``"f"``, and
+        `merge` and `remove_samples` it is there at once for ``"chi2"`` and ``"f"``, and
         otherwise from `calibrate`.
 
     n_features_in_ : int
@@ -156,7 +156,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
 
     A fitted detector, and a pickle of it, holds the axes of its covariance, at most
     min(n - 1, D) times D numbers, a few numbers a feature, and the leave-one-out
-    distances. From `partial_fit`, `merge` or `forget` on it holds a matrix of D times D
+    distances. From `partial_fit`, `merge` or `remove_samples` on it holds a matrix of D times D
     numbers as well, but for ``"diagonal"`` and ``"isotropic"``.
 
     In a pipeline give groups as ``pipe.fit(X, detector__groups=groups)``, or through
@@ -197,7 +197,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         covariance="ledoit_wolf",
         *,
         shrinkage=0.1,
-        threshold="leave_one_out",
+        threshold="quantile",
         fpr=0.05,
         confidence=None,
     ):
@@ -369,7 +369,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         self._go_on_with(self._moments.merge(other._moments))
         return self
 
-    def forget(self, X):
+    def remove_samples(self, X):
         """Take training samples out again.
 
         The Gaussian becomes that of the samples left, as a `fit` to these gives it.
@@ -518,7 +518,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """Return what `calibrate` sets, or say that it has to be called."""
         if name not in vars(self):
             raise NotFittedError(
-                "partial_fit, merge and forget change the Gaussian, but not the "
+                "partial_fit, merge and remove_samples change the Gaussian, but not the "
                 "leave-one-out distances of training samples, which the threshold of "
                 f"threshold={self.threshold!r} or the p-values need. Call calibrate(X) "
                 "with the training samples, or with a random sample of them."
@@ -532,7 +532,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         if self.threshold == "f" and self.covariance != "empirical":
             raise ValueError(
                 "threshold='f' needs covariance='empirical', whose law it is; got "
-                f"covariance={self.covariance!r}. Use threshold='leave_one_out'."
+                f"covariance={self.covariance!r}. Use threshold='quantile'."
             )
 
     def _check_going_on(self):

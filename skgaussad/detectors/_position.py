@@ -21,7 +21,7 @@ from ._base import CalibratedMixin
 from ._mahalanobis import MahalanobisDetector
 
 _POSITIONS = ("shared", "each")
-_THRESHOLDS = ("leave_one_out", "tail")
+_THRESHOLDS = ("quantile", "tail")
 
 
 class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
@@ -48,7 +48,7 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
             default="ledoit_wolf"
         As for :class:`~skgaussad.MahalanobisDetector`.
 
-    threshold : {"leave_one_out", "tail"}, default="leave_one_out"
+    threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes a distance, as in
         :class:`~skgaussad.MahalanobisDetector`, with all positions of an
         image left out at once.
@@ -112,7 +112,7 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         *,
         positions="shared",
         covariance="ledoit_wolf",
-        threshold="leave_one_out",
+        threshold="quantile",
         fpr=0.05,
         confidence=None,
     ):

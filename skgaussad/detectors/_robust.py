@@ -13,7 +13,7 @@ from ._base import CalibratedMixin
 from ._frames import take_rows, validate_named
 from ._mahalanobis import MahalanobisDetector
 
-_THRESHOLDS = ("leave_one_out", "tail")
+_THRESHOLDS = ("quantile", "tail")
 # The bulk of the logarithms of held-out distances gives their law: the median, and the
 # spread below it, where anomalies are not.
 _LOWER_QUANTILE = 0.25
@@ -41,7 +41,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
     max_contamination : float, default=0.3
         Largest share of the training samples to suspect, in (0, 0.5).
 
-    threshold : {"leave_one_out", "tail"}, default="leave_one_out"
+    threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes a distance, as in
         :class:`~skgaussad.MahalanobisDetector`.
 
@@ -49,7 +49,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         Acceptable false-positive rate, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="leave_one_out"``, a number in (0, 1) keeps `fpr` in that share
+        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
         of training sets, None on average over them.
 
     max_iter : int, default=20
@@ -127,7 +127,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         *,
         alpha=0.1,
         max_contamination=0.3,
-        threshold="leave_one_out",
+        threshold="quantile",
         fpr=0.05,
         confidence=None,
         max_iter=20,

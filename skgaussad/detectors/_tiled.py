@@ -62,8 +62,8 @@ class TiledDetector(
         cover the image: the last of a row or column is moved to the border, and
         overlaps more.
 
-    threshold : {"leave_one_out", "leave_one_group_out", "tail"}, \
-            default="leave_one_out"
+    threshold : {"quantile", "leave_one_group_out", "tail"}, \
+            default="quantile"
         How `fpr` becomes a distance, as in
         :class:`~skgaussad.MahalanobisDetector`, with all tiles of an image
         left out at once.
@@ -72,7 +72,7 @@ class TiledDetector(
         Acceptable share of normal images that are called anomalous, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="leave_one_out"``, a number in (0, 1) keeps `fpr` in that share
+        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
         of training sets, None on average over them.
 
     cv : "auto", int or cross-validation splitter, default="auto"
@@ -156,7 +156,7 @@ class TiledDetector(
         *,
         tile_size=None,
         overlap=0.25,
-        threshold="leave_one_out",
+        threshold="quantile",
         fpr=0.05,
         confidence=None,
         cv="auto",

@@ -10,9 +10,9 @@ import numpy as np
 # What says where and how fast a model computes, not what, and where its weights came
 # from, which have a hash.
 _NOT_THE_MODEL = {
-    *("device", "compile", "batch_size", "num_workers", "n_jobs", "verbose"),
+    *("device", "torch_compile", "batch_size", "num_workers", "n_jobs", "verbose"),
     *("cache", "memmap_folder", "memory"),
-    *("weights", "weights_source_", "pickle_weights"),
+    *("weights", "weights_source_", "store_weights"),
 }
 
 

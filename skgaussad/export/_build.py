@@ -52,7 +52,9 @@ def build_graph(scoring, resize, unit=None):
     if scoring.aggregation is None:
         (distance,) = distances
     else:
-        distance, weights = aggregate(distances, scoring.aggregation, scoring.top_share)
+        distance, weights = aggregate(
+            distances, scoring.aggregation, scoring.top_fraction
+        )
     graph.output("distance", distance, np.float64, ("batch",))
     is_normal = -distance - scoring.offset >= 0.0
     label = graph.op("Where", is_normal, 1, -1)

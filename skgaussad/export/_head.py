@@ -127,14 +127,14 @@ class DistanceNodes:
         return solved
 
 
-def aggregate(distances, how, top_share):
+def aggregate(distances, how, top_fraction):
     """Aggregate the distances of groups.
 
     Parameters
     ----------
     distances : list of Value of shape (n,)
     how : {"sum", "mean", "max", "top"}
-    top_share : float
+    top_fraction : float
 
     Returns
     -------
@@ -147,7 +147,7 @@ def aggregate(distances, how, top_share):
     table = graph.op("Concat", *columns, axis=1)
     if how == "sum":
         return table.sum(1), 1.0
-    n_used = {"mean": n_groups, "max": 1}.get(how) or count_top(n_groups, top_share)
+    n_used = {"mean": n_groups, "max": 1}.get(how) or count_top(n_groups, top_fraction)
     highest, groups = graph.op("TopK", table, np.array([n_used]), n_outputs=2, axis=1)
     used = graph.op("Equal", groups.expand_dims(2), np.arange(n_groups))
     weights = used.cast(np.float64).sum(1) / float(n_used)

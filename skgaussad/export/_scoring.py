@@ -60,7 +60,7 @@ class Scoring:
     gaussians : list of Gaussian
     aggregation : str or None
         How the distances of several become one; None for a single Gaussian.
-    top_share : float or None
+    top_fraction : float or None
         Of the aggregation.
     offset : float
         Minus the threshold on the distance (not squared).
@@ -73,7 +73,7 @@ class Scoring:
     transformer: DeepFeatureTransformer
     gaussians: list
     aggregation: str | None
-    top_share: float | None
+    top_fraction: float | None
     offset: float
     fpr: float | None
     held_out: HeldOutDistances | None
@@ -131,7 +131,7 @@ class Scoring:
             transformer,
             [Gaussian.of(*part) for part in parts],
             ensemble and ensemble.aggregation,
-            ensemble and ensemble.top_share,
+            ensemble and ensemble.top_fraction,
             -float(threshold),
             decider.fpr,
             getattr(decider, "_held_out", None),

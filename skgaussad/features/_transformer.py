@@ -107,7 +107,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         of the network do it. ``"auto"`` is 0 on the CPU, and one for each core, but at
         most 8, for a GPU. More help where files come slowly, as over a network.
 
-    compile : bool, default=False
+    torch_compile : bool, default=False
         Whether to have ``torch.compile`` generate code for the network, which takes
         a minute or so at the first call in each process and needs a C++ compiler. Pays
         for many thousands of images on a GPU.
@@ -128,7 +128,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     random_state : int, RandomState instance or None, default=0
         Seed of the random weights where ``weights=None``.
 
-    pickle_weights : bool, default=True
+    store_weights : bool, default=True
         Whether pickles (joblib files, processes) carry the weights. If False the
         weights are read again where the pickle is loaded, and must have the same
         SHA-256.
@@ -227,11 +227,11 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         precision="float32",
         batch_size="auto",
         num_workers="auto",
-        compile=False,
+        torch_compile=False,
         cache=None,
         memmap_folder=None,
         random_state=0,
-        pickle_weights=True,
+        store_weights=True,
         verbose=False,
     ):
         self.backbone = backbone
@@ -248,11 +248,11 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.precision = precision
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.compile = compile
+        self.torch_compile = compile
         self.cache = cache
         self.memmap_folder = memmap_folder
         self.random_state = random_state
-        self.pickle_weights = pickle_weights
+        self.store_weights = store_weights
         self.verbose = verbose
 
     def fit(self, X, y=None):
@@ -295,7 +295,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             self.weights,
             Preprocessing.resolve_size(self.image_size),
             check_random_state(self.random_state).randint(2**31),
-            bool(self.pickle_weights),
+            bool(self.store_weights),
             whole=self.cache is not None,
         )
         preprocessing = Preprocessing.resolve(
@@ -433,7 +433,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
                 self.preprocessing_,
                 device,
                 self.precision_,
-                self.compile,
+                self.torch_compile,
                 self._kept_area,
             )
 

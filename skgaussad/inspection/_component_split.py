@@ -115,7 +115,7 @@ def split_by_component(estimator, X):
     if isinstance(detector, LevelEnsemble):
         distances = np.sqrt(totals)
         weights = aggregation_weights(
-            distances, detector.aggregation, detector.top_share
+            distances, detector.aggregation, detector.top_fraction
         )
         # A distance is its square over itself, or nothing.
         factors = np.divide(

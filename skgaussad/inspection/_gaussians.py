@@ -127,7 +127,7 @@ class ScoredFeatures:
         if self.is_sum:
             distances = np.sqrt(squared)
             weights = aggregation_weights(
-                distances, self._ensemble.aggregation, self._ensemble.top_share
+                distances, self._ensemble.aggregation, self._ensemble.top_fraction
             )
             totals = (weights * distances).sum(axis=1)
             # A distance is its square over itself, or nothing.
@@ -183,7 +183,7 @@ def flatten(estimator):
             ]
             estimator = estimator.steps[-1][1]
         elif hasattr(getattr(estimator, "estimator_", None), "score_samples"):
-            # RobustDetector, ConformalDetector and AugmentedFit score as this does.
+            # RobustDetector, ConformalDetector and AugmentedDetector score as this does.
             estimator = estimator.estimator_
         else:
             return steps, estimator, threshold

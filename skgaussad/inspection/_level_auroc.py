@@ -135,7 +135,7 @@ class LevelAUROCDisplay(NamedDisplay):
         distances = -np.asarray(ensemble.group_scores(X), dtype=np.float64)
         return cls._draw(
             dict(zip(ensemble.columns_, distances.T, strict=True)),
-            aggregate(distances, ensemble.aggregation, ensemble.top_share),
+            aggregate(distances, ensemble.aggregation, ensemble.top_fraction),
             y,
             aggregation=ensemble.aggregation,
             name=name,

@@ -1,5 +1,5 @@
 """Fitted estimators in files that run no code when they are loaded."""
 
-from ._model_file import describe, load, save
+from ._model_file import load, model_info, save
 
-__all__ = ["describe", "load", "save"]
+__all__ = ["load", "model_info", "save"]

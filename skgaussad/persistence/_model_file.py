@@ -41,12 +41,12 @@ def save(estimator, path):
     See Also
     --------
     load : Makes the estimator of the file again.
-    describe : Tells what is in the file.
+    model_info : Tells what is in the file.
 
     Notes
     -----
     The weights of a network are in the file once, however many parts of the estimator
-    share it; with ``pickle_weights=False`` of
+    share it; with ``store_weights=False`` of
     :class:`~skgaussad.DeepFeatureTransformer` only their SHA-256 is.
 
     Examples
@@ -56,13 +56,13 @@ def save(estimator, path):
     >>> import numpy as np
     >>> from skgaussad import MahalanobisDetector
     >>> from skgaussad import load, save
-    >>> from skgaussad.persistence import describe
+    >>> from skgaussad.persistence import model_info
     >>> X_normal = np.random.default_rng(0).normal(size=(100, 3))
     >>> detector = MahalanobisDetector(fpr=0.02).fit(X_normal)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "parts.skgaussad")
     ...     save(detector, path)
-    ...     facts, loaded = describe(path), load(path)
+    ...     facts, loaded = model_info(path), load(path)
     >>> bool(np.all(loaded.score_samples(X_normal) == detector.score_samples(X_normal)))
     True
     >>> facts["detector"]["fpr"]
@@ -162,7 +162,7 @@ def load(path):
     return estimator
 
 
-def describe(path):
+def model_info(path):
     """Tell what is in a model file, without making any of it.
 
     Parameters
@@ -231,7 +231,7 @@ def _refuse_untrusted(container, error):
     advice = (
         "Nothing of it was made or run. A file written by skgaussad.save "
         "has nothing of the kind: find out where this one is from. If it is from a "
-        "newer skgaussad, which describe(path) tells, install that."
+        "newer skgaussad, which model_info(path) tells, install that."
     )
     names = ", ".join(error.names)
     return container.refuse(f"{error}: {names}" if names else str(error), advice)

@@ -88,7 +88,7 @@ def _describe_network(transformer):
         "n_features": len(transformer.get_feature_names_out()),
         "weights_source": transformer.weights_source_,
         "weights_sha256": transformer.weights_sha256_,
-        "weights_in_file": bool(transformer.pickle_weights),
+        "weights_in_file": bool(transformer.store_weights),
     }
 
 

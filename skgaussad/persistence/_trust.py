@@ -17,7 +17,7 @@ from ._container import find_unstored
 _SKGAUSSAD = frozenset(
     f"skgaussad.{name}"
     for name in (
-        "detectors._augmented.AugmentedFit",
+        "detectors._augmented.AugmentedDetector",
         "augmentation._image_augmentation.ImageAugmentation",
         "detectors._conformal.ConformalDetector",
         "calibration._held_out.HeldOutDistances",

@@ -323,7 +323,7 @@ def _advice(detector, overall):
     if threshold in _LAWS:
         return (
             f"The law that threshold={threshold!r} takes for granted does not fit: try "
-            "threshold='leave_one_out'."
+            "threshold='quantile'."
         )
     if hasattr(detector, "fpr_bound"):
         bound = detector.fpr_bound(overall.confidence)

@@ -1,6 +1,6 @@
 import pytest
 
-from skgaussad.augmentation import ImageAugmentation, exclude_for
+from skgaussad.augmentation import ImageAugmentation, mvtec_exclusions
 
 TEXTURES = ["carpet", "grid", "leather", "tile", "wood"]
 OBJECTS = ["bottle", "cable", "capsule", "hazelnut", "metal_nut", "pill", "screw"]
@@ -9,17 +9,17 @@ OBJECTS += ["toothbrush", "transistor", "zipper"]
 
 @pytest.mark.parametrize("category", TEXTURES + OBJECTS)
 def test_exclusions_are_operations(category):
-    ImageAugmentation(exclude=exclude_for(category)).check()
+    ImageAugmentation(exclude=mvtec_exclusions(category)).check()
 
 
 def test_the_categories_that_the_rule_names():
     """Rotation of a transistor is an anomaly; text and directions bear no flip."""
-    assert "rotation" in exclude_for("transistor")
+    assert "rotation" in mvtec_exclusions("transistor")
     for category in ("capsule", "pill", "zipper"):
-        assert {"horizontal_flip", "vertical_flip"} <= set(exclude_for(category))
-    assert [exclude_for(category) for category in TEXTURES] == [()] * 5
+        assert {"horizontal_flip", "vertical_flip"} <= set(mvtec_exclusions(category))
+    assert [mvtec_exclusions(category) for category in TEXTURES] == [()] * 5
 
 
 def test_unknown_category():
     with pytest.raises(ValueError, match="category must be one of 'bottle', .*'nut'"):
-        exclude_for("nut")
+        mvtec_exclusions("nut")

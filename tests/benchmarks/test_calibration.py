@@ -23,8 +23,8 @@ from skgaussad.datasets import load_solar_cells
 ENSEMBLE = LevelEnsemble(columns={"a": slice(0, 3), "b": slice(3, 8)})
 # Threshold and confidence of the detectors that the benchmark does without fitting.
 PARAMETERS = {
-    "leave-one-out": {"threshold": "leave_one_out"},
-    "95 % confidence": {"threshold": "leave_one_out", "confidence": CONFIDENCE},
+    "leave-one-out": {"threshold": "quantile"},
+    "95 % confidence": {"threshold": "quantile", "confidence": CONFIDENCE},
     "tail": {"threshold": "tail"},
     "chi-square": {"threshold": "chi2"},
 }

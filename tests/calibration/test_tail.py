@@ -159,7 +159,7 @@ def test_detectors_extrapolate_and_say_how_far():
     ):
         detector.set_params(threshold="tail", fpr=0.05).fit(X)
         conformal = -detector.offset_
-        detector.set_params(threshold="leave_one_out").fit(X)
+        detector.set_params(threshold="quantile").fit(X)
         assert conformal == -detector.offset_, "a rate that 100 samples can tell"
         detector.set_params(threshold="tail", fpr=0.002).fit(X)
         tail = GeneralizedParetoTail.fit(detector.calibration_distances_)

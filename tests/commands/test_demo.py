@@ -43,7 +43,7 @@ def test_demo_prints_the_figures_and_draws_a_picture(few_cells, capsys, tmp_path
     assert table[6, 3] > 85
     assert "10.0 % of false alarms asked for" in out
     rates = re.findall(r"^ +(leave_one_out|chi2) +([\d.]+) % +([\d.]+) %$", out, re.M)
-    assert [name for name, *_ in rates] == ["leave_one_out", "chi2"]
+    assert [name for name, *_ in rates] == ["quantile", "chi2"]
     counts = np.array([rate for _, *rate in rates], dtype=float) / 100 * [8, 20]
     np.testing.assert_allclose(counts, np.round(counts), atol=0.02)
     assert "60/60" in err, "a progress bar that reached the end"

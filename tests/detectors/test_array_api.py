@@ -104,7 +104,7 @@ def test_devices_without_float64_score_in_float32(dispatch, name, monkeypatch):
             check_equal(result, expected, name, rtol=1e-3)
 
 
-@pytest.mark.parametrize("threshold", ["leave_one_out", "tail", "chi2"])
+@pytest.mark.parametrize("threshold", ["quantile", "tail", "chi2"])
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_fit_moves_samples_to_the_host(dispatch, name, threshold):
     X = samples(60)
@@ -122,7 +122,9 @@ def test_samples_that_come_and_go(dispatch, name):
     X = samples(60)
     expected = MahalanobisDetector().fit(X[:50])
     detector = MahalanobisDetector().partial_fit(to_namespace(X, name))
-    detector.forget(to_namespace(X[50:], name)).calibrate(to_namespace(X[:50], name))
+    detector.remove_samples(to_namespace(X[50:], name)).calibrate(
+        to_namespace(X[:50], name)
+    )
     assert detector.offset_ == pytest.approx(expected.offset_, rel=1e-9)
 
 
@@ -130,7 +132,7 @@ def test_samples_that_come_and_go(dispatch, name):
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_level_ensembles(dispatch, name, aggregation):
     X, X_new = samples(60), samples(20, seed=1)
-    ensemble = LevelEnsemble(columns=COLUMNS, aggregation=aggregation, top_share=0.5)
+    ensemble = LevelEnsemble(columns=COLUMNS, aggregation=aggregation, top_fraction=0.5)
     ensemble.fit(to_namespace(X, name))
     assert ensemble.offset_ == ensemble.fit(X).offset_
     for method in ("group_scores", *METHODS[1:]):

@@ -131,7 +131,7 @@ def test_folds_over_processes_change_nothing():
     ("parameters", "groups", "message"),
     [
         ({"cv": ShuffleSplit(3)}, None, "cv must hold out each of the 30.*exactly"),
-        ({"threshold": "chi2"}, None, "threshold must be one of 'leave_one_out'"),
+        ({"threshold": "chi2"}, None, "threshold must be one of 'quantile'"),
         ({"fpr": 2}, None, r"fpr must be a number in \(0, 1\); got 2"),
         ({"threshold": "leave_one_group_out"}, None, "needs the group of each"),
         (

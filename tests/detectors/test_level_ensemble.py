@@ -81,7 +81,7 @@ def test_equals_a_hand_written_loop(samples, aggregation):
     X, X_test, anomalous = samples
     X_test = np.vstack([X_test, anomalous])
     ensemble = LevelEnsemble(
-        columns=COLUMNS, aggregation=aggregation, top_share=0.5
+        columns=COLUMNS, aggregation=aggregation, top_fraction=0.5
     ).fit(X)
     distances = np.array(
         [
@@ -106,10 +106,10 @@ def test_equals_a_hand_written_loop(samples, aggregation):
 @pytest.mark.parametrize(
     ("share", "n_top"), [(0.01, 1), (0.05, 1), (0.25, 5), (0.3, 6), (0.31, 7), (1, 20)]
 )
-def test_top_share_rounds_up_to_whole_groups(share, n_top):
+def test_top_fraction_rounds_up_to_whole_groups(share, n_top):
     X = np.random.default_rng(0).normal(size=(30, 20))
     columns = {f"cell{i}": [i] for i in range(20)}
-    ensemble = LevelEnsemble(columns=columns, aggregation="top", top_share=share)
+    ensemble = LevelEnsemble(columns=columns, aggregation="top", top_fraction=share)
     ensemble.fit(X)
     distances = -ensemble.group_scores(X)
     expected = np.sort(distances, axis=1)[:, 20 - n_top :].mean(axis=1)
@@ -266,7 +266,7 @@ def test_the_estimator_given_stays_unfitted(samples):
     ("parameters", "message"),
     [
         ({"aggregation": "median"}, "aggregation must be one of 'sum'.*got 'median'"),
-        ({"top_share": 0}, r"top_share must be a number in \(0, 1\]; got 0"),
+        ({"top_fraction": 0}, r"top_fraction must be a number in \(0, 1\]; got 0"),
         ({"fpr": 1}, r"fpr must be a number in \(0, 1\); got 1"),
         ({"cv": ShuffleSplit(3)}, "cv must hold out each of the 120.*exactly once"),
     ],

@@ -246,7 +246,7 @@ def test_training_samples_that_cannot_be_used(covariance, X, message):
     [
         ({"covariance": "lw"}, "covariance must be one of 'ledoit_wolf'.*got 'lw'"),
         ({"covariance": None}, "covariance must be one of.*got None"),
-        ({"threshold": "chi"}, "threshold must be one of 'leave_one_out'.*got 'chi'"),
+        ({"threshold": "chi"}, "threshold must be one of 'quantile'.*got 'chi'"),
         ({"fpr": 0}, r"fpr must be a number in \(0, 1\); got 0"),
         ({"fpr": 1.0}, r"fpr must be a number in \(0, 1\); got 1.0"),
         ({"fpr": float("nan")}, r"fpr must be a number in \(0, 1\); got nan"),

@@ -176,7 +176,7 @@ def test_the_estimator_given_stays_unfitted():
         ({"alpha": 0}, ValueError, r"alpha must be a number in \(0, 1\); got 0"),
         ({"max_contamination": 0.5}, ValueError, r"in \(0, 0.5\); got 0.5"),
         ({"max_iter": 0}, ValueError, "max_iter must be at least 1; got 0"),
-        ({"threshold": "chi2"}, ValueError, "threshold must be one of 'leave_one_out'"),
+        ({"threshold": "chi2"}, ValueError, "threshold must be one of 'quantile'"),
         (
             {"estimator": IsolationForest()},
             TypeError,

@@ -477,7 +477,7 @@ def test_contract(normal, tested, tmp_path):
     estimator = detector.estimator
     assert detector.fit(normal, y=np.ones(14)) is detector
     assert not hasattr(estimator[-1], "offset_")
-    assert estimator[-1].threshold == "leave_one_out"
+    assert estimator[-1].threshold == "quantile"
     expected = detector.score_samples(tested)
     joblib.dump(detector, tmp_path / "detector.joblib")
     for copy in (

@@ -69,7 +69,7 @@ def assert_equal_fits(found, expected, X, tolerance=1e-10):
     [
         {},
         {"threshold": "tail", "covariance": "oas"},
-        {"threshold": "leave_one_out", "confidence": 0.9, "covariance": "shrunk"},
+        {"threshold": "quantile", "confidence": 0.9, "covariance": "shrunk"},
         {"covariance": "diagonal"},
         {"covariance": "isotropic"},
     ],

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from skgaussad import (
-    AugmentedFit,
+    AugmentedDetector,
     ConformalDetector,
     DeepFeatureTransformer,
     LevelEnsemble,
@@ -76,7 +76,7 @@ PIPELINES = {
     "mean": lambda: level_pipeline(aggregation="mean"),
     "maximum": lambda: level_pipeline(aggregation="max"),
     "highest of cells": lambda: level_pipeline(
-        pooling=2, columns="cell", aggregation="top", top_share=0.4
+        pooling=2, columns="cell", aggregation="top", top_fraction=0.4
     ),
     "NPCA in levels": lambda: level_pipeline(
         make_pipeline(NegatedPCA(9), MahalanobisDetector())
@@ -87,7 +87,7 @@ PIPELINES = {
         ConformalDetector(make_pipeline(NegatedPCA(8), MahalanobisDetector()), fpr=0.2),
     ),
     "robust": lambda: make_pipeline(transformer(), RobustDetector(fpr=0.2)),
-    "augmented": lambda: AugmentedFit(
+    "augmented": lambda: AugmentedDetector(
         make_pipeline(transformer(), MahalanobisDetector()), n_epochs=1
     ),
     "tail": lambda: make_pipeline(

@@ -418,14 +418,14 @@ def test_compiled_network(tiny, images):
     # Of few layers, each of which takes the compiler seconds.
     plain = clone(tiny).set_params(levels=[1, 2])
     expected = plain.fit_transform(images)
-    compiled = clone(plain).set_params(compile=True).fit(images)
+    compiled = clone(plain).set_params(torch_compile=True).fit(images)
     with warnings.catch_warnings():
         # Of torch's own code.
         warnings.simplefilter("ignore")
         found = compiled.transform(images)
     assert_close(found, expected)
     # What is compiled stays behind.
-    twin = pickle.loads(pickle.dumps(compiled)).set_params(compile=False)
+    twin = pickle.loads(pickle.dumps(compiled)).set_params(torch_compile=False)
     assert_close(twin.transform(images), expected)
 
 
@@ -507,12 +507,12 @@ def test_parameters_set_after_the_fit_wait_for_the_next(images, tiny, tiny_featu
     np.testing.assert_array_equal(twin.transform(images), tiny_features)
 
 
-@pytest.mark.parametrize("pickle_weights", [True, False])
+@pytest.mark.parametrize("store_weights", [True, False])
 def test_list_of_levels_changed_after_the_fit_waits_for_the_next(
-    images, tiny_features, pickle_weights
+    images, tiny_features, store_weights
 ):
     levels = [2, 4]
-    transformer = make_tiny(levels=levels, pickle_weights=pickle_weights).fit(images)
+    transformer = make_tiny(levels=levels, store_weights=store_weights).fit(images)
     levels.append(5)
     twin = pickle.loads(pickle.dumps(transformer))
     np.testing.assert_array_equal(twin.transform(images), tiny_features)
@@ -632,8 +632,8 @@ def pickled_elsewhere(images, tmp_path_factory):
             "test_vit", weights=None, image_size=(64, 96), pooling="class_token"
         ),
         "bfloat16": make_tiny(precision="bfloat16"),
-        "read again": make_lite0(levels=3, pickle_weights=False),
-        "drawn again": make_tiny(pickle_weights=False),
+        "read again": make_lite0(levels=3, store_weights=False),
+        "drawn again": make_tiny(store_weights=False),
     }
     here = {name: t.fit_transform(images) for name, t in transformers.items()}
     for name, transformer in transformers.items():
@@ -687,7 +687,7 @@ def test_pickle_carries_the_weights_up_to_the_deepest_level(images):
     )
     transformer = make_lite0(levels=[1, 4]).fit(images)
     assert n_bytes < len(pickle.dumps(transformer)) < n_bytes + 20_000
-    transformer.set_params(pickle_weights=False).fit(images)
+    transformer.set_params(store_weights=False).fit(images)
     assert len(pickle.dumps(transformer)) < 10_000
 
 
@@ -726,7 +726,7 @@ def test_weights_that_changed_since_the_pickle(images, tmp_path):
     path = tmp_path / "weights.safetensors"
     network = timm.create_model("test_resnet")
     safetensors.torch.save_file(network.state_dict(), path)
-    transformer = make_tiny(weights=path, pickle_weights=False).fit(images)
+    transformer = make_tiny(weights=path, store_weights=False).fit(images)
     features = transformer.transform(images)
     pickled = pickle.dumps(transformer)
 

@@ -13,7 +13,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from torch.nn.functional import adaptive_avg_pool2d
 
 from skgaussad import (
-    AugmentedFit,
+    AugmentedDetector,
     ConformalDetector,
     DeepFeatureTransformer,
     LevelEnsemble,
@@ -87,7 +87,7 @@ SINGLE = {
         ConformalDetector(make_pipeline(NegatedPCA(0.1), MahalanobisDetector()))
     ),
     "robust": on_levels(RobustDetector(MahalanobisDetector())),
-    "augmented": AugmentedFit(on_levels(MahalanobisDetector()), n_epochs=2),
+    "augmented": AugmentedDetector(on_levels(MahalanobisDetector()), n_epochs=2),
     "nested": make_pipeline(make_transformer(), make_pipeline(MahalanobisDetector())),
 }
 SUMS = {
@@ -452,10 +452,10 @@ def test_solving_is_multiplying_by_the_inverse(covariance, n_samples):
     st.sampled_from(["sum", "mean", "max", "top"]),
     st.floats(0.01, 1),
 )
-def test_aggregate_is_the_weighted_sum(distances, how, top_share):
+def test_aggregate_is_the_weighted_sum(distances, how, top_fraction):
     distances = np.array([distances])
-    weights = aggregation_weights(distances, how, top_share)
+    weights = aggregation_weights(distances, how, top_fraction)
     assert (weights >= 0).all()
     np.testing.assert_allclose(
-        (weights * distances).sum(axis=1), aggregate(distances, how, top_share)
+        (weights * distances).sum(axis=1), aggregate(distances, how, top_fraction)
     )

@@ -17,7 +17,7 @@ import skops.io
 
 from skgaussad import MahalanobisDetector, load, save
 from skgaussad.exceptions import ModelFileError
-from skgaussad.persistence import describe
+from skgaussad.persistence import model_info
 from skgaussad.persistence._container import FORMAT_VERSION
 
 FIXTURE = Path(__file__).parent / "data" / "incremental-1.skgaussad"
@@ -317,7 +317,7 @@ def test_renamed_pickle_is_not_read(write, tmp_path, harmed):
     path = tmp_path / "model.skgaussad"
     with open(path, "wb") as file:
         write(Harmful(harmed), file)
-    for read in (load, describe):
+    for read in (load, model_info):
         with pytest.raises(ModelFileError, match="no zip archive.*joblib"):
             read(path)
     assert not harmed.exists()
@@ -350,7 +350,7 @@ def test_newer_format_says_what_to_install(tmp_path):
         format_version=FORMAT_VERSION + 1,
         packages={"skgaussad": "7.1"},
     )
-    for read in (load, describe):
+    for read in (load, model_info):
         with pytest.raises(
             ModelFileError, match="reads versions up to 1. Install skgaussad 7.1 or new"
         ):
@@ -378,7 +378,7 @@ def test_cut_off_file_is_refused(tmp_path):
     path = tmp_path / "model.skgaussad"
     for length in (0, 3, *range(4, len(content), len(content) // 30)):
         path.write_bytes(content[:length])
-        for read in (load, describe):
+        for read in (load, model_info):
             with pytest.raises(ModelFileError) as caught:
                 read(path)
         assert str(path) in str(caught.value)
@@ -418,7 +418,7 @@ def test_member_before_the_beginning_is_damage(tmp_path):
     content[-6:-2] = (start + 10).to_bytes(4, "little")
     path = tmp_path / "model.skgaussad"
     path.write_bytes(content)
-    for read in (load, describe):
+    for read in (load, model_info):
         with pytest.raises(ModelFileError, match="damaged"):
             read(path)
 
@@ -429,7 +429,7 @@ def test_error_of_the_disk_is_not_taken_for_damage(monkeypatch):
 
     monkeypatch.setattr(zipfile.ZipFile, "read", fail)
     with pytest.raises(OSError, match="Input/output error"):
-        describe(FIXTURE)
+        model_info(FIXTURE)
 
 
 def test_changed_member_is_named(tmp_path):
@@ -455,7 +455,7 @@ def test_members_are_not_compressed(tmp_path, forge):
         load(forge(bomb))
     write_members(path, members, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ModelFileError, match="'model.json' is compressed"):
-        describe(path)
+        model_info(path)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skgaussad
 from skgaussad import (
-    AugmentedFit,
+    AugmentedDetector,
     ConformalDetector,
     DeepFeatureTransformer,
     LevelEnsemble,
@@ -52,7 +52,7 @@ from skgaussad.calibration import ConformalMonitor
 from skgaussad.datasets import load_solar_cells
 from skgaussad.features import FeatureCache
 from skgaussad.model_selection import GroupNormalKFold, NormalKFold
-from skgaussad.persistence import _trust, describe
+from skgaussad.persistence import _trust, model_info
 
 DATA = Path(__file__).parent / "data"
 TINY = {"backbone": "test_resnet", "weights": None, "image_size": 64, "device": "cpu"}
@@ -81,9 +81,9 @@ def fit_union(images):
 
 # Name of the class and of the case, whether it takes images, and how it is fitted.
 CASES = {
-    "AugmentedFit": (
+    "AugmentedDetector": (
         True,
-        lambda images: AugmentedFit(
+        lambda images: AugmentedDetector(
             make_pipeline(tiny(), MahalanobisDetector(threshold="leave_one_group_out")),
             augmentation=ImageAugmentation(rotation=3),
             n_epochs=2,
@@ -110,7 +110,7 @@ CASES = {
     "DeepFeatureTransformer bare": (
         True,
         lambda images: tiny(
-            pooling=["std", 2], precision="bfloat16", pickle_weights=False
+            pooling=["std", 2], precision="bfloat16", store_weights=False
         ).fit(images),
     ),
     "DeepFeatureTransformer paths": (
@@ -287,8 +287,8 @@ def test_loaded_estimator_goes_on_learning(X, path):
     detector = fit_incrementally(X)
     save(detector, path)
     more = X[:5] + 1
-    loaded = load(path).partial_fit(more).forget(X[:3])
-    detector.partial_fit(more).forget(X[:3])
+    loaded = load(path).partial_fit(more).remove_samples(X[:3])
+    detector.partial_fit(more).remove_samples(X[:3])
     assert_same(detector.score_samples(X), loaded.score_samples(X))
 
 
@@ -365,7 +365,7 @@ def test_parameters_of_scikit_learn_come_back(X, path):
 @pytest.mark.parametrize("keep", [True, False])
 def test_weights_are_in_the_file_once_or_not_at_all(images, path, keep):
     union = FeatureUnion(
-        [("a", tiny(pickle_weights=keep)), ("b", tiny(pickle_weights=keep))]
+        [("a", tiny(store_weights=keep)), ("b", tiny(store_weights=keep))]
     ).fit(images)
     save(union, path)
     with zipfile.ZipFile(path) as archive:
@@ -373,7 +373,7 @@ def test_weights_are_in_the_file_once_or_not_at_all(images, path, keep):
     assert len(weights) == keep
     loaded = load(path)
     assert_same(loaded.transform(images), union.transform(images))
-    networks = describe(path)["networks"]
+    networks = model_info(path)["networks"]
     assert [network["name"] for network in networks] == ["a", "b"]
     assert [network["weights_in_file"] for network in networks] == [keep, keep]
 
@@ -382,7 +382,7 @@ def test_weights_that_were_not_kept_are_checked(images, path, tmp_path):
     weights = tmp_path / "weights.pth"
     network = timm.create_model("test_resnet", num_classes=0)
     torch.save(network.state_dict(), weights)
-    transformer = tiny(weights=weights, pickle_weights=False).fit(images)
+    transformer = tiny(weights=weights, store_weights=False).fit(images)
     save(transformer, path)
     assert_same(load(path).transform(images), transformer.transform(images))
     network.conv1[0].weight.data += 1
@@ -395,7 +395,7 @@ def test_facts_are_readable_by_anyone(images, path):
     detector = MahalanobisDetector(fpr=0.3)
     pipe = Pipeline([("features", tiny()), ("detector", detector)]).fit(images)
     save(pipe, path)
-    facts = describe(path)
+    facts = model_info(path)
     assert facts["estimator"] == "sklearn.pipeline.Pipeline"
     assert facts["parameters"]["detector__fpr"] == 0.3
     (network,) = facts["networks"]
@@ -407,7 +407,7 @@ def test_facts_are_readable_by_anyone(images, path):
         pipe["features"].preprocessing_.mean
     )
     assert facts["detector"]["threshold_distance"] == -detector.offset_
-    assert facts["detector"]["threshold"] == "leave_one_out"
+    assert facts["detector"]["threshold"] == "quantile"
     assert facts["detector"]["n_calibration_distances"] == 7
     assert facts["detector"]["training"]["n_samples_seen_"] == 7
     assert facts["detector"]["training"]["shrinkage_"] == detector.shrinkage_
@@ -423,17 +423,17 @@ def test_facts_are_readable_by_anyone(images, path):
 def test_facts_of_meta_estimators_are_those_of_what_decides(images, path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", skgaussad.exceptions.FalseAlarmRateWarning)
-        augmented = CASES["AugmentedFit"][1](images)
+        augmented = CASES["AugmentedDetector"][1](images)
     save(augmented, path)
-    assert describe(path)["detector"]["threshold"] == "leave_one_group_out"
-    assert describe(path)["detector"]["threshold_distance"] == -augmented.offset_
-    (network,) = describe(path)["networks"]
+    assert model_info(path)["detector"]["threshold"] == "leave_one_group_out"
+    assert model_info(path)["detector"]["threshold_distance"] == -augmented.offset_
+    (network,) = model_info(path)["networks"]
     assert network["name"] == "estimator_.deepfeaturetransformer"
 
 
 def test_unfitted_estimator_has_no_facts_of_training(path):
     save(make_pipeline(tiny(), MahalanobisDetector()), path)
-    facts = describe(path)
+    facts = model_info(path)
     assert facts["networks"] == []
     assert facts["detector"] is None
     assert repr(load(path)) == repr(make_pipeline(tiny(), MahalanobisDetector()))

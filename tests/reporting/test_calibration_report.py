@@ -153,8 +153,8 @@ def test_advice_against_the_chi_square_law():
     report = calibration_report(detector, X_test)
     assert report.overall.comparison == "above"
     assert "threshold='chi2'" in report.advice
-    assert "try threshold='leave_one_out'" in report.advice
-    detector = MahalanobisDetector(threshold="leave_one_out", fpr=0.01).fit(X)
+    assert "try threshold='quantile'" in report.advice
+    detector = MahalanobisDetector(threshold="quantile", fpr=0.01).fit(X)
     assert calibration_report(detector, X_test).overall.comparison == "around"
 
 

@@ -34,7 +34,7 @@ X_TEST = np.random.default_rng(1).normal(size=(10, 5)) * 3 + 7
 N_FEATURES = POOL.shape[1]
 # From this many samples on every covariance and every threshold can be had.
 ENOUGH = 4
-CALLS = ["fit", "partial_fit", "forget", "calibrate", "score_samples"]
+CALLS = ["fit", "partial_fit", "remove_samples", "calibrate", "score_samples"]
 
 
 class DetectorLifeCycle(RuleBasedStateMachine):
@@ -42,7 +42,7 @@ class DetectorLifeCycle(RuleBasedStateMachine):
 
     @initialize(
         covariance=st.sampled_from(["ledoit_wolf", "oas", "shrunk", "diagonal"]),
-        threshold=st.sampled_from(["leave_one_out", "chi2"]),
+        threshold=st.sampled_from(["quantile", "chi2"]),
     )
     def begin(self, covariance, threshold):
         self.detector = MahalanobisDetector(covariance, threshold=threshold, fpr=0.3)
@@ -87,7 +87,7 @@ class DetectorLifeCycle(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.rows) > ENOUGH)
     @rule(data=st.data())
-    def forget(self, data):
+    def remove_samples(self, data):
         gone = data.draw(
             st.lists(
                 st.sampled_from(self.rows),
@@ -96,7 +96,7 @@ class DetectorLifeCycle(RuleBasedStateMachine):
                 max_size=len(self.rows) // 2,
             )
         )
-        assert self.detector.forget(POOL[gone]) is self.detector
+        assert self.detector.remove_samples(POOL[gone]) is self.detector
         self.trained([row for row in self.rows if row not in gone], False)
 
     @precondition(lambda self: len(self.rows) >= ENOUGH)
@@ -111,10 +111,10 @@ class DetectorLifeCycle(RuleBasedStateMachine):
         """What is refused changes nothing, as the invariants then tell."""
         if self.rows:
             with pytest.raises(ValueError, match="sample"):
-                self.detector.forget(POOL[self.rows])
+                self.detector.remove_samples(POOL[self.rows])
         else:
             with pytest.raises(NotFittedError):
-                self.detector.forget(POOL[:1])
+                self.detector.remove_samples(POOL[:1])
 
     @precondition(lambda self: len(self.rows) >= ENOUGH)
     @rule(value=st.sampled_from([np.nan, np.inf]), call=st.sampled_from(CALLS))

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from skgaussad import AugmentedFit, DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import AugmentedDetector, DeepFeatureTransformer, MahalanobisDetector
 from skgaussad.augmentation import ImageAugmentation
 from skgaussad.augmentation._augmented_images import AugmentedImages
 from skgaussad.datasets import make_textures
@@ -59,7 +59,7 @@ def pipe():
 
 def copies(X, **parameters):
     """Return the images that the estimator is fitted on."""
-    return AugmentedFit(Recorder(), **parameters).fit(X).estimator_.X_
+    return AugmentedDetector(Recorder(), **parameters).fit(X).estimator_.X_
 
 
 def test_epoch_0_are_the_originals_and_the_others_differ(normal):
@@ -124,13 +124,13 @@ def test_copies_are_made_one_at_a_time(pipe, normal, monkeypatch):
         return make(self, index)
 
     monkeypatch.setattr(AugmentedImages, "__getitem__", record)
-    AugmentedFit(pipe, n_epochs=3).fit(normal)
+    AugmentedDetector(pipe, n_epochs=3).fit(normal)
     assert made == list(range(36))
 
 
 def test_one_epoch_is_no_augmentation(pipe, normal, textures):
     plain = clone(pipe).fit(normal)
-    detector = AugmentedFit(pipe, n_epochs=1).fit(normal)
+    detector = AugmentedDetector(pipe, n_epochs=1).fit(normal)
     for method in ("score_samples", "decision_function", "predict"):
         np.testing.assert_array_equal(
             getattr(detector, method)(textures.images),
@@ -143,7 +143,7 @@ def test_one_epoch_is_no_augmentation(pipe, normal, textures):
 def test_all_copies_of_an_image_are_left_out_together(pipe, normal, nested):
     pipe.set_params(detector__threshold="leave_one_group_out", detector__fpr=0.2)
     wrapped = Pipeline([("inner", pipe)]) if nested else pipe
-    augmented = AugmentedFit(wrapped, n_epochs=3).fit(normal)
+    augmented = AugmentedDetector(wrapped, n_epochs=3).fit(normal)
     fitted = augmented.estimator_[-1] if nested else augmented.estimator_
     X = pipe[:-1].fit_transform(copies(normal, n_epochs=3))
     n_images = len(normal)
@@ -160,27 +160,29 @@ def test_all_copies_of_an_image_are_left_out_together(pipe, normal, nested):
 
 def test_groups_reach_the_detector_with_metadata_routing(pipe, normal):
     pipe.set_params(detector__threshold="leave_one_group_out", detector__fpr=0.2)
-    direct = AugmentedFit(pipe, n_epochs=2).fit(normal).offset_
+    direct = AugmentedDetector(pipe, n_epochs=2).fit(normal).offset_
     with config_context(enable_metadata_routing=True):
         pipe["detector"].set_fit_request(groups=True)
-        assert AugmentedFit(pipe, n_epochs=2).fit(normal).offset_ == direct
+        assert AugmentedDetector(pipe, n_epochs=2).fit(normal).offset_ == direct
 
 
 def test_leaving_out_single_copies_is_warned_of(pipe, normal):
     pipe.set_params(detector__fpr=0.2)
     with pytest.warns(FalseAlarmRateWarning, match="leaves out one copy of an") as seen:
-        AugmentedFit(pipe, n_epochs=2).fit(normal)
+        AugmentedDetector(pipe, n_epochs=2).fit(normal)
     assert seen[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        AugmentedFit(pipe, n_epochs=1).fit(normal)
+        AugmentedDetector(pipe, n_epochs=1).fit(normal)
 
 
 def test_it_is_the_estimator_fitted_on_all_copies(pipe, normal, textures):
     augmentation = ImageAugmentation(rotation=3, exclude="blur")
     images = list(copies(normal, n_epochs=3, augmentation=augmentation))
     expected = clone(pipe).fit(images).score_samples(textures.images)
-    detector = AugmentedFit(pipe, n_epochs=3, augmentation=augmentation).fit(normal)
+    detector = AugmentedDetector(pipe, n_epochs=3, augmentation=augmentation).fit(
+        normal
+    )
     np.testing.assert_allclose(
         detector.score_samples(textures.images), expected, rtol=1e-5
     )
@@ -196,14 +198,14 @@ def test_it_is_the_estimator_fitted_on_all_copies(pipe, normal, textures):
 
 
 def test_images_to_predict_are_never_augmented(normal):
-    detector = AugmentedFit(Recorder(), n_epochs=5).fit(normal)
+    detector = AugmentedDetector(Recorder(), n_epochs=5).fit(normal)
     detector.predict(normal)
     assert detector.estimator_.predicted_ is normal
 
 
 def test_batches_do_not_matter(pipe, normal, textures):
     scores = [
-        AugmentedFit(pipe, n_epochs=2)
+        AugmentedDetector(pipe, n_epochs=2)
         .set_params(estimator__features__batch_size=size, **workers)
         .fit(normal)
         .score_samples(textures.images)
@@ -216,7 +218,7 @@ def test_batches_do_not_matter(pipe, normal, textures):
 
 
 def test_cross_validation_and_grid_search(pipe, normal, textures):
-    detector = AugmentedFit(pipe, n_epochs=2)
+    detector = AugmentedDetector(pipe, n_epochs=2)
     X, y = textures.images, textures.labels
     folds = NormalKFold(2)
     scores = cross_val_score(detector, X, y, cv=folds, scoring=auroc_scorer)
@@ -241,7 +243,7 @@ def test_cross_validation_and_grid_search(pipe, normal, textures):
 
 
 def test_contract(pipe, normal):
-    detector = AugmentedFit(pipe, augmentation=ImageAugmentation())
+    detector = AugmentedDetector(pipe, augmentation=ImageAugmentation())
     assert is_outlier_detector(detector)
     assert get_tags(detector).input_tags == get_tags(pipe["features"]).input_tags
     params = detector.get_params()
@@ -260,7 +262,7 @@ def test_contract(pipe, normal):
 
 
 def test_methods_are_those_of_the_estimator(normal):
-    detector = AugmentedFit(Recorder(), n_epochs=1).fit(normal)
+    detector = AugmentedDetector(Recorder(), n_epochs=1).fit(normal)
     assert detector.offset_ == -1
     assert hasattr(detector, "predict")
     assert not hasattr(detector, "score_samples")
@@ -271,7 +273,7 @@ def test_a_bad_image_is_named_by_its_position_in_X(tmp_path, pipe, normal):
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(b"no image")
     with pytest.raises(InvalidImageError, match=r"^X\[2\] \(.*damaged.png'\)"):
-        AugmentedFit(pipe, n_epochs=3).fit([*normal[:2], str(damaged)])
+        AugmentedDetector(pipe, n_epochs=3).fit([*normal[:2], str(damaged)])
     # The features of epoch 0 could come from elsewhere.
     images = copies([*normal[:2], str(damaged)], n_epochs=3)
     with pytest.raises(InvalidImageError, match=r"^X\[2\] \(.*damaged.png'\)"):
@@ -300,7 +302,7 @@ def test_parameters_are_judged_before_any_image_is_made(parameters, message, nor
 
 
 def test_torch_is_loaded_when_an_image_is_changed_and_not_before():
-    code = "import sys, skgaussad; skgaussad.AugmentedFit(None); "
+    code = "import sys, skgaussad; skgaussad.AugmentedDetector(None); "
     code += "print({'torch', 'torchvision'} & set(sys.modules))"
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

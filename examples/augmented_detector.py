@@ -5,7 +5,7 @@ Fit on augmented copies of few images
 
 Twenty training images, and ten times as many by random changes that keep a part good.
 
-Run it with ``python examples/augmented_fit.py``. It leaves a picture, ``copies.png``,
+Run it with ``python examples/augmented_detector.py``. It leaves a picture, ``copies.png``,
 in the working directory.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
-from skgaussad import AugmentedFit, DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import AugmentedDetector, DeepFeatureTransformer, MahalanobisDetector
 from skgaussad.augmentation import ImageAugmentation
 from skgaussad.datasets import make_textures
 
@@ -49,8 +49,8 @@ figure.savefig("copies.png")
 # The augmentation stands around the whole pipeline. Test images are left as they are.
 # All copies of an image are left out together to set the threshold.
 detectors = {
-    "20 images": AugmentedFit(pipe, n_epochs=1),
-    "in 10 epochs": AugmentedFit(pipe, augmentation=augmentation, n_epochs=10),
+    "20 images": AugmentedDetector(pipe, n_epochs=1),
+    "in 10 epochs": AugmentedDetector(pipe, augmentation=augmentation, n_epochs=10),
 }
 for name, detector in detectors.items():
     detector.fit(train)
