@@ -248,7 +248,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.precision = precision
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.torch_compile = compile
+        self.torch_compile = torch_compile
         self.cache = cache
         self.memmap_folder = memmap_folder
         self.random_state = random_state
