@@ -66,7 +66,7 @@ def measure_dask(paths, n_rounds):
     -------
     measurement : DaskMeasurement
     """
-    expected = _make_pipeline().fit(paths)[-1].leave_one_out_distances_
+    expected = _make_pipeline().fit(paths)[-1].calibration_distances_
     seconds = {1: [], 2: []}
     difference = 0.0
     for _ in range(n_rounds):
@@ -97,7 +97,7 @@ def _time_fit(paths, n_workers):
         start = time.perf_counter()
         fitted = distributed.fit(_make_pipeline(), paths, client=client)
         duration = time.perf_counter() - start
-    return duration, fitted[-1].leave_one_out_distances_
+    return duration, fitted[-1].calibration_distances_
 
 
 def format_dask(m):

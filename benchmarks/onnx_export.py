@@ -37,9 +37,10 @@ from sklearn.pipeline import make_pipeline
 
 from skgaussad import (
     DeepFeatureTransformer,
+    LevelEnsemble,
     MahalanobisDetector,
     NegatedPCA,
-    make_level_pipeline,
+    make_detector,
 )
 from skgaussad.datasets import load_solar_cells
 from skgaussad.detectors import p_values
@@ -72,18 +73,20 @@ PIPELINES = {
     "level 7, tail": partial(
         make_one_level, detector=MahalanobisDetector(threshold="tail", fpr=0.001)
     ),
-    "sum of all levels": partial(make_level_pipeline, interpolation=INTERPOLATION),
+    "sum of all levels": partial(
+        make_detector, levels="all", interpolation=INTERPOLATION
+    ),
     "sum of all levels, NPCA": partial(
-        make_level_pipeline,
-        make_pipeline(NegatedPCA(), MahalanobisDetector()),
+        make_detector,
+        detector=LevelEnsemble(make_pipeline(NegatedPCA(), MahalanobisDetector())),
+        levels="all",
         interpolation=INTERPOLATION,
     ),
     "level 6, highest of 7 x 7 cells": partial(
-        make_level_pipeline,
+        make_detector,
+        detector=LevelEnsemble(columns="cell", aggregation="top"),
         levels=6,
         pooling=7,
-        columns="cell",
-        aggregation="top",
         interpolation=INTERPOLATION,
     ),
 }

@@ -5,8 +5,8 @@ Fit on augmented copies of few images
 
 Twenty training images, and ten times as many by random changes that keep a part good.
 
-Run it with ``python examples/augmented_detector.py``. It leaves a picture, ``copies.png``,
-in the working directory.
+Run it with ``python examples/augmented_detector.py``. It leaves a picture,
+``copies.png``, in the working directory.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ labels = data.labels[20:]
 pipe = Pipeline(
     [
         ("features", DeepFeatureTransformer(image_size=96)),
-        ("detector", MahalanobisDetector(fpr=0.05, threshold="leave_one_group_out")),
+        ("detector", MahalanobisDetector(fpr=0.05)),
     ]
 )
 

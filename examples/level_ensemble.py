@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from skgaussad import LevelEnsemble, make_level_pipeline
+from skgaussad import LevelEnsemble, make_detector
 from skgaussad.datasets import load_solar_cells
 
 # %%
@@ -22,7 +22,7 @@ cells = load_solar_cells("mono")
 rng = np.random.default_rng(0)
 functional = rng.permutation(cells.paths[cells.labels == 1])
 defective = rng.permutation(cells.paths[cells.labels == -1])[:40]
-pipe = make_level_pipeline(image_size=128, fpr=0.1).fit(functional[:100])
+pipe = make_detector(levels="all", image_size=128, fpr=0.1).fit(functional[:100])
 
 # %%
 # The threshold comes from training images that were held out in turn.
@@ -38,8 +38,8 @@ features = pipe["features"].transform([*held_out, *defective])
 levels = {
     name: roc_auc_score(labels, column)
     for name, column in zip(
-        pipe["ensemble"].columns_,
-        pipe["ensemble"].group_scores(features).T,
+        pipe["detector"].columns_,
+        pipe["detector"].group_scores(features).T,
         strict=True,
     )
 }

@@ -13,7 +13,7 @@ and ``pictures_of_maps.png``, in the working directory.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from skgaussad import make_level_pipeline
+from skgaussad import make_detector
 from skgaussad.datasets import load_solar_cells
 from skgaussad.inspection import (
     AnomalyMapDisplay,
@@ -33,12 +33,12 @@ functional = rng.permutation(np.flatnonzero(cells.labels == 1))
 defective = rng.permutation(np.flatnonzero(cells.labels == -1))[:80]
 train, tested = functional[:120], np.concatenate([functional[120:200], defective])
 y = cells.labels[tested]
-pipe = make_level_pipeline(levels=[4, 5, 6, 7], image_size=128, fpr=0.1)
+pipe = make_detector(levels=[4, 5, 6, 7], image_size=128, fpr=0.1)
 pipe.fit(cells.paths[train])
 
 # %%
 # The features are computed once for all pictures: of the last step.
-ensemble = pipe["ensemble"]
+ensemble = pipe["detector"]
 features = pipe["features"].transform(cells.paths[tested])
 figure, axes = plt.subplots(2, 2, figsize=(12, 10), layout="constrained")
 ScoreDistributionDisplay.from_estimator(

@@ -6,6 +6,7 @@ __all__ = [
     "AugmentedDetector",
     "ConformalDetector",
     "DeepFeatureTransformer",
+    "DetectorPipeline",
     "LevelEnsemble",
     "MahalanobisDetector",
     "NegatedPCA",
@@ -14,14 +15,16 @@ __all__ = [
     "TiledDetector",
     "VariantMahalanobisDetector",
     "load",
-    "make_level_pipeline",
+    "make_detector",
     "save",
 ]
 
 _HOMES = {
     "DeepFeatureTransformer": "features",
+    "DetectorPipeline": "_pipeline",
     "NegatedPCA": "decomposition",
     "load": "persistence",
+    "make_detector": "_pipeline",
     "save": "persistence",
 }
 
@@ -37,4 +40,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})

@@ -1,4 +1,4 @@
-"""False-positive rate to distance, by laws for Gaussian samples."""
+"""False-positive rate to distance, by distributions of Gaussian samples."""
 
 import warnings
 
@@ -7,12 +7,12 @@ from scipy.stats import binomtest, chi2, f
 
 from ..exceptions import FalseAlarmRateWarning
 
-# Seldom enough for a warning on data that follow the law.
+# Seldom enough for a warning on data that follow the distribution.
 _CONTRADICTION = 0.001
 
 
 def chi2_threshold(fpr, n_dof):
-    """Distance that a share `fpr` of Gaussian samples exceeds (the paper's eq. 8).
+    """Distance that `fpr` of Gaussian samples exceed (the paper's eq. 8).
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ def chi2_threshold(fpr, n_dof):
 
 
 def f_threshold(fpr, n_samples, n_features):
-    """Distance that a share `fpr` of Gaussian samples exceeds, for estimated moments.
+    """Distance that `fpr` of Gaussian samples exceed, for estimated moments.
 
-    Hotelling's law: where mean and covariance (denominator n, no shrinkage) are those
-    of n Gaussian samples, (n - D) / (D (n + 1)) times the squared distance of another
-    sample follows an F law with D and n - D degrees of freedom [1]_.
+    Hotelling's distribution: where mean and covariance (denominator n, no shrinkage)
+    are those of n Gaussian samples, (n - D) / (D (n + 1)) times the squared distance of
+    another sample follows an F distribution with D and n - D degrees of freedom [1]_.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def f_threshold(fpr, n_samples, n_features):
     return float(np.sqrt(scale * f.isf(fpr, n_features, n_left)))
 
 
-def check_law(threshold, fpr, name, left_out_distances):
-    """Warn where left-out training samples contradict the rate that a law promises.
+def warn_of_contradiction(threshold, fpr, name, left_out_distances):
+    """Warn where left-out samples contradict the rate that a distribution promises.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def check_law(threshold, fpr, name, left_out_distances):
     name : str
         Value of the parameter ``threshold``, for the message.
     left_out_distances : ndarray of shape (n_samples,)
-        Distance of each training sample to the Gaussian fitted without it, not squared.
+        Distance of each training sample to a model fitted without it, not squared.
 
     Warns
     -----
@@ -85,8 +85,8 @@ def check_law(threshold, fpr, name, left_out_distances):
     warnings.warn(
         f"threshold={name!r} promises false alarms on {100 * fpr:.3g} % of normal "
         f"samples, but {100 * n_above / n_samples:.3g} % of the training samples "
-        f"({n_above} of {n_samples}) exceed it when each is measured by a Gaussian "
-        "fitted without it. The law does not hold for these features. Use "
+        f"({n_above} of {n_samples}) exceed it when each is measured by a model "
+        "fitted without it. The distribution does not hold for these features. Use "
         "threshold='quantile', which sets the rate by these distances.",
         FalseAlarmRateWarning,
         stacklevel=4,

@@ -106,27 +106,17 @@ def run(arguments):
 
 
 def _make_pipeline(arguments):
-    from sklearn.pipeline import Pipeline
+    from .. import make_detector
 
-    from .. import DeepFeatureTransformer, MahalanobisDetector
-    from ..detectors import make_level_pipeline
-
-    features = {
-        "levels": arguments.levels,
-        "backbone": arguments.backbone,
-        "weights": None if arguments.weights == "random" else arguments.weights,
-        "image_size": arguments.image_size,
-        "precision": arguments.precision,
-        "verbose": not arguments.quiet,
-    }
-    decision = {"threshold": arguments.threshold, "fpr": arguments.fpr}
-    if arguments.levels == "all" or isinstance(arguments.levels, list):
-        return make_level_pipeline(**decision, **features)
-    return Pipeline(
-        [
-            ("features", DeepFeatureTransformer(**features)),
-            ("detector", MahalanobisDetector(**decision)),
-        ]
+    return make_detector(
+        levels=arguments.levels,
+        threshold=arguments.threshold,
+        fpr=arguments.fpr,
+        backbone=arguments.backbone,
+        weights=None if arguments.weights == "random" else arguments.weights,
+        image_size=arguments.image_size,
+        precision=arguments.precision,
+        verbose=not arguments.quiet,
     )
 
 

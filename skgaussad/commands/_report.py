@@ -37,8 +37,9 @@ def run(arguments):
     """Run the command."""
     import os
 
+    from ..detectors import find_transformer
     from ..inspection import check_matplotlib
-    from ..reporting import find_transformer, write_report
+    from ..reporting import write_report
     from ._inputs import common_folder
     from ._outputs import check_output, printable
     from ._scoring import Scorer

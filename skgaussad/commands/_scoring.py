@@ -5,10 +5,9 @@ from itertools import islice
 
 import numpy as np
 
-from ..detectors import find_part
+from ..detectors import find_decider, find_part, find_transformer
 from ..features import ReplacedImages
 from ..persistence import load
-from ..reporting import find_transformer
 
 # Enough for the threads and GPUs that share it, and few enough for rows to come soon.
 _CHUNK = 128
@@ -66,8 +65,11 @@ class Scorer:
 
     def __init__(self, path):
         self.model = load(path)
-        part = find_part(self.model, "offset_")
-        if part is None or find_transformer(self.model) is None:
+        part = find_decider(self.model)
+        if (
+            getattr(part, "offset_", None) is None
+            or find_transformer(self.model) is None
+        ):
             raise ValueError(
                 f"{path!r} holds a {type(self.model).__name__} that cannot judge "
                 "images: it takes a detector with a threshold, and a "

@@ -4,15 +4,21 @@ from ._affine import AffineMap, apply_steps
 from ._aggregation import aggregate, aggregation_weights, count_top
 from ._augmented import AugmentedDetector
 from ._conformal import ConformalDetector
-from ._level_ensemble import LevelEnsemble, make_level_pipeline
+from ._level_ensemble import LevelEnsemble
 from ._mahalanobis import MahalanobisDetector
 from ._p_values import n_calibration_units, p_values
-from ._pipeline import split_pipeline
 from ._position import PositionDetector
 from ._robust import RobustDetector
 from ._tiled import TiledDetector
 from ._variant_mahalanobis import VariantMahalanobisDetector
-from ._walk import find_part
+from ._walk import (
+    find_decider,
+    find_part,
+    find_transformer,
+    gaussian_parts,
+    innermost,
+    send_to_part,
+)
 
 __all__ = [
     "AugmentedDetector",
@@ -23,6 +29,5 @@ __all__ = [
     "RobustDetector",
     "TiledDetector",
     "VariantMahalanobisDetector",
-    "make_level_pipeline",
     "p_values",
 ]

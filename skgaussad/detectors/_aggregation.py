@@ -6,6 +6,7 @@ import numpy as np
 
 from .._utils.array_api import namespace_of
 
+_TOP_FRACTION = 0.05
 AGGREGATIONS = ("sum", "mean", "max", "top")
 
 
@@ -18,9 +19,9 @@ def aggregate(distances, how, top_fraction):
         Of any array namespace. Higher is more anomalous.
     how : {"sum", "mean", "max", "top"}
         ``"top"`` takes the mean of the highest ones.
-    top_fraction : float
-        Share of the groups that ``"top"`` averages, in (0, 1], rounded up to a whole
-        number of groups.
+    top_fraction : float or None
+        Fraction of the groups that ``"top"`` averages, in (0, 1], rounded up to a whole
+        number of groups; None is 0.05.
 
     Returns
     -------
@@ -62,4 +63,6 @@ def aggregation_weights(distances, how, top_fraction):
 
 
 def count_top(n_groups, top_fraction):
+    """Count the groups that are averaged."""
+    top_fraction = _TOP_FRACTION if top_fraction is None else top_fraction
     return math.ceil(top_fraction * n_groups - 1e-9)

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -14,16 +14,19 @@ from .._utils.validation import check_integer
 from ..augmentation import AugmentedImages, ImageAugmentation
 from ..exceptions import FalseAlarmRateWarning
 from ..features import ImageInputMixin
+from ._base import BaseDetector
+from ._hold_out import number_groups, takes_groups
+from ._walk import find_part
 
 
-def _estimator_has(method):
-    """Return a function that tells whether the estimator has the method."""
-    return lambda self: hasattr(getattr(self, "estimator_", self.estimator), method)
+def _estimator_has(attribute):
+    """Return a function that tells whether the estimator, or what is in it, has it."""
+    return lambda self: (
+        find_part(getattr(self, "estimator_", self.estimator), attribute) is not None
+    )
 
 
-class AugmentedDetector(
-    ImageInputMixin, MetaEstimatorMixin, OutlierMixin, BaseEstimator
-):
+class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     """Fit a detector of anomalous images on augmented copies of the normal ones.
 
     Random changes enlarge the training set, so that a Gaussian of few images also
@@ -55,7 +58,7 @@ class AugmentedDetector(
         The clone of `estimator` that was fitted.
 
     offset_ : float
-        Its ``offset_``, or that of its last step if it is a pipeline.
+        Its ``offset_``: minus the threshold.
 
     See Also
     --------
@@ -66,13 +69,14 @@ class AugmentedDetector(
     The copies are made one by one as the features are computed, so memory does not grow
     with `n_epochs`, and the time of `fit` does.
 
+    The threshold, p-values and bound are those of `estimator`, by its own parameters.
+
     Copies of one image are not independent, and estimates that take them for
     independent are too sure of themselves. Ledoit and Wolf's shrinkage falls as copies
-    are added, though the number of images does not grow. A detector that leaves out
-    one row at a time to set its threshold keeps the other copies of the image, and its
-    threshold comes out too low. With ``threshold="leave_one_group_out"`` all copies of
-    an image are left out together: `fit` then gives the detector, the last step of the
-    pipeline, the image of each row as its ``groups``. Other thresholds are warned of.
+    are added, though the number of images does not grow. A threshold by held-out
+    samples needs all copies of an image held out together: `fit` gives the detector,
+    the last step of a pipeline, the image of each row (or its lot, where `groups` are
+    given) as its ``groups``. Where it takes none, a warning says what that means.
 
     References
     ----------
@@ -91,7 +95,7 @@ class AugmentedDetector(
     >>> pipe = Pipeline(
     ...     [
     ...         ("features", DeepFeatureTransformer(image_size=96)),
-    ...         ("detector", MahalanobisDetector(threshold="leave_one_group_out")),
+    ...         ("detector", MahalanobisDetector()),
     ...     ]
     ... )
     >>> augmentation = ImageAugmentation(rotation=2)
@@ -106,7 +110,7 @@ class AugmentedDetector(
         self.n_epochs = n_epochs
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, groups=None):
         """Fit a clone of the estimator on the images and their augmented copies.
 
         Parameters
@@ -114,8 +118,11 @@ class AugmentedDetector(
         X : sequence of n_images images
             Normal images, as
             :class:`~skgaussad.DeepFeatureTransformer` takes them.
-        y : Ignored
-            Present for API consistency: all images are taken to be normal.
+        y : array-like of shape (n_images,) or None, default=None
+            Ignored, with a warning where it holds -1: all images are taken to be
+            normal.
+        groups : array-like of shape (n_images,) or None, default=None
+            Lot, shift or capture run of each image, at least two different ones.
 
         Returns
         -------
@@ -124,14 +131,14 @@ class AugmentedDetector(
         Raises
         ------
         ValueError
-            If a parameter is out of its range.
+            If a parameter is out of its range, or the detector takes no groups.
         InvalidImageError
             If an image cannot be used; names its position in `X`.
 
         Warns
         -----
         FalseAlarmRateWarning
-            If the detector would set its threshold by leaving out single copies.
+            If the detector would set its threshold by holding out single copies.
         """
         check_integer("n_epochs", self.n_epochs, 1)
         augmentation = self.augmentation
@@ -144,44 +151,69 @@ class AugmentedDetector(
             )
         # Now, and not after the features of the first epoch.
         augmentation.check()
+        self._warn_of_anomalies(y)
         seed = check_random_state(self.random_state).randint(2**31)
         images = AugmentedImages(X, augmentation, self.n_epochs, seed)
-        groups = np.tile(np.arange(len(images) // self.n_epochs), self.n_epochs)
+        n_images = len(images) // self.n_epochs
+        groups = number_groups(groups, range(n_images))
+        if groups is None and self.n_epochs > 1:
+            groups = np.arange(n_images)
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(images, **self._fit_parameters(groups))
         return self
 
     def _fit_parameters(self, groups):
-        """Return the images of the rows, for a detector that leaves them out whole."""
+        """Return the group of each row, by the name that the detector takes it by."""
         detector, names = self.estimator, []
         while isinstance(detector, Pipeline):
             names.append(detector.steps[-1][0])
             detector = detector[-1]
-        threshold = getattr(detector, "threshold", None)
-        if threshold == "leave_one_group_out":
+        if groups is None or not hasattr(detector, "fpr"):
+            return {}
+        if takes_groups(detector):
             routed = get_config()["enable_metadata_routing"]
-            return {"groups" if routed else "__".join([*names, "groups"]): groups}
-        if threshold in ("quantile", "tail") and self.n_epochs > 1:
-            warnings.warn(
-                f"threshold={threshold!r} leaves out one copy of an image and keeps "
-                "the others, so more normal images will be called anomalous than fpr "
-                "asks for. Set threshold='leave_one_group_out' on the "
-                f"{type(detector).__name__}.",
-                FalseAlarmRateWarning,
-                stacklevel=3,
-            )
+            name = "groups" if routed else "__".join([*names, "groups"])
+            return {name: np.tile(groups, self.n_epochs)}
+        warnings.warn(
+            f"{type(detector).__name__} takes no groups: it holds out one copy of an "
+            "image and keeps the others, so more normal images will be called "
+            "anomalous than fpr asks for. Use MahalanobisDetector, LevelEnsemble or "
+            "ConformalDetector.",
+            FalseAlarmRateWarning,
+            stacklevel=3,
+        )
         return {}
 
     @property
     def offset_(self):
-        """Threshold on the scores, from the fitted estimator."""
-        check_is_fitted(self)
-        estimator = self.estimator_
-        while isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        return estimator.offset_
+        """Minus the threshold, from the fitted estimator."""
+        return self._ask("offset_")
 
-    @available_if(_estimator_has("score_samples"))
+    @property
+    def calibration_distances_(self):
+        """Held-out distances, a row for each copy, from the fitted estimator."""
+        return self._ask("calibration_distances_")
+
+    @property
+    def _held_out(self):
+        """Held-out distances with what they tell of rates, from the estimator."""
+        return self._ask("_held_out")
+
+    def _ask(self, attribute):
+        """Ask the fitted estimator, or what is in it."""
+        check_is_fitted(self)
+        part = find_part(self.estimator_, attribute)
+        if part is None:
+            raise AttributeError(
+                f"The estimator of AugmentedDetector has no {attribute}: "
+                f"{self.estimator!r}."
+            )
+        return getattr(part, attribute)
+
+    p_values = available_if(_estimator_has("p_values"))(BaseDetector.p_values)
+    predict_batch = available_if(_estimator_has("p_values"))(BaseDetector.predict_batch)
+    fpr_bound = available_if(_estimator_has("fpr_bound"))(BaseDetector.fpr_bound)
+
     def score_samples(self, X):
         """Score images: higher is more normal.
 
@@ -196,34 +228,3 @@ class AugmentedDetector(
         """
         check_is_fitted(self)
         return self.estimator_.score_samples(X)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
-        """Score relative to the threshold: negative for anomalies.
-
-        Parameters
-        ----------
-        X : sequence of n_images images
-
-        Returns
-        -------
-        decision : ndarray of shape (n_images,)
-            What the estimator's ``decision_function`` gives.
-        """
-        check_is_fitted(self)
-        return self.estimator_.decision_function(X)
-
-    def predict(self, X):
-        """Tell normal images from anomalies.
-
-        Parameters
-        ----------
-        X : sequence of n_images images
-
-        Returns
-        -------
-        labels : ndarray of shape (n_images,)
-            +1 for normal, -1 for anomalous.
-        """
-        check_is_fitted(self)
-        return self.estimator_.predict(X)

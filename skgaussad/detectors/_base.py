@@ -1,70 +1,117 @@
-"""What a detector offers that knows held-out distances of its training samples."""
+"""What all detectors have in common: the contract, in the order of its use."""
 
+import inspect
 import warnings
 
 import numpy as np
 from scipy.stats import false_discovery_control
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.array_api import like, to_host
+from .._utils.array_api import like, namespace_of, to_host
 from .._utils.validation import check_choice, check_real
-from ..calibration import GeneralizedParetoTail, HeldOutDistances, fpr_bound
+from ..calibration import (
+    GeneralizedParetoTail,
+    HeldOutDistances,
+    fpr_bound,
+    warn_of_contradiction,
+)
 from ..exceptions import FalseAlarmRateWarning
-from ._decisions import ThresholdMixin
-from ._groups import number_groups
+from ._walk import innermost
 
-# Those that need nothing but held-out distances.
-HELD_OUT_THRESHOLDS = ("quantile", "leave_one_group_out", "tail")
+# The rules that need nothing but held-out distances.
+RULES = ("quantile", "tail")
+# Parameters that say where the threshold lies. The distances do not depend on them.
+_WORKING_POINT = ("threshold", "fpr", "confidence")
 
 
-class CalibratedMixin(ThresholdMixin):
-    """Outlier detector with p-values and rates from held-out distances.
+class BaseDetector(OutlierMixin, BaseEstimator):
+    """Outlier detector whose threshold comes from held-out distances.
 
-    A subclass has the parameters ``threshold``, ``fpr`` and ``confidence``, and calls
-    `_set_held_out` and `_set_held_out_threshold` in its fit.
+    Each training sample is measured by a model that has not seen it, or its group. From
+    these distances come the threshold, p-values and a bound on the false-positive rate.
+
+    A subclass has the parameters ``threshold`` (the rule), ``fpr`` and ``confidence``,
+    and defines ``score_samples``. Its ``fit`` calls, in this order,
+    `_check_working_point`, `_warn_of_anomalies`, `_set_held_out` and `_set_threshold`.
     """
 
-    @property
-    def calibration_distances_(self):
-        """Held-out distance of each training sample, of shape (n_samples,)."""
-        check_is_fitted(self)
-        return self._held_out.distances
+    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
+    # them.
+    __metadata_request__fit = {"groups": False}  # noqa: RUF012
 
-    def _check_working_point(self, thresholds, groups):
-        """Judge ``threshold``, ``fpr``, ``confidence`` and the presence of groups."""
-        check_choice("threshold", self.threshold, thresholds)
+    _not_calibrated = "There is no threshold yet. Call fit."
+
+    # -- Fit ---------------------------------------------------------------------------
+
+    def _check_working_point(self, groups=None, rules=RULES):
+        """Check the parameters of the working point, and whether they go together."""
+        check_choice("threshold", self.threshold, rules)
         check_real("fpr", self.fpr, 0, 1)
-        if self.threshold == "leave_one_group_out" and groups is None:
+        if self.threshold == "tail" and groups is not None:
             raise ValueError(
-                "threshold='leave_one_group_out' needs the group of each training "
-                "sample: fit(X, groups=groups), or in a pipeline whose detector is "
-                "named 'detector', fit(X, detector__groups=groups)."
+                "threshold='tail' needs independent samples, and groups says that they "
+                "come in lots. Use threshold='quantile', which takes the rate in a new "
+                "group."
             )
         if self.confidence is None:
             return
         check_real("confidence", self.confidence, 0, 1)
-        if self.threshold != "quantile":
+        if self.threshold != "quantile" or groups is not None:
+            came = f"threshold={self.threshold!r}" if groups is None else "groups"
             raise ValueError(
-                "confidence needs threshold='quantile'; got "
-                f"threshold={self.threshold!r}. Set confidence=None for the rate on "
-                "average over training sets."
+                f"confidence needs threshold='quantile' without groups; got {came}. "
+                "Set confidence=None for the rate on average over training sets."
             )
 
-    def _groups_to_hold_out(self, groups, X):
-        """Return the groups as numbers, or None where single samples are held out."""
-        if groups is not None:
-            groups = number_groups(groups, X)
-        return groups if self.threshold == "leave_one_group_out" else None
+    def _check_inner(self, estimator):
+        """Raise where the inner detector has a working point, which plays no part."""
+        _, part = innermost(estimator)
+        names = set(_WORKING_POINT)
+        if type(part).__module__.startswith("sklearn."):
+            # It sets the threshold alone there, too.
+            names.add("contamination")
+        for name, parameter in inspect.signature(type(part)).parameters.items():
+            value = getattr(part, name, parameter.default)
+            if name in names and value != parameter.default:
+                own = name if name in _WORKING_POINT else "fpr"
+                raise ValueError(
+                    f"{name}={value!r} of the inner {type(part).__name__} has no "
+                    f"effect: the threshold is that of the {type(self).__name__}. "
+                    f"Set {own} there, and leave {name}={parameter.default!r} inside."
+                )
+
+    @staticmethod
+    def _warn_of_anomalies(y):
+        """Warn where labels say that training samples are anomalous."""
+        n_anomalous = 0 if y is None else int(np.sum(np.asarray(y) == -1))
+        if n_anomalous:
+            warnings.warn(
+                f"y marks {n_anomalous} of {len(y)} training samples as anomalous "
+                "(-1), and fit takes all of them for normal. Fit on X[y == 1]; in a "
+                "cross-validation or search use cv=NormalKFold() of "
+                "skgaussad.model_selection, which trains on normal samples only.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _set_held_out(self, distances, groups=None):
-        """Keep the held-out distances, with a law for their tail if asked for."""
+        """Keep the held-out distances, with a distribution of their tail if asked."""
         tail = None
         if self.threshold == "tail":
             tail = GeneralizedParetoTail.fit(distances)
-        self._held_out = HeldOutDistances(distances, groups, tail)
+        self._held_out_distances = HeldOutDistances(distances, groups, tail)
 
-    def _set_held_out_threshold(self):
-        """Set ``offset_`` by the held-out distances; warn where they are too few."""
+    def _set_threshold(self):
+        """Set ``offset_``; warn where the held-out distances do not bear it out."""
+        parametric = self._parametric_threshold()
+        if parametric is not None:
+            warn_of_contradiction(
+                parametric, self.fpr, self.threshold, self._held_out.distances
+            )
+            self.offset_ = -parametric
+            return
         doubt = self._held_out.doubt(self.fpr, self.confidence)
         if doubt is not None:
             warnings.warn(doubt, FalseAlarmRateWarning, stacklevel=3)
@@ -80,6 +127,84 @@ class CalibratedMixin(ThresholdMixin):
             )
         self.offset_ = -threshold
 
+    def _parametric_threshold(self):
+        """Threshold by a distribution of Gaussian samples, or None by held-out ones."""
+        return None
+
+    def _calibrated(self, name):
+        """Return what is set with the threshold, or raise if it is not set."""
+        check_is_fitted(self)
+        if name not in vars(self):
+            raise NotFittedError(self._not_calibrated)
+        return vars(self)[name]
+
+    @property
+    def _held_out(self):
+        """The held-out distances, with what they tell of rates."""
+        return self._calibrated("_held_out_distances")
+
+    @property
+    def calibration_distances_(self):
+        """Held-out distance of each training sample, of shape (n_samples,)."""
+        return self._held_out.distances
+
+    @property
+    def offset_(self):
+        """Minus the threshold on the distance."""
+        offset = self._calibrated("_offset")
+        for name, fitted in self._fitted_working_point.items():
+            if getattr(self, name) != fitted:
+                raise ValueError(
+                    f"{name} was set to {getattr(self, name)!r} after the threshold "
+                    f"had been set by {name}={fitted!r}, and has no effect on it. Call "
+                    "fit again, or set it back."
+                )
+        return offset
+
+    @offset_.setter
+    def offset_(self, offset):
+        self._offset = offset
+        self._fitted_working_point = {
+            name: getattr(self, name) for name in _WORKING_POINT
+        }
+
+    # -- Score, decide -----------------------------------------------------------------
+
+    def decision_function(self, X):
+        """Score relative to the threshold: negative for anomalies.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of images
+            As ``score_samples`` takes it.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """Tell normal samples from anomalies.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or sequence of images
+            As ``score_samples`` takes it.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            +1 for normal, -1 for anomalous.
+        """
+        decision = self.decision_function(X)
+        xp = namespace_of(decision)
+        normal = xp.ones_like(decision, dtype=xp.int64)
+        return xp.where(decision >= 0, normal, -normal)
+
+    # -- P-values, batches, bound ------------------------------------------------------
+
     def p_values(self, X):
         """Conformal p-values: how unusual samples are among normal ones.
 
@@ -94,7 +219,8 @@ class CalibratedMixin(ThresholdMixin):
             normal samples are exchangeable, which independent ones are, one has a
             p-value of at most a with a probability of at most a [1]_, up to what one
             training sample does to the model: see Notes. With ``threshold="tail"``
-            those below 1 / (n + 1) come from the fitted law, without that guarantee.
+            those below 1 / (n + 1) come from the fitted distribution, without that
+            guarantee.
 
         Notes
         -----
@@ -114,10 +240,10 @@ class CalibratedMixin(ThresholdMixin):
         return like(p_values, scores, scores.dtype)
 
     def predict_batch(self, X, *, fdr=0.05):
-        """Decide on a batch at once, with a limit on the share of false discoveries.
+        """Decide on a batch at once, with a limit on the fraction of false discoveries.
 
         The procedure of Benjamini and Hochberg on the p-values. Of the samples called
-        anomalous, a share of at most `fdr` is normal on average over batches. The
+        anomalous, a fraction of at most `fdr` is normal on average over batches. The
         threshold adapts: with many anomalies it is lower than for single samples, with
         none hardly any sample is called anomalous.
 
@@ -137,7 +263,7 @@ class CalibratedMixin(ThresholdMixin):
         No p-value is below 1 / (n + 1) with n training samples, unless it comes from
         ``threshold="tail"``. A batch of m samples of which k are anomalous needs about
         m / (k fdr) training samples, or none can be called anomalous. With the tail
-        fewer will do, and the limit then rests on its law.
+        fewer will do, and the limit then rests on its distribution.
 
         References
         ----------
@@ -157,7 +283,8 @@ class CalibratedMixin(ThresholdMixin):
         Parameters
         ----------
         confidence : float, default=0.95
-            Share of training sets, in (0, 1), in which the rate is at most the bound.
+            Fraction of training sets, in (0, 1), in which the rate is at most the
+            bound.
 
         Returns
         -------

@@ -6,7 +6,7 @@ import numpy as np
 
 _HOW_TO_NAME = (
     "Give the features names with DeepFeatureTransformer().set_output("
-    "transform='pandas'), or build the whole pipeline with make_level_pipeline(), or "
+    "transform='pandas'), or build the whole pipeline with make_detector(), or "
     "name the columns yourself: columns={'level6': slice(0, 112), ...}, for example "
     "the level_slices_ of a fitted DeepFeatureTransformer."
 )

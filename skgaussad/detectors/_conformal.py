@@ -1,16 +1,16 @@
 """A working point for any detector, by fitting it again without some samples."""
 
+from functools import partial
+
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import HELD_OUT_THRESHOLDS, CalibratedMixin
-from ._frames import validate_named
-from ._hold_out import fit_and_score, gather, split_folds
+from ._base import BaseDetector
+from ._hold_out import fit_clone, hold_out, number_groups, split_folds, validate_named
 
 
-class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
+class ConformalDetector(MetaEstimatorMixin, BaseDetector):
     """Give any outlier detector a false-positive rate that holds, and p-values.
 
     The detector is fitted to all training samples, and again without each of several
@@ -25,8 +25,7 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         A pipeline that ends in a detector, or anything else with ``score_samples`` that
         is higher for more normal samples, of scikit-learn or other packages.
 
-    threshold : {"quantile", "leave_one_group_out", "tail"}, \
-            default="quantile"
+    threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes a distance, which is minus the score: see
         :class:`~skgaussad.MahalanobisDetector`.
 
@@ -34,8 +33,8 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         Acceptable false-positive rate, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
-        of training sets, None on average over them.
+        With ``threshold="quantile"`` and without groups, a number in (0, 1) keeps `fpr`
+        in that fraction of training sets, None on average over them.
 
     cv : "auto", int or cross-validation splitter, default="auto"
         Folds that are held out. ``"auto"`` takes 5, or each group on its own; an
@@ -92,10 +91,6 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
     array([ 1, -1])
     """
 
-    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
-    # them.
-    __metadata_request__fit = {"groups": False}  # noqa: RUF012
-
     def __init__(
         self,
         estimator,
@@ -120,11 +115,12 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Features of normal samples.
-        y : Ignored
-            Present for API consistency: all rows of `X` are taken to be normal.
+        y : array-like of shape (n_samples,) or None, default=None
+            Ignored, with a warning where it holds -1: all rows of `X` are taken to be
+            normal.
         groups : array-like of shape (n_samples,) or None, default=None
-            Lot, shift or capture run of each sample, at least two different ones, for
-            ``threshold="leave_one_group_out"``.
+            Lot, shift or capture run of each sample, at least two different ones. Whole
+            groups are then held out, and `fpr` is the rate in a new group.
 
         Returns
         -------
@@ -140,17 +136,16 @@ class ConformalDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         FalseAlarmRateWarning
             If the samples are too few for `fpr`, with the number that would do.
         """
-        self._check_working_point(HELD_OUT_THRESHOLDS, groups)
+        self._check_working_point(groups)
+        self._check_inner(self.estimator)
+        self._warn_of_anomalies(y)
         X = validate_named(self, X, ensure_min_samples=2)
-        groups = self._groups_to_hold_out(groups, X)
+        groups = number_groups(groups, X)
         folds = split_folds(self.cv, len(X), groups)
         self.estimator_ = clone(self.estimator).fit(X)
-        parts = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_and_score)(clone(self.estimator), X, train, test)
-            for train, test in folds
-        )
-        self._set_held_out(gather(folds, parts), groups)
-        self._set_held_out_threshold()
+        fit = partial(fit_clone, self.estimator)
+        self._set_held_out(hold_out(fit, X, folds, n_jobs=self.n_jobs), groups)
+        self._set_threshold()
         return self
 
     def score_samples(self, X):

@@ -1,11 +1,60 @@
-"""Splits of the training samples that hold each of them out once."""
+"""The one way to hold samples out: by lots, by folds, with models fitted anew."""
 
+import inspect
 import numbers
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, check_cv
+from sklearn.utils import _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import (
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
 
-from ._frames import take_rows
+
+def number_groups(groups, X):
+    """Replace the names of groups by numbers from 0; None stays None.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,) or None
+        Lot, shift or capture run of each sample, of any type that can be sorted.
+    X : array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_samples,), dtype int, or None
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as rows of `X`, or all are the same.
+    """
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    check_consistent_length(X, groups)
+    names, numbers_ = np.unique(groups, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            "groups must hold at least two different groups, so that one can be left "
+            f"out; all {len(groups)} samples are in group {str(names[0])!r}. Fit "
+            "without groups."
+        )
+    return numbers_
+
+
+def takes_groups(estimator):
+    """Whether an estimator's ``fit`` has a parameter ``groups``."""
+    return "groups" in inspect.signature(estimator.fit).parameters
+
+
+def is_automatic(cv):
+    """Whether the parameter ``cv`` leaves the choice to the detector."""
+    return isinstance(cv, str) and cv == "auto"
 
 
 def split_folds(cv, n_samples, groups=None):
@@ -29,7 +78,7 @@ def split_folds(cv, n_samples, groups=None):
         If `cv` holds a sample out never or more than once, or splits a group.
     """
     rows = np.arange(n_samples)
-    if isinstance(cv, str) and cv == "auto":
+    if is_automatic(cv):
         cv = 5 if groups is None else LeaveOneGroupOut()
     if isinstance(cv, numbers.Integral) and cv >= 2:
         if groups is None:
@@ -53,40 +102,54 @@ def split_folds(cv, n_samples, groups=None):
     return folds
 
 
-def fit_and_score(estimator, X, train, test):
-    """Fit an estimator on some rows and score others.
+def hold_out(fit, X, folds, *, n_jobs=None, prefer=None):
+    """Distances of samples to detectors fitted without their folds.
 
     Parameters
     ----------
-    estimator : outlier detector
-        Fitted in place.
+    fit : callable
+        Takes rows of `X` and their positions, and returns a detector fitted to them.
     X : ndarray or data frame of shape (n_samples, n_features)
-    train, test : ndarray of int
-
-    Returns
-    -------
-    distances : ndarray of shape (n_test,)
-        Minus the scores.
-    """
-    estimator.fit(take_rows(X, train))
-    return -estimator.score_samples(take_rows(X, test))
-
-
-def gather(folds, parts):
-    """Put the results of folds in the order of the samples.
-
-    Parameters
-    ----------
     folds : list of (train, test) tuples of ndarrays of int
         That hold out each sample once.
-    parts : iterable of ndarray of shape (n_test,)
-        One a fold.
+    n_jobs, prefer
+        As for :class:`joblib.Parallel`.
 
     Returns
     -------
-    gathered : ndarray of shape (n_samples,)
+    distances : ndarray of shape (n_samples,)
+        Minus the scores.
     """
+    parts = Parallel(n_jobs=n_jobs, prefer=prefer)(
+        delayed(_fit_and_score)(fit, X, train, test) for train, test in folds
+    )
     held_out = np.concatenate([test for _, test in folds])
-    gathered = np.empty(len(held_out))
-    gathered[held_out] = np.concatenate(list(parts))
-    return gathered
+    distances = np.empty(len(held_out))
+    distances[held_out] = np.concatenate(parts)
+    return distances
+
+
+def _fit_and_score(fit, X, train, test):
+    """Distances of the test samples to a detector fitted to the others."""
+    detector = fit(take_rows(X, train), train)
+    return -np.asarray(detector.score_samples(take_rows(X, test)), dtype=np.float64)
+
+
+def validate_named(estimator, X, **options):
+    """Validate `X` for a meta-estimator; keep a data frame whose columns have names.
+
+    The names tell :class:`~skgaussad.LevelEnsemble` the levels. `options` are those of
+    :func:`sklearn.utils.validation.validate_data`.
+    """
+    values = validate_data(estimator, X, **options)
+    return X if hasattr(estimator, "feature_names_in_") else values
+
+
+def take_rows(X, rows):
+    """Take rows of an array or a data frame, by positions or a mask."""
+    return _safe_indexing(X, np.flatnonzero(rows) if rows.dtype == bool else rows)
+
+
+def fit_clone(estimator, X, rows):
+    """Fit a clone: what :func:`functools.partial` makes the `fit` of `hold_out` of."""
+    return clone(estimator).fit(X)

@@ -1,26 +1,25 @@
 """One detector a level, or a level and cell, their scores aggregated."""
 
 import warnings
-from itertools import islice
+from functools import partial
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.pipeline import Pipeline
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.array_api import like, namespace_of, score_dtype, to_host
 from .._utils.validation import check_choice, check_real
 from ..exceptions import FalseAlarmRateWarning
-from ..features import DeepFeatureTransformer
 from ._aggregation import AGGREGATIONS, aggregate
-from ._base import HELD_OUT_THRESHOLDS, CalibratedMixin
+from ._base import BaseDetector
 from ._columns import resolve_columns
-from ._hold_out import fit_and_score, gather, split_folds
+from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
 from ._mahalanobis import MahalanobisDetector
+from ._walk import innermost
 
 
-class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
+class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
     """Fit one detector on each level of the features and aggregate their scores.
 
     With the defaults this is the sum predictor of the paper [1]_ (figure 1): a Gaussian
@@ -46,12 +45,11 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         How the distances of the groups become one: ``"top"`` is the mean of the
         highest ones. A distance is minus the score of a group's detector.
 
-    top_fraction : float, default=0.05
-        Share of the groups averaged by ``aggregation="top"``, in (0, 1], rounded up to
-        a whole number of groups.
+    top_fraction : float or None, default=None
+        Fraction of the groups averaged by ``aggregation="top"``, in (0, 1], rounded up
+        to a whole number of groups. None is 0.05; other aggregations take no other.
 
-    threshold : {"quantile", "leave_one_group_out", "tail"}, \
-            default="quantile"
+    threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes an aggregated distance, as in
         :class:`~skgaussad.MahalanobisDetector`.
 
@@ -59,8 +57,8 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         Acceptable false-positive rate, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
-        of training sets, None on average over them.
+        With ``threshold="quantile"`` and without groups, a number in (0, 1) keeps `fpr`
+        in that fraction of training sets, None on average over them.
 
     cv : "auto", int or cross-validation splitter, default="auto"
         Where the held-out distances come from. ``"auto"`` leaves out one sample (or
@@ -99,20 +97,17 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
 
     See Also
     --------
-    make_level_pipeline : Builds the transformer and the ensemble together.
+    make_detector : Builds the transformer and the ensemble together.
 
-    Notes
-    -----
-    No law is known for a sum of Mahalanobis distances, so the paper sets no threshold
-    for it. Here each training sample is measured by detectors that were fitted without
-    it, its distances are aggregated, and the threshold is the ceil((1 - fpr)
-    (n + 1))-th smallest of the n sums. Detectors fitted on fewer samples, as with
-    folds, lie a little farther from new ones, so that the achieved rate tends to be
-    below `fpr` rather than above it.
+    Notes ----- No distribution is known for a sum of Mahalanobis distances, so the
+    paper sets no threshold for it. Here each training sample is measured by detectors
+    that were fitted without it, its distances are aggregated, and the threshold is the
+    ceil((1 - fpr) (n + 1))-th smallest of the n sums. Detectors fitted on fewer
+    samples, as with folds, lie a little farther from new ones, so that the achieved
+    rate tends to be below `fpr` rather than above it.
 
-    The detectors in `estimators_` have thresholds of their own, by their own
-    parameters, that play no part in the ensemble's; that these lack samples for
-    their rates is not warned of.
+    The detectors in `estimators_` have thresholds of their own that play no part, so
+    `threshold`, `fpr` and `confidence` of `estimator` must be left at their defaults.
 
     References
     ----------
@@ -132,17 +127,13 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
     array([[-0.1, -5.5]])
     """
 
-    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
-    # them.
-    __metadata_request__fit = {"groups": False}  # noqa: RUF012
-
     def __init__(
         self,
         estimator=None,
         *,
         columns="level",
         aggregation="sum",
-        top_fraction=0.05,
+        top_fraction=None,
         threshold="quantile",
         fpr=0.05,
         confidence=None,
@@ -166,11 +157,12 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Features of normal samples.
-        y : Ignored
-            Present for API consistency: all rows of `X` are taken to be normal.
+        y : array-like of shape (n_samples,) or None, default=None
+            Ignored, with a warning where it holds -1: all rows of `X` are taken to be
+            normal.
         groups : array-like of shape (n_samples,) or None, default=None
-            Lot, shift or capture run of each sample, at least two different ones, for
-            ``threshold="leave_one_group_out"``.
+            Lot, shift or capture run of each sample, at least two different ones. Whole
+            groups are then held out, and `fpr` is the rate in a new group.
 
         Returns
         -------
@@ -188,61 +180,69 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
             If the samples are too few for `fpr`, with the number that would do.
         """
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
-        check_real("top_fraction", self.top_fraction, 0, 1, closed="high")
-        self._check_working_point(HELD_OUT_THRESHOLDS, groups)
+        if self.top_fraction is not None:
+            check_real("top_fraction", self.top_fraction, 0, 1, closed="high")
+            if self.aggregation != "top":
+                raise ValueError(
+                    f"top_fraction={self.top_fraction:g} has no effect with "
+                    f"aggregation={self.aggregation!r}. Set aggregation='top', or "
+                    "top_fraction=None."
+                )
+        self._check_working_point(groups)
+        estimator = self._estimator()
+        self._check_inner(estimator)
+        self._warn_of_anomalies(y)
         X = validate_data(self, to_host(X), ensure_min_samples=2)
         names = getattr(self, "feature_names_in_", None)
         self.columns_ = resolve_columns(self.columns, X.shape[1], names)
-        groups = self._groups_to_hold_out(groups, X)
-        estimator = MahalanobisDetector() if self.estimator is None else self.estimator
+        groups = number_groups(groups, X)
         blocks = [X[:, columns] for columns in self.columns_.values()]
         with warnings.catch_warnings():
             # The working points of the parts are not that of the ensemble.
             warnings.simplefilter("ignore", FalseAlarmRateWarning)
-            if self._is_closed_form(estimator):
-                held_out = self._leave_out(estimator, blocks, groups)
+            if self._is_closed_form:
+                self.estimators_ = self._parallel(
+                    delayed(clone(estimator).fit)(block, groups=groups)
+                    for block in blocks
+                )
+                held_out = [part.calibration_distances_ for part in self.estimators_]
             else:
                 folds = split_folds(self.cv, len(X), groups)
-                held_out = self._fit_folds(estimator, blocks, folds)
-        distances = aggregate(held_out, self.aggregation, self.top_fraction)
-        self._set_held_out(distances, groups)
-        self._set_held_out_threshold()
+                self.estimators_ = self._parallel(
+                    delayed(clone(estimator).fit)(block) for block in blocks
+                )
+                fit = partial(fit_clone, estimator)
+                held_out = [
+                    # Threads: NumPy and SciPy release the interpreter's lock.
+                    hold_out(fit, block, folds, n_jobs=self.n_jobs, prefer="threads")
+                    for block in blocks
+                ]
+        self._set_held_out(self._aggregate(np.column_stack(held_out)), groups)
+        self._set_threshold()
         return self
 
-    def _is_closed_form(self, estimator):
+    def _estimator(self):
+        """Return what is cloned for each group."""
+        return MahalanobisDetector() if self.estimator is None else self.estimator
+
+    @property
+    def _is_closed_form(self):
         """Whether held-out distances come without fitting again."""
-        automatic = isinstance(self.cv, str) and self.cv == "auto"
-        return automatic and isinstance(estimator, MahalanobisDetector)
+        closed = getattr(self._estimator(), "_is_closed_form", False)
+        return is_automatic(self.cv) and closed
 
-    def _leave_out(self, estimator, blocks, groups):
-        """Fit the detectors; return the distances that they find by leaving out."""
-        self.estimators_ = self._parallel(
-            delayed(clone(estimator).fit)(block, groups=groups) for block in blocks
-        )
-        return np.column_stack(
-            [
-                detector.leave_one_out_distances_
-                if groups is None
-                else detector.leave_one_group_out_distances_
-                for detector in self.estimators_
-            ]
-        )
+    def _aggregate(self, distances):
+        """Make one distance of those of the groups."""
+        return aggregate(distances, self.aggregation, self.top_fraction)
 
-    def _fit_folds(self, estimator, blocks, folds):
-        """Fit the detectors, also without each fold; return distances of the folds."""
-        self.estimators_ = self._parallel(
-            delayed(clone(estimator).fit)(block) for block in blocks
-        )
-        parts = iter(
-            self._parallel(
-                delayed(fit_and_score)(clone(estimator), block, train, test)
-                for block in blocks
-                for train, test in folds
+    def _gaussian_parts(self):
+        """Columns, steps and detector of each group, see `gaussian_parts`."""
+        return {
+            name: (columns, *innermost(fitted))
+            for (name, columns), fitted in zip(
+                self.columns_.items(), self.estimators_, strict=True
             )
-        )
-        return np.column_stack(
-            [gather(folds, islice(parts, len(folds))) for _ in blocks]
-        )
+        }
 
     def _parallel(self, tasks):
         # Threads: the work is in NumPy and SciPy, which release the interpreter lock.
@@ -283,93 +283,13 @@ class LevelEnsemble(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         -------
         scores : ndarray of shape (n_samples,)
         """
-        distances = -self.group_scores(X)
-        return -aggregate(distances, self.aggregation, self.top_fraction)
+        return -self._aggregate(-self.group_scores(X))
 
 
 def _score_columns(detector, X, columns):
     """Scores of a detector by some columns, in the namespace of `X`."""
     block = namespace_of(X).take(X, like(columns, X), axis=1)
-    if isinstance(detector, MahalanobisDetector):
+    if hasattr(detector, "_gaussian_parts"):
         return detector.score_samples(block)
     scores = np.asarray(detector.score_samples(to_host(block)), dtype=np.float64)
     return like(scores, X, score_dtype(X))
-
-
-def make_level_pipeline(
-    estimator=None,
-    *,
-    columns="level",
-    aggregation="sum",
-    top_fraction=0.05,
-    threshold="quantile",
-    fpr=0.05,
-    confidence=None,
-    cv="auto",
-    n_jobs=None,
-    levels="all",
-    **features,
-):
-    """Build the pipeline from images to a detector a level, ready to fit.
-
-    Its steps are ``"features"``, a
-    :class:`~skgaussad.DeepFeatureTransformer` whose output carries the names
-    of the levels (as a pandas data frame), and ``"ensemble"``, a
-    :class:`LevelEnsemble`.
-
-    Parameters
-    ----------
-    estimator : outlier detector or None, default=None
-        What is fitted on each group; None is
-        :class:`~skgaussad.MahalanobisDetector`.
-
-    columns, aggregation, top_fraction, threshold, fpr, confidence, cv, n_jobs
-        As for :class:`LevelEnsemble`.
-
-    levels : int, list of int, "all" or "auto", default="all"
-        As for :class:`~skgaussad.DeepFeatureTransformer`.
-
-    **features
-        Other parameters of the transformer, such as ``backbone`` or ``pooling``.
-
-    Returns
-    -------
-    pipeline : :class:`~sklearn.pipeline.Pipeline`
-
-    Examples
-    --------
-    The paper's sum over all levels:
-
-    >>> from skgaussad.datasets import load_solar_cells
-    >>> from skgaussad import make_level_pipeline
-    >>> cells = load_solar_cells("mono")
-    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
-    >>> pipe = make_level_pipeline(image_size=96).fit(good[:40])
-    >>> pipe.predict(bad[:3])
-    array([-1, -1, -1])
-
-    A Gaussian for each level and cell of a 4 x 4 grid, the mean of the highest 5 % of
-    their distances:
-
-    >>> pipe = make_level_pipeline(
-    ...     levels=[6, 7], pooling=4, columns="cell", aggregation="top"
-    ... )
-    """
-    transformer = DeepFeatureTransformer(levels=levels, **features)
-    ensemble = LevelEnsemble(
-        estimator,
-        columns=columns,
-        aggregation=aggregation,
-        top_fraction=top_fraction,
-        threshold=threshold,
-        fpr=fpr,
-        confidence=confidence,
-        cv=cv,
-        n_jobs=n_jobs,
-    )
-    return Pipeline(
-        [
-            ("features", transformer.set_output(transform="pandas")),
-            ("ensemble", ensemble),
-        ]
-    )

@@ -4,9 +4,11 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._utils.array_api import score_dtype, to_host
-from ..calibration import check_law, chi2_threshold, f_threshold
+from .._utils.array_api import namespace_of, score_dtype, to_host
+from .._utils.validation import check_choice, check_real
+from ..calibration import chi2_threshold, f_threshold
 from ..covariance import (
+    COVARIANCES,
     DIAGONAL_COVARIANCES,
     CentredRows,
     Gaussian,
@@ -16,22 +18,71 @@ from ..covariance import (
     leave_one_out,
     leave_out,
 )
-from ._base import CalibratedMixin
-from ._groups import number_groups
-from ._mahalanobis_base import BaseMahalanobisDetector
+from ._base import RULES, BaseDetector
+from ._hold_out import number_groups
 
-_THRESHOLDS = ("quantile", "leave_one_group_out", "tail", "chi2", "f")
-# Those that hold by a law, whatever the distances of the training samples.
-_LAWS = ("chi2", "f")
+_SHRINKAGE = 0.1
 
 
-class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
+class MahalanobisMixin:
+    """What detectors share that measure Mahalanobis distances.
+
+    They have the parameters ``covariance`` and ``shrinkage``, the fitted `_covariance`
+    and a method ``mahalanobis``.
+    """
+
+    def _check_covariance(self):
+        """Check ``covariance`` and ``shrinkage``, and whether they go together."""
+        check_choice("covariance", self.covariance, COVARIANCES)
+        if self.shrinkage is not None:
+            check_real("shrinkage", self.shrinkage, 0, 1, closed="high")
+            if self.covariance != "shrunk":
+                raise ValueError(
+                    f"shrinkage={self.shrinkage:g} has no effect with covariance="
+                    f"{self.covariance!r}. Set covariance='shrunk', or shrinkage=None."
+                )
+
+    @property
+    def _shrinkage(self):
+        """The intensity for ``covariance="shrunk"``."""
+        return _SHRINKAGE if self.shrinkage is None else self.shrinkage
+
+    @property
+    def covariance_(self):
+        """Estimated covariance, of shape (n_features, n_features)."""
+        check_is_fitted(self)
+        return self._covariance.matrix()
+
+    @property
+    def precision_(self):
+        """Inverse of the estimated covariance, of shape (n_features, n_features)."""
+        check_is_fitted(self)
+        return self._covariance.precision()
+
+    def score_samples(self, X):
+        """Minus the Mahalanobis distance (not squared): higher is more normal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Float64, <= 0.
+        """
+        squared = self.mahalanobis(X)
+        return -namespace_of(squared).sqrt(squared)
+
+
+class MahalanobisDetector(MahalanobisMixin, BaseDetector):
     """Detect anomalies by their Mahalanobis distance to normal samples.
 
     A multivariate Gaussian is fitted to the features of normal samples only. A new
     sample is anomalous when its distance to the Gaussian exceeds a threshold set by the
-    share of normal samples that one accepts to lose [1]_. Samples may be added, joined
-    and taken out again without keeping them: see `partial_fit`, `merge` and `remove_samples`.
+    fraction of normal samples that one accepts to lose [1]_. Samples may be added,
+    joined and taken out again without keeping them: see `partial_fit`, `merge` and
+    `remove_samples`.
 
     Parameters
     ----------
@@ -51,37 +102,36 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         - ``"isotropic"``: one variance for all features. The distance is the Euclidean
           (L2) distance to the mean in units of one standard deviation.
 
-    shrinkage : float, default=0.1
-        Shrinkage intensity in (0, 1], used by ``covariance="shrunk"`` only.
+    shrinkage : float or None, default=None
+        Shrinkage intensity in (0, 1] for ``covariance="shrunk"``, where None is 0.1.
+        The others take no other than None.
 
-    threshold : {"quantile", "leave_one_group_out", "tail", "chi2", "f"}, \
-            default="quantile"
+    threshold : {"quantile", "tail", "chi2", "f"}, default="quantile"
         How `fpr` becomes a distance.
 
-        - ``"quantile"``: by the distance of each training sample to the Gaussian
-          fitted to all others, the ceil((1 - fpr) (n + 1))-th smallest of them. It
-          assumes no law, only that new normal samples are like the training samples.
-        - ``"leave_one_group_out"``: the same with a whole group left out, for samples
-          that come in lots, shifts or capture runs: the rate in a new group. `fit`
-          takes the `groups`.
-        - ``"tail"``: as ``"quantile"``, and below 1 / (n + 1), which n samples
-          cannot tell, by a generalised Pareto law fitted to the largest fifth of the
-          distances. It assumes that the law goes on beyond the largest of them; see
-          Notes.
-        - ``"chi2"``: the chi-square law, equation 8 of [1]_, which holds for Gaussian
-          features and n much larger than D. Deep features are neither: `fit` warns
-          where the leave-one-out distances contradict it.
-        - ``"f"``: Hotelling's law, exact for Gaussian features and n > D with
+        - ``"quantile"``: by the distance of each training sample to the Gaussian fitted
+          to all others, the ceil((1 - fpr) (n + 1))-th smallest of them. It assumes no
+          distribution, only that new normal samples are like the training samples.
+          Where `fit` gets `groups`, whole groups are left out, and it is the rate in a
+          new group.
+        - ``"tail"``: as ``"quantile"``, and below 1 / (n + 1), which n samples cannot
+          tell, by a generalised Pareto distribution fitted to the largest fifth of the
+          distances. It assumes that the distribution goes on beyond the largest of
+          them; see Notes. Not with `groups`.
+        - ``"chi2"``: the chi-square distribution, equation 8 of [1]_, which holds for
+          Gaussian features and n much larger than D. Deep features are neither: `fit`
+          warns where the left-out distances contradict it.
+        - ``"f"``: Hotelling's distribution, exact for Gaussian features and n > D with
           ``covariance="empirical"``; warns likewise.
 
     fpr : float, default=0.05
-        Acceptable false-positive rate, in (0, 1): the share of normal samples that may
-        be called anomalous.
+        Acceptable false-positive rate, in (0, 1): the fraction of normal samples that
+        may be called anomalous.
 
     confidence : float or None, default=None
-        With ``threshold="quantile"``, None keeps `fpr` on average over training
-        sets. A number in (0, 1) keeps it in that share of training sets, by a higher
-        threshold: 0.95 for "at most `fpr` with 95 % confidence".
+        With ``threshold="quantile"`` and without groups, None keeps `fpr` on average
+        over training sets. A number in (0, 1) keeps it in that fraction of training
+        sets, by a higher threshold: 0.95 for "at most `fpr` with 95 % confidence".
 
     Attributes
     ----------
@@ -99,24 +149,18 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         ``"isotropic"``.
 
     n_dof_ : int
-        Degrees of freedom of the chi-square law: the number of features that vary
-        among the training samples.
+        Degrees of freedom of the chi-square distribution: the number of features that
+        vary among the training samples.
 
     n_samples_seen_ : int
         Number of samples that the Gaussian is fitted to: those of `fit` and
-        `partial_fit`, and those merged, without those forgotten.
-
-    leave_one_out_distances_ : ndarray of shape (n_samples,)
-        Mahalanobis distance (not squared) of each training sample to the Gaussian
-        fitted to all others, mean, covariance and shrinkage included. Infinite where
-        the others do not determine a Gaussian. From `fit` or `calibrate`.
-
-    leave_one_group_out_distances_ : ndarray of shape (n_samples,) or None
-        The same with the whole group of the sample left out; None without `groups`.
+        `partial_fit`, and those merged, without those removed.
 
     calibration_distances_ : ndarray of shape (n_samples,)
-        Those of the two that the threshold and ``p_values`` come from:
-        `leave_one_group_out_distances_` for ``threshold="leave_one_group_out"``.
+        Mahalanobis distance (not squared) of each training sample to the Gaussian
+        fitted to all others, or to all other groups: mean, covariance and shrinkage
+        included. Infinite where the others do not determine a Gaussian. From `fit` or
+        `calibrate`.
 
     offset_ : float
         Minus the threshold on the distance (not squared):
@@ -156,8 +200,8 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
 
     A fitted detector, and a pickle of it, holds the axes of its covariance, at most
     min(n - 1, D) times D numbers, a few numbers a feature, and the leave-one-out
-    distances. From `partial_fit`, `merge` or `remove_samples` on it holds a matrix of D times D
-    numbers as well, but for ``"diagonal"`` and ``"isotropic"``.
+    distances. From `partial_fit`, `merge` or `remove_samples` on it holds a matrix of D
+    times D numbers as well, but for ``"diagonal"`` and ``"isotropic"``.
 
     In a pipeline give groups as ``pipe.fit(X, detector__groups=groups)``, or through
     scikit-learn's metadata routing with ``set_fit_request(groups=True)``.
@@ -188,15 +232,20 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     array([1.   , 0.005])
     """
 
-    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
-    # them.
-    __metadata_request__fit = {"groups": False}  # noqa: RUF012
+    # Leaving out takes no further fits.
+    _is_closed_form = True
+    _not_calibrated = (
+        "partial_fit, merge and remove_samples change the Gaussian, but not the "
+        "leave-one-out distances of training samples, which the threshold and the "
+        "p-values need. Call calibrate(X) with the training samples, or with a random "
+        "sample of them."
+    )
 
     def __init__(
         self,
         covariance="ledoit_wolf",
         *,
-        shrinkage=0.1,
+        shrinkage=None,
         threshold="quantile",
         fpr=0.05,
         confidence=None,
@@ -214,10 +263,12 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         ----------
         X : array-like of shape (n_samples, n_features)
             Features of normal samples.
-        y : Ignored
-            Present for API consistency: all rows of `X` are taken to be normal.
+        y : array-like of shape (n_samples,) or None, default=None
+            Ignored, with a warning where it holds -1: all rows of `X` are taken to be
+            normal.
         groups : array-like of shape (n_samples,) or None, default=None
             Lot, shift or capture run of each sample, at least two different ones.
+            Distances are then those to the Gaussian of the other groups.
 
         Returns
         -------
@@ -233,39 +284,24 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         -----
         FalseAlarmRateWarning
             If the samples are too few for `fpr`, with the number that would do, or if
-            the leave-one-out distances contradict the law asked for, with both rates.
+            the leave-one-out distances contradict the distribution asked for, with both
+            rates.
         """
         self._check_parameters(groups)
+        self._warn_of_anomalies(y)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
+        groups = number_groups(groups, X)
+        shrinkage = self._shrinkage
         centred = CentredRows.of(X)
-        estimated = estimate(centred, self.covariance, self.shrinkage)
+        estimated = estimate(centred, self.covariance, shrinkage)
         moments = Moments.of_fit(centred, estimated.spectrum)
-        self._set_gaussian(
-            Gaussian(moments, self.covariance, self.shrinkage, estimated.shrinkage)
+        gaussian = Gaussian(moments, self.covariance, shrinkage, estimated.shrinkage)
+        self._set_gaussian(gaussian)
+        squared = leave_out(
+            centred, self.covariance, shrinkage, estimated.spectrum, groups
         )
-
-        def distances_without(groups):
-            """Distances of the training samples without their groups, not squared."""
-            return np.sqrt(
-                leave_out(
-                    centred,
-                    self.covariance,
-                    self.shrinkage,
-                    estimated.spectrum,
-                    groups,
-                )
-            )
-
-        self._set_leave_one_out(distances_without(None))
-        if groups is not None:
-            groups = number_groups(groups, X)
-            self.leave_one_group_out_distances_ = distances_without(groups)
-            if self.threshold == "leave_one_group_out":
-                self._set_held_out(self.leave_one_group_out_distances_, groups)
-        if self.threshold in _LAWS:
-            self._set_law_threshold()
-        else:
-            self._set_held_out_threshold()
+        self._set_held_out(np.sqrt(squared), groups)
+        self._set_threshold()
         return self
 
     def partial_fit(self, X, y=None):
@@ -284,8 +320,9 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         ----------
         X : array-like of shape (n_samples, n_features)
             Features of further normal samples; a single one will do.
-        y : Ignored
-            Present for API consistency: all rows of `X` are taken to be normal.
+        y : array-like of shape (n_samples,) or None, default=None
+            Ignored, with a warning where it holds -1: all rows of `X` are taken to be
+            normal.
 
         Returns
         -------
@@ -296,22 +333,22 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         Raises
         ------
         ValueError
-            If a parameter is out of its range or needs all samples at once
-            (``threshold="leave_one_group_out"``), `X` holds NaN or infinity or has
-            other features than before, or `covariance` needs other moments than those
-            that were kept.
+            If a parameter is out of its range, `X` holds NaN or infinity or has other
+            features than before, or `covariance` needs other moments than those that
+            were kept.
 
         Notes
         -----
-        Where the least variance of the covariance is a share s of the largest, the
+        Where the least variance of the covariance is a fraction s of the largest, the
         distances have about 16 + log10(s) digits: the moments are sums of squares, and
         those of the smallest variances are lost first. `fit` has the rows and is exact
-        for shares far below, too. With n < D, `fit` is also the faster one.
+        for fractions far below, too. With n < D, `fit` is also the faster one.
 
         With ``threshold="chi2"`` or ``"f"``, only `fit` and `calibrate` warn where the
-        training samples contradict the law.
+        training samples contradict the distribution.
         """
         self._check_going_on()
+        self._warn_of_anomalies(y)
         first = not hasattr(self, "_gaussian")
         X = validate_data(self, to_host(X), dtype=np.float64, reset=first)
         moments = Moments.of(X, diagonal=self.covariance in DIAGONAL_COVARIANCES)
@@ -422,7 +459,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
 
         They are exact, as those of `fit`: each sample is taken out of mean, covariance
         and shrinkage. The samples are worked on a block at a time, and
-        ``leave_one_out_distances_``, ``offset_``, ``p_values`` and all that depends on
+        ``calibration_distances_``, ``offset_``, ``p_values`` and all that depends on
         them are those of `fit` to all training samples, to rounding.
 
         Parameters
@@ -439,7 +476,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         ------
         ValueError
             If there are more samples than were trained on, or some are seen not to be
-            among them, or ``threshold="leave_one_group_out"``.
+            among them.
         NotFittedError
             If the training samples do not determine a Gaussian yet.
 
@@ -472,11 +509,8 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         # Raises where the covariance is singular.
         _ = self._covariance
         squared = leave_one_out(self._gaussian, X, are_all=moments.are_of(X))
-        self._set_leave_one_out(np.sqrt(squared))
-        if self.threshold in _LAWS:
-            self._set_law_threshold()
-        else:
-            self._set_held_out_threshold()
+        self._set_held_out(np.sqrt(squared))
+        self._set_threshold()
         return self
 
     def __sklearn_is_fitted__(self):
@@ -495,54 +529,25 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         except TooFewSamplesError as error:
             raise NotFittedError(str(error)) from error
 
-    @property
-    def offset_(self):
-        """Minus the threshold on the distance, not squared."""
-        check_is_fitted(self)
-        return self._calibrated("_offset")
-
-    @offset_.setter
-    def offset_(self, offset):
-        self._offset = offset
-
-    @property
-    def _held_out(self):
-        """The leave-one-out distances, or those of groups, with what they tell."""
-        return self._calibrated("_held_out_distances")
-
-    @_held_out.setter
-    def _held_out(self, held_out):
-        self._held_out_distances = held_out
-
-    def _calibrated(self, name):
-        """Return what `calibrate` sets, or say that it has to be called."""
-        if name not in vars(self):
-            raise NotFittedError(
-                "partial_fit, merge and remove_samples change the Gaussian, but not the "
-                "leave-one-out distances of training samples, which the threshold of "
-                f"threshold={self.threshold!r} or the p-values need. Call calibrate(X) "
-                "with the training samples, or with a random sample of them."
-            )
-        return vars(self)[name]
-
     def _check_parameters(self, groups=None):
-        """Judge the parameters."""
+        """Check the parameters."""
         self._check_covariance()
-        self._check_working_point(_THRESHOLDS, groups)
+        self._check_working_point(groups, (*RULES, "chi2", "f"))
         if self.threshold == "f" and self.covariance != "empirical":
             raise ValueError(
-                "threshold='f' needs covariance='empirical', whose law it is; got "
-                f"covariance={self.covariance!r}. Use threshold='quantile'."
+                "threshold='f' needs covariance='empirical', whose distribution it is; "
+                f"got covariance={self.covariance!r}. Use threshold='quantile'."
             )
 
     def _check_going_on(self):
-        """Judge whether samples can be added, joined, taken out or calibrated with."""
-        if self.threshold == "leave_one_group_out":
-            raise ValueError(
-                "threshold='leave_one_group_out' needs all training samples and their "
-                "groups at once. Use fit(X, groups=groups)."
-            )
+        """Check whether samples can be added, joined, taken out or calibrated with."""
         self._check_parameters()
+        held_out = vars(self).get("_held_out_distances")
+        if held_out is not None and held_out.groups is not None:
+            raise ValueError(
+                "The detector was fitted with groups, which only a fit to all samples "
+                "can leave out. Use fit(X, groups=groups)."
+            )
         if not hasattr(self, "_gaussian"):
             return
         diagonal = self.covariance in DIAGONAL_COVARIANCES
@@ -557,7 +562,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     def _go_on_with(self, moments):
         """Set the Gaussian from moments that may be of too few samples for it."""
         try:
-            gaussian = Gaussian.of(moments, self.covariance, self.shrinkage)
+            gaussian = Gaussian.of(moments, self.covariance, self._shrinkage)
         except TooFewSamplesError as error:
             for name in ("location_", "shrinkage_", "n_dof_"):
                 vars(self).pop(name, None)
@@ -571,8 +576,8 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """Fit to moments of training samples, such as those merged from many machines.
 
         What is missing for a fit are the leave-one-out distances: `leave_one_out` of
-        ``_gaussian``, for each part of the samples apart, set by `_set_leave_one_out`,
-        and then `_set_law_threshold` or `_set_held_out_threshold`.
+        ``_gaussian``, for each part of the samples apart, set by `_set_held_out`, and
+        then `_set_threshold`.
 
         Parameters
         ----------
@@ -586,10 +591,10 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         self._check_parameters()
         self.n_features_in_ = moments.n_features
-        self._set_gaussian(Gaussian.of(moments, self.covariance, self.shrinkage))
+        self._set_gaussian(Gaussian.of(moments, self.covariance, self._shrinkage))
 
     def _set_gaussian(self, gaussian):
-        """Set all that scoring needs, and the threshold if it comes from a law."""
+        """Set all that scoring needs, and a threshold that needs nothing else."""
         moments = gaussian.moments
         self._discard_threshold()
         self._gaussian, self._moments, self._lacking = gaussian, moments, None
@@ -597,36 +602,26 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         self.shrinkage_ = gaussian.rho
         self.n_dof_ = int(np.count_nonzero(moments.varies))
         self.n_samples_seen_ = moments.n_samples
-        if self.threshold in _LAWS:
-            self.offset_ = -self._law_threshold()
+        threshold = self._parametric_threshold()
+        if threshold is not None:
+            self.offset_ = -threshold
 
     def _discard_threshold(self):
         """Drop what held for other training samples."""
-        for name in (
-            "leave_one_out_distances_",
-            "leave_one_group_out_distances_",
-            "_held_out_distances",
-            "_offset",
-        ):
+        for name in ("_held_out_distances", "_offset"):
             vars(self).pop(name, None)
 
-    def _set_leave_one_out(self, distances):
-        """Keep leave-one-out distances of training samples, not squared."""
-        self.leave_one_out_distances_ = distances
-        self.leave_one_group_out_distances_ = None
-        self._set_held_out(distances)
-
-    def _law_threshold(self):
-        """Threshold by the law for Gaussian samples that is asked for."""
+    def _parametric_threshold(self):
+        """Threshold by a distribution of Gaussian samples, or None by held-out ones."""
         if self.threshold == "chi2":
             return chi2_threshold(self.fpr, self.n_dof_)
-        return f_threshold(self.fpr, self.n_samples_seen_, self.n_features_in_)
+        if self.threshold == "f":
+            return f_threshold(self.fpr, self.n_samples_seen_, self.n_features_in_)
+        return None
 
-    def _set_law_threshold(self):
-        """Set ``offset_`` by a law; warn where the left-out distances contradict it."""
-        threshold = self._law_threshold()
-        check_law(threshold, self.fpr, self.threshold, self.leave_one_out_distances_)
-        self.offset_ = -threshold
+    def _gaussian_parts(self):
+        """Columns, steps and detector, see `gaussian_parts`."""
+        return {"all": (slice(None), [], self)}
 
     def mahalanobis(self, X):
         """Squared Mahalanobis distance to the Gaussian.
@@ -643,26 +638,3 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=score_dtype(X), reset=False)
         return self._covariance.mahalanobis(X, self.location_)
-
-    def score(self, X, y=None):
-        """Mean log-likelihood of the samples under the Gaussian, equation 1.
-
-        It compares covariances on the same features. It does not compare levels or
-        poolings: densities in different spaces have different units.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-            Present for API consistency.
-
-        Returns
-        -------
-        log_likelihood : float
-            In nats per sample.
-        """
-        squared = to_host(self.mahalanobis(X))
-        constant = self.n_features_in_ * np.log(2 * np.pi)
-        return float(
-            -(squared.mean() + self._covariance.log_determinant + constant) / 2
-        )

@@ -1,19 +1,19 @@
 """P-values of a detector that may stand at the end of a pipeline."""
 
-from ._pipeline import split_pipeline
+from ._walk import send_to_part
 
 
 def p_values(estimator, X):
     """How unusual samples are: the share of normal samples expected to be as unusual.
 
-    A detector's own ``p_values``, for pipelines too, which do not forward it.
+    The ``p_values`` of the detector in a pipeline, meta-estimator or search, which do
+    not all forward it.
 
     Parameters
     ----------
-    estimator : outlier detector or Pipeline
-        Fitted; a detector with a method ``p_values``, such as
-        :class:`~skgaussad.MahalanobisDetector`, or a
-        :class:`~sklearn.pipeline.Pipeline` that ends in one.
+    estimator : outlier detector, Pipeline, meta-estimator or search around one
+        Fitted, around a detector with a method ``p_values``, such as
+        :class:`~skgaussad.MahalanobisDetector`.
 
     X : array-like of shape (n_samples, n_features), or sequence of images
         As `estimator` takes it.
@@ -52,12 +52,7 @@ def p_values(estimator, X):
     >>> p_values(pipe, [[0, 0, 0], [9, 9, 9]])
     array([1.   , 0.005])
     """
-    detector, X = split_pipeline(estimator, X)
-    if not hasattr(detector, "p_values"):
-        raise TypeError(
-            f"{type(detector).__name__} has no p-values. Take a detector with a method "
-            "p_values, such as MahalanobisDetector, or a pipeline that ends in one."
-        )
+    detector, X = send_to_part(estimator, "p_values", X)
     return detector.p_values(X)
 
 

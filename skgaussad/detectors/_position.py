@@ -1,10 +1,10 @@
-"""A Gaussian over the positions of feature maps, for maps sharper than shares."""
+"""A Gaussian over the positions of feature maps, for sharper maps."""
 
 import warnings
 from functools import reduce
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_choice
@@ -17,14 +17,13 @@ from ..features import (
     as_image_sequence,
     draw_maps,
 )
-from ._base import CalibratedMixin
+from ._base import BaseDetector
 from ._mahalanobis import MahalanobisDetector
 
 _POSITIONS = ("shared", "each")
-_THRESHOLDS = ("quantile", "tail")
 
 
-class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
+class PositionDetector(ImageInputMixin, BaseDetector):
     """Detect anomalies by the distance of each position's own features.
 
     Where :class:`~skgaussad.MahalanobisDetector` measures the mean over an
@@ -36,8 +35,8 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
     Parameters
     ----------
     transformer : DeepFeatureTransformer or None, default=None
-        Gives the feature maps; must take one level, and its pooling plays no part. None
-        is ``DeepFeatureTransformer()``.
+        Gives the feature maps of one level, which are not pooled: its ``pooling`` must
+        be left at the default. None is ``DeepFeatureTransformer()``.
 
     positions : {"shared", "each"}, default="shared"
         Whether all positions share a Gaussian, so that it does not matter where
@@ -54,7 +53,7 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         image left out at once.
 
     fpr : float, default=0.05
-        Acceptable share of normal images that are called anomalous, in (0, 1).
+        Acceptable fraction of normal images that are called anomalous, in (0, 1).
 
     confidence : float or None, default=None
         As for :class:`~skgaussad.MahalanobisDetector`.
@@ -76,7 +75,7 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
 
     See Also
     --------
-    anomaly_maps : Shares of the distance of a pipeline's own score.
+    anomaly_maps : Where the distance of a pipeline comes from.
 
     Notes
     -----
@@ -130,8 +129,9 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         ----------
         X : sequence of n_images images
             At least two.
-        y : Ignored
-            Present for API consistency: all images are taken to be normal.
+        y : array-like of shape (n_images,) or None, default=None
+            Ignored, with a warning where it holds -1: all images are taken to be
+            normal.
 
         Returns
         -------
@@ -150,7 +150,8 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
             If the images are too few for `fpr`.
         """
         check_choice("positions", self.positions, _POSITIONS)
-        self._check_working_point(_THRESHOLDS, None)
+        self._check_working_point()
+        self._warn_of_anomalies(y)
         images = as_image_sequence(X)
         if len(images) < 2:
             raise ValueError(
@@ -160,6 +161,11 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         transformer = self.transformer
         if transformer is None:
             transformer = DeepFeatureTransformer()
+        if transformer.pooling != DeepFeatureTransformer().pooling:
+            raise ValueError(
+                f"pooling={transformer.pooling!r} of transformer has no effect, since "
+                "each position is measured on its own. Leave it at its default."
+            )
         self.transformer_ = clone(transformer).fit(images)
         if len(self.transformer_.levels_) > 1:
             raise ValueError(
@@ -180,7 +186,7 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         )
         fit = self._fit_shared if self.positions == "shared" else self._fit_each
         self._set_held_out(fit(rows).max(axis=1))
-        self._set_held_out_threshold()
+        self._set_threshold()
         return self
 
     def _make_detector(self):
@@ -213,7 +219,7 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
             for position in rows.swapaxes(0, 1):
                 detector = self._make_detector().fit(position)
                 self.detectors_.append(detector)
-                distances.append(detector.leave_one_out_distances_)
+                distances.append(detector.calibration_distances_)
         return np.column_stack(distances)
 
     def _stream_positions(self, images):

@@ -4,28 +4,27 @@ import warnings
 
 import numpy as np
 from scipy.stats import false_discovery_control, norm
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_integer, check_real
 from ..exceptions import FalseAlarmRateWarning
-from ._base import CalibratedMixin
-from ._frames import take_rows, validate_named
+from ._base import BaseDetector
+from ._hold_out import take_rows, validate_named
 from ._mahalanobis import MahalanobisDetector
 
-_THRESHOLDS = ("quantile", "tail")
-# The bulk of the logarithms of held-out distances gives their law: the median, and the
-# spread below it, where anomalies are not.
+# The bulk of the logarithms of held-out distances gives their distribution: the median,
+# and the spread below it, where anomalies are not.
 _LOWER_QUANTILE = 0.25
 
 
-class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
+class RobustDetector(MetaEstimatorMixin, BaseDetector):
     """Find anomalies among the training samples, and fit without them.
 
     A detector is fitted, each training sample is measured without having been in the
-    fit, and those too far out for the law of the bulk are left out of the next fit,
-    until the same ones are found again. What it leaves out is listed for a person to
-    look at.
+    fit, and those too far out for the distribution of the bulk are left out of the next
+    fit, until the same ones are found again. What it leaves out is listed for a person
+    to look at.
 
     Parameters
     ----------
@@ -35,11 +34,12 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         :class:`~skgaussad.LevelEnsemble`.
 
     alpha : float, default=0.1
-        False discovery rate among the suspects, in (0, 1), as far as the law of the
-        bulk holds: higher values find more anomalies and suspect more normal samples.
+        False discovery rate among the suspects, in (0, 1), as far as the distribution
+        of the bulk holds: higher values find more anomalies and suspect more normal
+        samples.
 
     max_contamination : float, default=0.3
-        Largest share of the training samples to suspect, in (0, 0.5).
+        Largest fraction of the training samples to suspect, in (0, 0.5).
 
     threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes a distance, as in
@@ -49,8 +49,8 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         Acceptable false-positive rate, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
-        of training sets, None on average over them.
+        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that
+        fraction of training sets, None on average over them.
 
     max_iter : int, default=20
         Most fits.
@@ -67,7 +67,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         The others, to recheck: their positions, the most suspicious first.
 
     training_p_values_ : ndarray of shape (n_samples,)
-        Of the training samples by the law of the bulk, in [0, 1].
+        Of the training samples by the distribution of the bulk, in [0, 1].
 
     calibration_distances_ : ndarray of shape (n_samples,)
         Held-out distance of each training sample, suspects included.
@@ -88,14 +88,13 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
     --------
     sklearn.covariance.MinCovDet : A robust covariance for n >> D.
 
-    Notes
-    -----
-    The law of the bulk is log-normal, by the median and the lower quartile of the
-    held-out distances, and the suspects are chosen by the procedure of Benjamini and
-    Hochberg on its p-values. Distances of good images have heavier tails than that, so
-    that some good images are among the suspects, and an anomaly like the good images is
-    not. Anomalies that are all alike hide one another: in simulations, clusters of a
-    twentieth of the samples were often missed, and larger ones nearly always.
+    Notes ----- The distribution of the bulk is log-normal, by the median and the lower
+    quartile of the held-out distances, and the suspects are chosen by the procedure of
+    Benjamini and Hochberg on its p-values. Distances of good images have heavier tails
+    than that, so that some good images are among the suspects, and an anomaly like the
+    good images is not. Anomalies that are all alike hide one another: in simulations,
+    clusters of a twentieth of the samples were often missed, and larger ones nearly
+    always.
 
     The threshold counts suspects as normal samples until a person has looked at them:
     it takes the held-out distances of all. So the false-positive rate is kept where all
@@ -147,8 +146,8 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             Features of samples most of which are normal.
-        y : Ignored
-            Present for API consistency.
+        y : array-like of shape (n_samples,) or None, default=None
+            Ignored, with a warning where it holds -1.
 
         Returns
         -------
@@ -168,7 +167,10 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         FalseAlarmRateWarning
             If the samples are too few for `fpr`.
         """
-        self._check_working_point(_THRESHOLDS, groups=None)
+        self._check_working_point()
+        estimator = MahalanobisDetector() if self.estimator is None else self.estimator
+        self._check_inner(estimator)
+        self._warn_of_anomalies(y)
         check_real("alpha", self.alpha, 0, 1)
         check_real("max_contamination", self.max_contamination, 0, 0.5)
         check_integer("max_iter", self.max_iter, 1)
@@ -177,7 +179,7 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         support, seen = np.ones(len(X), dtype=bool), set()
         for n_iter in range(1, self.max_iter + 1):
             self.n_iter_, self.support_ = n_iter, support
-            self.estimator_, distances = self._measure(X, support)
+            self.estimator_, distances = _measure(estimator, X, support)
             self.training_p_values_ = _p_values_of_bulk(distances)
             adjusted = false_discovery_control(self.training_p_values_)
             n_found = np.count_nonzero(adjusted <= self.alpha)
@@ -200,27 +202,8 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         order = np.argsort(-distances[suspects], kind="stable")
         self.suspects_ = suspects[order]
         self._set_held_out(distances)
-        self._set_held_out_threshold()
+        self._set_threshold()
         return self
-
-    def _measure(self, X, support):
-        """Fit to some samples; return the detector and held-out distances of all."""
-        estimator = MahalanobisDetector() if self.estimator is None else self.estimator
-        with warnings.catch_warnings():
-            # The working point of the detector is not the one in use.
-            warnings.simplefilter("ignore", FalseAlarmRateWarning)
-            fitted = clone(estimator).fit(take_rows(X, support))
-        if not hasattr(fitted, "calibration_distances_"):
-            raise TypeError(
-                f"estimator={estimator!r} has no calibration_distances_. Take a "
-                "MahalanobisDetector or a LevelEnsemble, or put a ConformalDetector "
-                "around it."
-            )
-        distances = np.empty(len(X))
-        distances[support] = fitted.calibration_distances_
-        if not support.all():
-            distances[~support] = -fitted.score_samples(take_rows(X, ~support))
-        return fitted, distances
 
     def score_samples(self, X):
         """Score of the detector: higher is more normal.
@@ -237,8 +220,27 @@ class RobustDetector(MetaEstimatorMixin, CalibratedMixin, BaseEstimator):
         return self.estimator_.score_samples(validate_named(self, X, reset=False))
 
 
+def _measure(estimator, X, support):
+    """Fit to some samples; return the detector and held-out distances of all."""
+    with warnings.catch_warnings():
+        # The working point of the detector is not the one in use.
+        warnings.simplefilter("ignore", FalseAlarmRateWarning)
+        fitted = clone(estimator).fit(take_rows(X, support))
+    if not hasattr(fitted, "calibration_distances_"):
+        raise TypeError(
+            f"estimator={estimator!r} has no calibration_distances_. Take a "
+            "MahalanobisDetector or a LevelEnsemble, or put a ConformalDetector "
+            "around it."
+        )
+    distances = np.empty(len(X))
+    distances[support] = fitted.calibration_distances_
+    if not support.all():
+        distances[~support] = -fitted.score_samples(take_rows(X, ~support))
+    return fitted, distances
+
+
 def _p_values_of_bulk(distances):
-    """Probability of larger distances by the log-normal law of the lower half."""
+    """Probability of larger distances, log-normal as the lower half of them is."""
     # A sample at the mean has the distance 0.
     logarithms = np.log(np.maximum(distances, np.finfo(float).tiny))
     low, median = np.quantile(logarithms, [_LOWER_QUANTILE, 0.5], method="inverted_cdf")

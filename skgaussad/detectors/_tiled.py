@@ -2,12 +2,12 @@
 
 import numbers
 import warnings
+from functools import partial
 
 import numpy as np
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.model_selection import LeaveOneOut
 from sklearn.pipeline import Pipeline
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.progress import progress_bar
@@ -21,18 +21,14 @@ from ..features import (
     as_image_sequence,
     read_image_size,
 )
-from ._base import HELD_OUT_THRESHOLDS, CalibratedMixin
-from ._hold_out import fit_and_score, gather, split_folds
-from ._level_ensemble import LevelEnsemble
-from ._mahalanobis import MahalanobisDetector
+from ._base import BaseDetector
+from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
 
 # Tiles whose features are computed and scored at once.
 _CHUNK = 1024
 
 
-class TiledDetector(
-    ImageInputMixin, MetaEstimatorMixin, CalibratedMixin, BaseEstimator
-):
+class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     """Detect small defects in large images, tile by tile, with one test an image.
 
     A network's input is a few hundred pixels wide. An image of thousands of pixels
@@ -48,7 +44,7 @@ class TiledDetector(
     ----------
     estimator : Pipeline
         From a :class:`~skgaussad.DeepFeatureTransformer` to an outlier
-        detector. The detector's own threshold plays no part.
+        detector. The detector's own working point must be left at its defaults.
 
     tile_size : int, tuple of (int, int) or None, default=None
         Side, or height and width, of the tiles in pixels of the image. None takes the
@@ -57,23 +53,22 @@ class TiledDetector(
         as long as that side.
 
     overlap : float, default=0.25
-        Share of a tile's height and width, in [0, 1), that it has in common with the
+        Fraction of a tile's height and width, in [0, 1), that it has in common with the
         next one. A defect up to that size is whole in one of them. The tiles always
         cover the image: the last of a row or column is moved to the border, and
         overlaps more.
 
-    threshold : {"quantile", "leave_one_group_out", "tail"}, \
-            default="quantile"
+    threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes a distance, as in
         :class:`~skgaussad.MahalanobisDetector`, with all tiles of an image
         left out at once.
 
     fpr : float, default=0.05
-        Acceptable share of normal images that are called anomalous, in (0, 1).
+        Acceptable fraction of normal images that are called anomalous, in (0, 1).
 
     confidence : float or None, default=None
-        With ``threshold="quantile"``, a number in (0, 1) keeps `fpr` in that share
-        of training sets, None on average over them.
+        With ``threshold="quantile"`` and without groups, a number in (0, 1) keeps `fpr`
+        in that fraction of training sets, None on average over them.
 
     cv : "auto", int or cross-validation splitter, default="auto"
         Folds of images that are held out. ``"auto"`` leaves out each image, or group of
@@ -92,8 +87,11 @@ class TiledDetector(
 
     Attributes
     ----------
-    estimator_ : Pipeline
-        Fitted to the tiles of all images.
+    tile_estimator_ : Pipeline
+        Fitted to the tiles of all images; takes tiles.
+
+    transformer_ : DeepFeatureTransformer
+        Its first step.
 
     tile_size_ : tuple of (int, int)
         Height and width of the tiles, in pixels.
@@ -146,10 +144,6 @@ class TiledDetector(
     array([[  0,  48,  64, 112]])
     """
 
-    # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
-    # them.
-    __metadata_request__fit = {"groups": False}  # noqa: RUF012
-
     def __init__(
         self,
         estimator,
@@ -181,11 +175,12 @@ class TiledDetector(
         X : sequence of n_images images
             At least two, as :class:`~skgaussad.DeepFeatureTransformer` takes
             them.
-        y : Ignored
-            Present for API consistency: all images are taken to be normal.
+        y : array-like of shape (n_images,) or None, default=None
+            Ignored, with a warning where it holds -1: all images are taken to be
+            normal.
         groups : array-like of shape (n_images,) or None, default=None
-            Lot, shift or capture run of each image, at least two different ones, for
-            ``threshold="leave_one_group_out"``.
+            Lot, shift or capture run of each image, at least two different ones. Whole
+            groups are then held out, and `fpr` is the rate in a new group.
 
         Returns
         -------
@@ -203,72 +198,52 @@ class TiledDetector(
         FalseAlarmRateWarning
             If the images are too few for `fpr`, with the number that would do.
         """
-        self._check_working_point(HELD_OUT_THRESHOLDS, groups)
+        self._check_working_point(groups)
         check_real("overlap", self.overlap, 0, 1, closed="low")
         tile_size = _resolve_tile_size(self.tile_size)
         _check_pipeline(self.estimator)
+        self._check_inner(self.estimator)
+        self._warn_of_anomalies(y)
         images = as_image_sequence(X)
         if len(images) < 2:
             raise ValueError(
                 "Found array with 1 sample(s) while a minimum of 2 is required by "
                 "TiledDetector, which measures each image by the others."
             )
-        groups = self._groups_to_hold_out(groups, images)
+        groups = number_groups(groups, images)
 
-        self.estimator_ = clone(self.estimator)
-        transformer = self.estimator_[0].fit(images)
-        self.tile_size_ = tile_size or transformer.preprocessing_.image_size
+        self.tile_estimator_ = clone(self.estimator)
+        self.transformer_ = self.tile_estimator_[0].fit(images)
+        self.tile_size_ = tile_size or self.transformer_.preprocessing_.image_size
         with progress_bar("tiles", self.verbose, total=len(images)) as bar:
             rows = range(len(images))
             grids = [self._lay_tiles(images, row) for row in rows]
             tiles = TiledImages(images, rows, grids, bar.update)
-            features = transformer.transform(tiles)
+            features = self.transformer_.transform(tiles)
         with warnings.catch_warnings():
             # The working points of tiles are not that of images.
             warnings.simplefilter("ignore", FalseAlarmRateWarning)
-            if self._is_closed_form():
-                held_out = self._leave_out(features, tiles.of_image, groups)
-            else:
-                held_out = self._fit_folds(features, tiles.of_image, groups)
+            held_out = self._fit_tiles(features, tiles.of_image, groups)
         self._set_held_out(np.maximum.reduceat(held_out, tiles.starts), groups)
-        self._set_held_out_threshold()
+        self._set_threshold()
         return self
 
-    def _is_closed_form(self):
-        """Whether held-out distances come without fitting again."""
-        automatic = isinstance(self.cv, str) and self.cv == "auto"
-        exact = (MahalanobisDetector, LevelEnsemble)
-        return (
-            automatic
-            and len(self.estimator_) == 2
-            and isinstance(self.estimator_[1], exact)
-        )
-
-    def _leave_out(self, features, of_image, groups):
-        """Fit the detector; return distances that it finds by leaving out images."""
-        detector = self.estimator_[1].set_params(
-            threshold="leave_one_group_out", confidence=None
-        )
-        groups = of_image if groups is None else groups[of_image]
-        return detector.fit(features, groups=groups).calibration_distances_
-
-    def _fit_folds(self, features, of_image, groups):
-        """Fit all after the transformer, also without each fold of images."""
-        cv = self.cv
-        if isinstance(cv, str) and cv == "auto" and groups is None:
-            cv = LeaveOneOut()
+    def _fit_tiles(self, features, of_image, groups):
+        """Fit what follows the transformer; return distances of tiles held out."""
+        detector = self.tile_estimator_[1:]
+        if is_automatic(self.cv) and getattr(detector[0], "_is_closed_form", False):
+            # It leaves out images, or lots of them, without fitting again.
+            groups = of_image if groups is None else groups[of_image]
+            return detector[0].fit(features, groups=groups).calibration_distances_
+        cv = LeaveOneOut() if is_automatic(self.cv) and groups is None else self.cv
         folds = [
             tuple(np.flatnonzero(np.isin(of_image, part)) for part in fold)
             for fold in split_folds(cv, of_image[-1] + 1, groups)
         ]
-        detector = self.estimator_[1:]
-        distances = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_and_score)(clone(detector), features, train, test)
-            for train, test in folds
-        )
-        detector.fit(features)
-        self.estimator_.steps[1:] = detector.steps
-        return gather(folds, distances)
+        fit = partial(fit_clone, clone(detector))
+        distances = hold_out(fit, features, folds, n_jobs=self.n_jobs)
+        self.tile_estimator_.steps[1:] = detector.fit(features).steps
+        return distances
 
     def _lay_tiles(self, images, row):
         """Lay the tiles over an image."""
@@ -299,7 +274,7 @@ class TiledDetector(
         """Yield the grid of each image and the distances of its tiles, in order."""
         check_is_fitted(self)
         for tiles in self._stream_tiles(as_image_sequence(X)):
-            distances = -self.estimator_.score_samples(tiles)
+            distances = -self.tile_estimator_.score_samples(tiles)
             of_images = np.split(distances, tiles.starts[1:])
             yield from zip(tiles.grids, of_images, strict=True)
 

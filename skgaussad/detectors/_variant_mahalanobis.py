@@ -1,7 +1,7 @@
-"""Several kinds of good parts in one model: a mean each, one pooled covariance."""
+"""Several kinds of normal samples in one model: a mean each, one pooled covariance."""
 
 import numpy as np
-from scipy.special import logsumexp
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -11,21 +11,22 @@ from sklearn.utils.validation import (
 )
 
 from .._utils.array_api import like, score_dtype, to_host
-from .._utils.validation import check_choice, check_integer, check_real
+from .._utils.validation import check_integer
 from ..calibration import chi2_threshold
 from ..covariance import CentredRows, estimate, mean_of
-from ._mahalanobis_base import BaseMahalanobisDetector
+from ._base import RULES, BaseDetector
+from ._hold_out import hold_out, number_groups, split_folds
+from ._mahalanobis import MahalanobisMixin
 
-_THRESHOLDS = ("chi2",)
 
-
-class VariantMahalanobisDetector(BaseMahalanobisDetector):
+class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
     """Detect anomalies by their distance to the nearest of several normal variants.
 
-    Good parts may come in variants, such as colours, sizes or cell types, so that their
-    features gather around several means. Each variant gets its own mean, and all share
-    one covariance, pooled over the variants: the class-conditional Gaussian of [1]_,
-    which carries over to the multi-modal normality that [2]_ leaves as an outlook.
+    Normal parts may come in variants, such as colours, sizes or cell types, so that
+    their features gather around several means. Each variant gets its own mean, and all
+    share one covariance, pooled over the variants: the class-conditional Gaussian of
+    [1]_, which carries over to the multi-modal normality that [2]_ leaves as an
+    outlook.
 
     Parameters
     ----------
@@ -37,16 +38,27 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         How the pooled covariance is estimated, as in
         :class:`MahalanobisDetector`. The shrunk ones work for n < D.
 
-    shrinkage : float, default=0.1
-        Shrinkage intensity in (0, 1], used by ``covariance="shrunk"`` only.
+    shrinkage : float or None, default=None
+        Shrinkage intensity in (0, 1] for ``covariance="shrunk"``, where None is 0.1.
+        The others take no other than None.
 
-    threshold : {"chi2"}, default="chi2"
-        How `fpr` becomes a distance, as in :class:`MahalanobisDetector`. A sample is no
-        farther from the nearest mean than from its own, so under the Gaussian law the
-        rate stays at or below `fpr`.
+    threshold : {"quantile", "tail", "chi2"}, default="quantile"
+        How `fpr` becomes a distance, as in :class:`MahalanobisDetector`, by the
+        distance of each training sample to a detector fitted without its fold.
+        ``"chi2"`` is the chi-square distribution: `fit` warns where these distances
+        contradict it.
 
     fpr : float, default=0.05
         Acceptable false-positive rate, in (0, 1).
+
+    confidence : float or None, default=None
+        With ``threshold="quantile"`` and without groups, a number in (0, 1) keeps `fpr`
+        in that fraction of training sets, None on average over them.
+
+    cv : "auto", int or cross-validation splitter, default="auto"
+        Folds that are held out. ``"auto"`` takes 5, or each group on its own; an
+        integer shuffles the samples, always the same way.
+        :class:`~sklearn.model_selection.LeaveOneOut` leaves out one sample at a time.
 
     n_init : int, default=10
         Starts of the k-means clustering that the search for variants begins with.
@@ -66,7 +78,7 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         Mean of each variant.
 
     weights_ : ndarray of shape (n_variants,)
-        Share of the training samples in each variant.
+        Fraction of the training samples in each variant.
 
     training_variants_ : ndarray of shape (n_samples,)
         Variant of each training sample, given or found.
@@ -81,11 +93,16 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         Shrinkage intensity in use.
 
     n_dof_ : int
-        Degrees of freedom of the chi-square law: the number of features that vary
-        within variants.
+        Degrees of freedom of the chi-square distribution: the number of features that
+        vary within variants.
 
     n_iter_ : int
         Rounds that the search for variants took; 0 where labels were given.
+
+    calibration_distances_ : ndarray of shape (n_samples,)
+        Distance of each training sample to a detector fitted without its fold, or
+        group: to the nearest of the variants that were found in, or given for, the
+        others.
 
     offset_ : float
         Minus the threshold on the distance (not squared).
@@ -141,9 +158,11 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         n_variants=2,
         *,
         covariance="ledoit_wolf",
-        shrinkage=0.1,
-        threshold="chi2",
+        shrinkage=None,
+        threshold="quantile",
         fpr=0.05,
+        confidence=None,
+        cv="auto",
         n_init=10,
         max_iter=100,
         random_state=None,
@@ -153,21 +172,27 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         self.shrinkage = shrinkage
         self.threshold = threshold
         self.fpr = fpr
+        self.confidence = confidence
+        self.cv = cv
         self.n_init = n_init
         self.max_iter = max_iter
         self.random_state = random_state
 
-    def fit(self, X, y=None, *, variants=None):
-        """Fit a mean for each variant and the pooled covariance.
+    def fit(self, X, y=None, *, variants=None, groups=None):
+        """Fit a mean for each variant and the pooled covariance, and set the threshold.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Features of normal samples.
-        y : Ignored
-            Present for API consistency: all rows of `X` are taken to be normal.
+        y : array-like of shape (n_samples,) or None, default=None
+            Ignored, with a warning where it holds -1: all rows of `X` are taken to be
+            normal.
         variants : array-like of shape (n_samples,) or None, default=None
             Which variant each sample is of. None finds `n_variants` of them.
+        groups : array-like of shape (n_samples,) or None, default=None
+            Lot, shift or capture run of each sample, at least two different ones. Whole
+            groups are then held out, and `fpr` is the rate in a new group.
 
         Returns
         -------
@@ -178,20 +203,49 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         ValueError
             If a parameter is out of its range, the samples within variants are
             identical, or there are too few of them.
+
+        Warns
+        -----
+        FalseAlarmRateWarning
+            If the samples are too few for `fpr`, with the number that would do, or if
+            the held-out distances contradict the chi-square distribution.
         """
         self._check_covariance()
-        check_choice("threshold", self.threshold, _THRESHOLDS)
-        check_real("fpr", self.fpr, 0, 1)
+        self._check_working_point(groups, (*RULES, "chi2"))
         check_integer("n_variants", self.n_variants, 1)
         check_integer("n_init", self.n_init, 1)
         check_integer("max_iter", self.max_iter, 1)
+        self._warn_of_anomalies(y)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
+        groups = number_groups(groups, X)
+        if variants is not None:
+            variants = column_or_1d(variants)
+            check_consistent_length(X, variants)
+        folds = split_folds(self.cv, len(X), groups)
+        self._fit_variants(X, variants)
+
+        def fit(X, rows):
+            """Fit to some of the samples, without a threshold."""
+            others = clone(self)
+            others.n_features_in_ = self.n_features_in_
+            return others._fit_variants(X, None if variants is None else variants[rows])
+
+        self._set_held_out(hold_out(fit, X, folds), groups)
+        self._set_threshold()
+        return self
+
+    def _parametric_threshold(self):
+        """Threshold by a distribution of Gaussian samples, or None by held-out ones."""
+        return (
+            chi2_threshold(self.fpr, self.n_dof_) if self.threshold == "chi2" else None
+        )
+
+    def _fit_variants(self, X, variants):
+        """Find the variants, or take those given, and estimate what they have."""
         if variants is None:
             self.variants_ = np.arange(self.n_variants)
             assigned = self._search(X)
         else:
-            variants = column_or_1d(variants)
-            check_consistent_length(X, variants)
             self.variants_, assigned = np.unique(variants, return_inverse=True)
             self.n_iter_ = 0
             self._estimate(X, assigned)
@@ -206,10 +260,9 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
             [mean_of(X[assigned == index]) for index in range(len(self.variants_))]
         )
         centred = CentredRows.around(X, self.locations_[assigned])
-        estimated = estimate(centred, self.covariance, self.shrinkage)
+        estimated = estimate(centred, self.covariance, self._shrinkage)
         self._covariance, self.shrinkage_ = estimated.covariance, estimated.shrinkage
         self.n_dof_ = centred.n_dof
-        self.offset_ = -chi2_threshold(self.fpr, self.n_dof_)
 
     def _search(self, X):
         """Find variants among unlabelled samples; return the variant of each."""
@@ -275,26 +328,6 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         """
         nearest = self._squared_distances(self._validate(X)).argmin(axis=1)
         return self.variants_[nearest]
-
-    def score(self, X, y=None):
-        """Mean log-likelihood of the samples under the mixture of the variants.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : Ignored
-            Present for API consistency.
-
-        Returns
-        -------
-        log_likelihood : float
-            In nats per sample.
-        """
-        densities = logsumexp(self._log_posteriors(self._validate(X)), axis=1)
-        constant = self.n_features_in_ * np.log(2 * np.pi)
-        return float(
-            densities.mean() - (self._covariance.log_determinant + constant) / 2
-        )
 
     def _validate(self, X):
         check_is_fitted(self)

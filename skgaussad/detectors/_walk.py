@@ -1,28 +1,148 @@
-"""The way to the part of a fitted estimator that knows something."""
+"""The one walk from an estimator to what is inside it.
 
+Pipelines, meta-estimators and fitted searches are opened alike, for whoever asks: the
+command line, the displays, the report, the graph.
+"""
+
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from ..features import DeepFeatureTransformer
+
+# What a meta-estimator has fitted and scores by, and what a fitted search has chosen.
+_INNER = ("best_estimator_", "estimator_")
 
 
-def find_part(estimator, attribute):
-    """Find what has an attribute, from the outside in.
+def walk(estimator):
+    """Yield an estimator, what it scores by, and so on inwards.
 
     Parameters
     ----------
-    estimator : outlier detector, Pipeline, or meta-estimator around one
+    estimator : outlier detector, Pipeline, meta-estimator or search around one
+
+    Yields
+    ------
+    steps : list of transformers
+        What samples go through on the way to the part.
+    part : estimator
+        The pipeline itself comes before its last step.
+    """
+    steps = []
+    while estimator is not None:
+        if isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        yield steps, estimator
+        if isinstance(estimator, Pipeline):
+            passed = [step for _, step in estimator.steps[:-1]]
+            steps = steps + [s for s in passed if s not in (None, "passthrough")]
+            estimator = estimator.steps[-1][1]
+        else:
+            inner = (getattr(estimator, name, None) for name in _INNER)
+            # Forests have an estimator_, too, and do not score by it.
+            scoring = (part for part in inner if hasattr(part, "score_samples"))
+            estimator = next(scoring, None)
+
+
+def find_part(estimator, attribute):
+    """Return the outermost part with an attribute that is not None, or None."""
+    for _, part in walk(estimator):
+        # A pipeline forwards attributes of its last step, which is the part that has
+        # them.
+        if (
+            not isinstance(part, Pipeline)
+            and getattr(part, attribute, None) is not None
+        ):
+            return part
+    return None
+
+
+def find_decider(estimator):
+    """Return the detector whose working point decides, or None.
+
+    The outermost with a rate, or else with a threshold.
+    """
+    part = find_part(estimator, "fpr")
+    return find_part(estimator, "offset_") if part is None else part
+
+
+def send_to_part(estimator, attribute, X):
+    """Send samples through the steps before the outermost part with an attribute.
+
+    Parameters
+    ----------
+    estimator : outlier detector, Pipeline, meta-estimator or search around one
         Fitted.
     attribute : str
-        Such as ``"offset_"``; one that is None does not count.
+    X : array-like of shape (n_samples, n_features), or sequence of images
+        As `estimator` takes it.
 
     Returns
     -------
-    part : estimator or None
-        `estimator` itself, the last step of a pipeline, what a meta-estimator has
-        fitted, or a part of these; None where none has it.
+    part : estimator
+    X : array-like of shape (n_samples, n_features), or sequence of images
+        As `part` takes it.
+
+    Raises
+    ------
+    TypeError
+        If no part has the attribute.
     """
-    part = estimator
-    while part is not None and getattr(part, attribute, None) is None:
-        if isinstance(part, Pipeline):
-            part = part[-1]
-        else:
-            part = getattr(part, "estimator_", None)
-    return part
+    part = find_part(estimator, attribute)
+    if part is None:
+        check_is_fitted(estimator)
+        raise TypeError(
+            f"{type(innermost(estimator)[1]).__name__} has no {attribute}. Take a "
+            "detector of skgaussad, such as MahalanobisDetector, or a pipeline or "
+            "meta-estimator around one."
+        )
+    steps = next(steps for steps, found in walk(estimator) if found is part)
+    for step in steps:
+        X = step.transform(X)
+    return part, X
+
+
+def innermost(estimator):
+    """Return the steps to the innermost part, and that part: the one that scores."""
+    *_, (steps, part) = walk(estimator)
+    return steps, part
+
+
+def find_transformer(estimator):
+    """Return the DeepFeatureTransformer that images go through first, or None."""
+    for steps, part in walk(estimator):
+        # A detector of images has its own.
+        for step in (*steps, part, getattr(part, "transformer_", None)):
+            if isinstance(step, DeepFeatureTransformer):
+                return step
+    return None
+
+
+def gaussian_parts(detector):
+    """Find the Gaussians of a detector.
+
+    Parameters
+    ----------
+    detector : outlier detector
+        Fitted, out of its pipeline.
+
+    Returns
+    -------
+    parts : dict of {str: tuple}
+        By group: the columns of its features, the steps that these go through, and the
+        :class:`~skgaussad.MahalanobisDetector`.
+
+    Raises
+    ------
+    ValueError
+        If the detector is made of others.
+    """
+    parts = getattr(detector, "_gaussian_parts", lambda: {"": ((), (), detector)})()
+    for *_, inner in parts.values():
+        if not hasattr(inner, "_gaussian_parts"):
+            raise ValueError(
+                "Distances to be split are those of MahalanobisDetector, or of a "
+                f"LevelEnsemble of these; got {type(inner).__name__}. Of a "
+                "TiledDetector take tile_estimator_, which scores tiles."
+            )
+    return parts

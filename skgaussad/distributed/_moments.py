@@ -49,7 +49,7 @@ def fit_detector(detector, tasks, features, names):
     Parameters
     ----------
     detector : MahalanobisDetector
-        Fitted in place. Not with ``threshold="leave_one_group_out"``.
+        Fitted in place.
     tasks : Tasks
     features : list of dask.distributed.Future
         Of partitions, in order.
@@ -75,7 +75,7 @@ def fit_detector(detector, tasks, features, names):
         decompose,
         moments[0],
         detector.covariance,
-        detector.shrinkage,
+        detector._shrinkage,
     )
     squared = [
         tasks.submit("skgaussad-leave-one-out", squared_distances, gaussian, part)
@@ -83,8 +83,5 @@ def fit_detector(detector, tasks, features, names):
     ]
     validate_data(detector, names, dtype=np.float64)
     detector._fit_moments(moments[0].result())
-    detector._set_leave_one_out(np.sqrt(np.concatenate(tasks.client.gather(squared))))
-    if detector.threshold in ("chi2", "f"):
-        detector._set_law_threshold()
-    else:
-        detector._set_held_out_threshold()
+    detector._set_held_out(np.sqrt(np.concatenate(tasks.client.gather(squared))))
+    detector._set_threshold()

@@ -11,7 +11,7 @@ from .._utils.atomic_write import remove_left, replacing
 from .._utils.optional import check_packages
 from .._utils.progress import progress_bar
 from .._utils.validation import check_choice
-from ..detectors import split_pipeline
+from ..detectors import send_to_part
 from ..exceptions import InvalidImageError
 from ..features import ReplacedImages, as_image_sequence
 from ._manifest import Manifest
@@ -286,7 +286,7 @@ def _score(pipeline, paths, start, record):
         images = ReplacedImages(paths)
         features = transform(pipeline[0], images, start)
         errors = images.errors
-    detector, features = split_pipeline(pipeline[1:], features)
+    detector, features = send_to_part(pipeline[1:], "score_samples", features)
     decision = detector.decision_function(features)
     columns = {
         "distance": -detector.score_samples(features),

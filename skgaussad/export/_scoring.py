@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from ..calibration import HeldOutDistances
-from ..detectors import AffineMap, LevelEnsemble
+from ..detectors import AffineMap, find_decider, find_part, gaussian_parts, innermost
 from ..features import DeepFeatureTransformer
-from ..inspection import flatten, gaussians_of
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """A Gaussian of some features, after affine steps.
+class Part:
+    """A Gaussian of some features, after affine steps, as arrays.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Scoring:
     Attributes
     ----------
     transformer : DeepFeatureTransformer
-    gaussians : list of Gaussian
+    gaussians : list of Part
     aggregation : str or None
         How the distances of several become one; None for a single Gaussian.
     top_fraction : float or None
@@ -96,7 +96,11 @@ class Scoring:
         ValueError
             If a step is one that cannot be written, or there is no threshold.
         """
-        steps, detector, threshold = flatten(estimator)
+        check_is_fitted(estimator)
+        steps, detector = innermost(estimator)
+        decider = find_decider(estimator)
+        offset = getattr(decider, "offset_", None)
+        threshold = None if offset is None else -offset
         if not steps or not isinstance(steps[0], DeepFeatureTransformer):
             raise ValueError(
                 "to_onnx takes a fitted pipeline that begins with a "
@@ -116,7 +120,7 @@ class Scoring:
                 f"The threshold of {type(detector).__name__} is {threshold}, and a "
                 "graph cannot tell normal from anomalous. Call calibrate, or fit."
             )
-        ensemble = detector if isinstance(detector, LevelEnsemble) else None
+        ensemble = detector if hasattr(detector, "aggregation") else None
         if ensemble is not None:
             _refuse(steps)
         features = np.arange(len(transformer.get_feature_names_out()))
@@ -126,15 +130,14 @@ class Scoring:
         ]
         for columns, own_steps, _ in parts:
             _check_affine(own_steps, len(columns))
-        decider = _find_decider(estimator)
         return cls(
             transformer,
-            [Gaussian.of(*part) for part in parts],
+            [Part.of(*part) for part in parts],
             ensemble and ensemble.aggregation,
             ensemble and ensemble.top_fraction,
             -float(threshold),
-            decider.fpr,
-            getattr(decider, "_held_out", None),
+            getattr(decider, "fpr", None),
+            getattr(find_part(estimator, "_held_out"), "_held_out", None),
         )
 
 
@@ -151,10 +154,10 @@ def _refuse(steps):
 def _gaussians_of(detector):
     """Find the Gaussians of a detector, or say that it has none to write."""
     try:
-        return gaussians_of(detector)
+        return gaussian_parts(detector)
     except ValueError as error:
-        if isinstance(detector, LevelEnsemble):
-            _, detector, _ = flatten(detector.estimators_[0])
+        if hasattr(detector, "aggregation"):
+            _, detector = innermost(detector.estimators_[0])
         raise ValueError(
             f"step {type(detector).__name__}: to_onnx writes the distances of "
             "MahalanobisDetector, or of a LevelEnsemble of these. Fit one of them "
@@ -174,13 +177,3 @@ def _check_affine(steps, n_features):
                 "out, or put one of these in its place."
             ) from error
         n_features = len(affine.matrix)
-
-
-def _find_decider(estimator):
-    """Return the detector whose threshold decides: the outermost that has a rate."""
-    while not hasattr(estimator, "fpr"):
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        else:
-            estimator = estimator.estimator_
-    return estimator

@@ -10,7 +10,7 @@ from ._component_split import ComponentSplit, split_by_component
 from ._covariance_spectrum import CovarianceSpectrumDisplay
 from ._distances import ask_for_distances
 from ._false_positive_rate import FalsePositiveRateDisplay
-from ._gaussians import ScoredFeatures, flatten, gaussians_of
+from ._gaussians import ScoredFeatures
 from ._level_auroc import LevelAUROCDisplay
 from ._map_colors import COLORS, TICKS, color_map, map_norm
 from ._matplotlib import check_matplotlib

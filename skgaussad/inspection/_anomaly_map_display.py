@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from .._utils.validation import check_choice, check_integer, check_real
-from ..detectors import TiledDetector
+from ..detectors import find_part
 from ..features import as_image_sequence, decode_image
 from ._anomaly_maps import anomaly_maps
 from ._base import BaseDisplay
@@ -176,7 +176,7 @@ class AnomalyMapDisplay(BaseDisplay):
             maps, meaning = estimator.anomaly_maps(images), "position"
         else:
             maps = anomaly_maps(estimator, images)
-            meaning = "tile" if isinstance(estimator, TiledDetector) else "share"
+            meaning = "tile" if find_part(estimator, "tile_distances") else "share"
         return cls._draw(
             images,
             maps,

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..detectors import TiledDetector
+from ..detectors import find_decider, find_part
 from ..features import as_image_sequence, draw_maps
 from ._gaussians import ScoredFeatures
 from ._position_shares import share_over_positions
@@ -175,11 +175,15 @@ def anomaly_maps(estimator, X, *, size="image"):
     [(300, 300), (300, 300)]
     """
     images = as_image_sequence(X)
-    if isinstance(estimator, TiledDetector):
-        check_is_fitted(estimator)
-        scored = ScoredFeatures(estimator.estimator_)
-        scored.threshold = -estimator.offset_
-        return draw_tiled_maps(partial(_stream_layers, scored), estimator, images, size)
+    check_is_fitted(estimator)
+    positions = find_part(estimator, "position_distances")
+    if positions is not None:
+        return positions.anomaly_maps(images, size=size)
+    tiled = find_part(estimator, "tile_distances")
+    if tiled is not None:
+        scored = ScoredFeatures(tiled.tile_estimator_)
+        scored.threshold = -find_decider(estimator).offset_
+        return draw_tiled_maps(partial(_stream_layers, scored), tiled, images, size)
     scored = ScoredFeatures(estimator)
     return draw_maps(_stream_layers(scored, images), images, scored.transformer, size)
 

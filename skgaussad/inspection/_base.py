@@ -1,8 +1,7 @@
 """What the displays share: what they draw, where, and how it is called."""
 
 from .._utils.validation import check_integer, check_real
-from ..detectors import n_calibration_units, split_pipeline
-from ..detectors import p_values as p_values_of
+from ..detectors import n_calibration_units, send_to_part
 from ._bands import check_p_values
 from ._matplotlib import axes_to_draw_on, check_matplotlib
 
@@ -41,8 +40,8 @@ class PValueBasedDisplay(BandDisplay):
     def _ask(cls, estimator, X, name):
         """Return p-values, and what else an estimator says for `from_predictions`."""
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        detector, X = split_pipeline(estimator, X)
-        return p_values_of(detector, X), {
+        detector, X = send_to_part(estimator, "p_values", X)
+        return detector.p_values(X), {
             "n_calibration": n_calibration_units(detector),
             "name": type(detector).__name__ if name is None else name,
         }

@@ -5,7 +5,7 @@ from scipy.stats import beta, chi2
 from sklearn.utils.validation import column_or_1d
 
 from .._utils.validation import check_real
-from ..detectors import split_pipeline
+from ..detectors import send_to_part
 from ._base import BandDisplay, labelled
 from ._matplotlib import check_matplotlib
 
@@ -110,8 +110,8 @@ class ChiSquareQQDisplay(BandDisplay):
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        detector, X = split_pipeline(estimator, X)
-        if not (hasattr(detector, "mahalanobis") and hasattr(detector, "n_dof_")):
+        detector, X = send_to_part(estimator, "mahalanobis", X)
+        if not hasattr(detector, "n_dof_"):
             raise TypeError(
                 f"{type(detector).__name__} has no mahalanobis and n_dof_, so no "
                 "chi-square law applies to it. Take a fitted MahalanobisDetector, or a "

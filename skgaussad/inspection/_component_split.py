@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..detectors import LevelEnsemble, aggregation_weights, apply_steps
+from ..detectors import (
+    aggregation_weights,
+    apply_steps,
+    gaussian_parts,
+    innermost,
+)
 from ._components import Components
-from ._gaussians import flatten, gaussians_of
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,9 @@ def split_by_component(estimator, X):
            [ 0. ,  0. , 74. ]])
     """
     squared, shares, components = split_squared_distances(estimator, X)
-    _, detector, _ = flatten(estimator)
+    _, detector = innermost(estimator)
     totals = np.column_stack(list(squared.values()))
-    if isinstance(detector, LevelEnsemble):
+    if hasattr(detector, "aggregation"):
         distances = np.sqrt(totals)
         weights = aggregation_weights(
             distances, detector.aggregation, detector.top_fraction
@@ -149,8 +153,9 @@ def split_squared_distances(estimator, X):
         What they are the sums of.
     components : dict of {str: Components}
     """
-    steps, detector, _ = flatten(estimator)
-    gaussians = gaussians_of(detector)
+    check_is_fitted(estimator)
+    steps, detector = innermost(estimator)
+    gaussians = gaussian_parts(detector)
     if not steps:
         X = validate_data(estimator, X, reset=False)
     X = apply_steps(steps, X)

@@ -1,13 +1,14 @@
 """The spectrum of a fitted covariance, and where in it anomalies show."""
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_integer, check_real
+from ..detectors import gaussian_parts, innermost
 from ._base import NamedDisplay
 from ._component_split import split_squared_distances
 from ._components import Components
 from ._distances import check_both_kinds, percent
-from ._gaussians import flatten, gaussians_of
 from ._matplotlib import check_matplotlib
 
 # Width of the place for directions without variance, as a share of that of the others.
@@ -84,6 +85,7 @@ class CovarianceSpectrumDisplay(NamedDisplay):
     Examples
     --------
     >>> import numpy as np
+    from sklearn.utils.validation import check_is_fitted
     >>> from skgaussad import MahalanobisDetector
     >>> from skgaussad.inspection import CovarianceSpectrumDisplay
     >>> rng = np.random.default_rng(0)
@@ -165,7 +167,8 @@ class CovarianceSpectrumDisplay(NamedDisplay):
                 "X and y must be given together, with good samples (+1) and anomalous "
                 f"ones (-1), or neither; {'X' if X is None else 'y'} is None."
             )
-        gaussians = gaussians_of(flatten(estimator)[1])
+        check_is_fitted(estimator)
+        gaussians = gaussian_parts(innermost(estimator)[1])
         group, detector = _choose(gaussians, group)
         components = Components.of(detector)
         signal = None

@@ -9,7 +9,7 @@ from sklearn.utils.validation import (
 
 from .._utils.labels import check_labels
 from .._utils.validation import check_real
-from ..detectors import find_part
+from ..detectors import find_decider
 
 
 def ask_for_distances(estimator, X):
@@ -44,8 +44,8 @@ def ask_for_distances(estimator, X):
             "to draw. Take an outlier detector, or a pipeline that ends in one."
         )
     distances = -np.asarray(estimator.score_samples(X), dtype=np.float64)
-    part = find_part(estimator, "offset_")
-    if part is None:
+    part = find_decider(estimator)
+    if getattr(part, "offset_", None) is None:
         return distances, None, None, type(estimator).__name__
     return (
         distances,

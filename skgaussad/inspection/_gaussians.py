@@ -8,17 +8,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..detectors import (
     AffineMap,
-    LevelEnsemble,
     MahalanobisDetector,
-    TiledDetector,
     aggregation_weights,
+    find_decider,
+    gaussian_parts,
+    innermost,
 )
 from ..features import DeepFeatureTransformer
 
 
 @dataclass(frozen=True)
-class _Gaussian:
-    """A Gaussian of some features, after affine steps."""
+class _ScoredColumns:
+    """The distance of some features to a Gaussian, after affine steps."""
 
     columns: np.ndarray
     affine: AffineMap
@@ -63,7 +64,10 @@ class ScoredFeatures:
     """
 
     def __init__(self, estimator):
-        steps, detector, self.threshold = flatten(estimator)
+        check_is_fitted(estimator)
+        steps, detector = innermost(estimator)
+        offset = getattr(find_decider(estimator), "offset_", None)
+        self.threshold = None if offset is None else -offset
         if not steps or not isinstance(steps[0], DeepFeatureTransformer):
             raise ValueError(
                 "Expected a fitted pipeline that begins with a DeepFeatureTransformer "
@@ -77,7 +81,7 @@ class ScoredFeatures:
                     "A distance is split over positions for average and grid pooling, "
                     f"which are means over positions; got {part.pooling.kind!r}."
                 )
-        self._ensemble = detector if isinstance(detector, LevelEnsemble) else None
+        self._ensemble = detector if hasattr(detector, "aggregation") else None
         self.is_sum = self._ensemble is not None
         if self.is_sum and steps:
             names = ", ".join(type(step).__name__ for step in steps)
@@ -88,8 +92,8 @@ class ScoredFeatures:
             )
         features = np.arange(len(self.transformer.get_feature_names_out()))
         self._gaussians = [
-            _Gaussian.of(features[columns], [*steps, *inner_steps], gaussian)
-            for columns, inner_steps, gaussian in gaussians_of(detector).values()
+            _ScoredColumns.of(features[columns], [*steps, *inner_steps], gaussian)
+            for columns, inner_steps, gaussian in gaussian_parts(detector).values()
         ]
 
     @property
@@ -142,84 +146,3 @@ class ScoredFeatures:
             gradients[:, gaussian.columns] += own
             constants[:, gaussian.columns] += own * gaussian.source
         return totals, gradients, constants
-
-
-def flatten(estimator):
-    """Find the steps, detector and threshold of an estimator in all its wrappings.
-
-    Parameters
-    ----------
-    estimator : outlier detector, Pipeline, or meta-estimator around one
-        Fitted.
-
-    Returns
-    -------
-    steps : list of transformers
-    detector : outlier detector
-    threshold : float or None
-        On the distance; None where none is set.
-
-    Raises
-    ------
-    ValueError
-        If the score is not that of a detector inside on the same samples.
-    """
-    steps, threshold = [], None
-    while True:
-        if isinstance(estimator, TiledDetector):
-            raise ValueError(
-                "The distances of a TiledDetector are those of tiles. Use "
-                "anomaly_maps, which puts tiles together, or take a tile and its "
-                "estimator_."
-            )
-        check_is_fitted(estimator)
-        if threshold is None and hasattr(estimator, "offset_"):
-            threshold = -estimator.offset_
-        if isinstance(estimator, Pipeline):
-            steps += [
-                step
-                for _, step in estimator.steps[:-1]
-                if step is not None and step != "passthrough"
-            ]
-            estimator = estimator.steps[-1][1]
-        elif hasattr(getattr(estimator, "estimator_", None), "score_samples"):
-            # RobustDetector, ConformalDetector and AugmentedDetector score as this does.
-            estimator = estimator.estimator_
-        else:
-            return steps, estimator, threshold
-
-
-def gaussians_of(detector):
-    """Find the Gaussians of a detector.
-
-    Parameters
-    ----------
-    detector : outlier detector
-        Fitted, out of its pipeline.
-
-    Returns
-    -------
-    gaussians : dict of {str: tuple}
-        By group: the columns of its features, the steps that these go through, and the
-        :class:`~skgaussad.MahalanobisDetector`.
-
-    Raises
-    ------
-    ValueError
-        If the detector is made of others.
-    """
-    gaussians = {"all": (slice(None), [], detector)}
-    if isinstance(detector, LevelEnsemble):
-        gaussians = {}
-        for (name, columns), fitted in zip(
-            detector.columns_.items(), detector.estimators_, strict=True
-        ):
-            steps, inner, _ = flatten(fitted)
-            gaussians[name] = columns, steps, inner
-    for *_, gaussian in gaussians.values():
-        if not isinstance(gaussian, MahalanobisDetector):
-            raise ValueError(
-                "Distances to be split are those of MahalanobisDetector, or of a "
-                f"LevelEnsemble of these; got {type(gaussian).__name__}."
-            )
-    return gaussians

@@ -5,10 +5,9 @@ import re
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from ..detectors import LevelEnsemble, aggregate, apply_steps
+from ..detectors import aggregate, find_part, send_to_part
 from ._base import NamedDisplay, labelled
 from ._distances import check_both_kinds, check_distances, percent
-from ._gaussians import flatten
 from ._matplotlib import check_matplotlib
 
 _LEVEL = re.compile(r"level(\d+)")
@@ -119,19 +118,13 @@ class LevelAUROCDisplay(NamedDisplay):
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        steps, ensemble, _ = flatten(estimator)
-        if not isinstance(ensemble, LevelEnsemble):
+        if find_part(estimator, "group_scores") is None:
             raise TypeError(
                 "LevelAUROCDisplay draws the levels of a fitted LevelEnsemble, or of a "
-                f"pipeline that ends in one; got {type(ensemble).__name__}. With the "
+                f"pipeline that ends in one; got {type(estimator).__name__}. With the "
                 "distances of each level at hand, use from_predictions."
             )
-        X = apply_steps(steps, X)
-        names = getattr(ensemble, "feature_names_in_", None)
-        if steps and names is not None:
-            import pandas as pd
-
-            X = pd.DataFrame(X, columns=names)
+        ensemble, X = send_to_part(estimator, "group_scores", X)
         distances = -np.asarray(ensemble.group_scores(X), dtype=np.float64)
         return cls._draw(
             dict(zip(ensemble.columns_, distances.T, strict=True)),

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from ..detectors import find_decider
 from ..features import DeepFeatureTransformer
 
 _PACKAGES = (
@@ -94,13 +95,7 @@ def _describe_network(transformer):
 
 def _describe_detector(estimator):
     """Describe the part that decides, or return None where there is none."""
-    while True:
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        elif not hasattr(estimator, "fpr") and hasattr(estimator, "estimator_"):
-            estimator = estimator.estimator_
-        else:
-            break
+    estimator = find_decider(estimator)
     if getattr(estimator, "offset_", None) is None:
         return None
     facts = {

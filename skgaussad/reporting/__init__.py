@@ -4,7 +4,6 @@ The page takes the extra ``skgaussad[plot]``.
 """
 
 from ._calibration_report import CalibrationReport, calibration_report
-from ._facts import find_transformer
 from ._write_report import write_report
 
 __all__ = ["CalibrationReport", "calibration_report", "write_report"]

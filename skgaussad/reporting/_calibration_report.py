@@ -8,7 +8,7 @@ from sklearn.utils.validation import column_or_1d
 
 from .._utils.validation import check_real
 from ..calibration import RateEstimate, required_samples
-from ..detectors import n_calibration_units, split_pipeline
+from ..detectors import n_calibration_units, send_to_part
 
 _LINE_WIDTH = 80
 # Thresholds that follow from a law and not from held-out distances.
@@ -226,15 +226,9 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
         raise ValueError("X is empty; give good images that were not in the fit.")
     labels = None if groups is None else _check_groups(groups, n_samples)
 
-    detector, X = split_pipeline(estimator, X)
-    target = getattr(detector, "fpr", None)
-    if target is None:
-        raise TypeError(
-            f"{type(detector).__name__} has no parameter fpr to compare with. Take a "
-            "detector that has, such as MahalanobisDetector."
-        )
+    detector, X = send_to_part(estimator, "fpr", X)
     flagged = detector.predict(X) == -1
-    overall = _estimate(flagged, target, confidence)
+    overall = _estimate(flagged, detector.fpr, confidence)
     return CalibrationReport(
         overall,
         groups={} if labels is None else _by_group(flagged, labels, overall),

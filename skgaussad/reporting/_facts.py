@@ -5,8 +5,8 @@ from importlib.metadata import version
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ..detectors import find_part, n_calibration_units
-from ..features import DeepFeatureTransformer, read_image_size
+from ..detectors import find_decider, find_transformer, n_calibration_units
+from ..features import read_image_size
 from ._text import asked, percent
 
 _PACKAGES = ("skgaussad", "scikit-learn", "torch", "timm", "numpy", "scipy", "pillow")
@@ -104,7 +104,7 @@ def calibration_facts(estimator, threshold, confidence):
     facts : list of (str, str, str)
         Names, values and what they mean.
     """
-    detector = find_part(estimator, "offset_")
+    detector = find_decider(estimator)
     facts = [
         (
             "Threshold",
@@ -141,30 +141,6 @@ def calibration_facts(estimator, threshold, confidence):
         )
     )
     return facts
-
-
-def find_transformer(estimator):
-    """Find the DeepFeatureTransformer of a pipeline or meta-estimator.
-
-    Parameters
-    ----------
-    estimator : Pipeline or detector
-        Fitted.
-
-    Returns
-    -------
-    transformer : DeepFeatureTransformer or None
-    """
-    if isinstance(estimator, DeepFeatureTransformer):
-        return estimator
-    parts = [*_steps(estimator)] if isinstance(estimator, Pipeline) else []
-    for name in ("estimator_", "transformer_"):
-        parts += [getattr(estimator, name)] if hasattr(estimator, name) else []
-    for part in parts:
-        found = find_transformer(part)
-        if found is not None:
-            return found
-    return None
 
 
 def _steps(estimator):

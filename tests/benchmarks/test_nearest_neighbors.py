@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgaussad import DeepFeatureTransformer, LevelEnsemble, make_level_pipeline
+from skgaussad import DeepFeatureTransformer, LevelEnsemble
 from skgaussad.datasets import load_solar_cells
 
 
@@ -152,5 +152,5 @@ def test_support_vector_machines_are_summed_over_the_levels(cells):
     found = ensemble.score_samples(normal)
     # scikit-learn scales the weights to a sum of nu n = 30.
     np.testing.assert_allclose(found, 30 * expected, rtol=1e-3)
-    assert make_level_pipeline(one_class_svm())[-1].estimator.nu == 0.5
+    assert LevelEnsemble(one_class_svm()).estimator.nu == 0.5
     assert make_pipeline(one_class_svm()).fit(train).predict(train).min() == -1

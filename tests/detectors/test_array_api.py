@@ -65,9 +65,6 @@ def test_scores_are_those_of_numpy(dispatch, covariance, name, dtype, n_samples)
     for method in METHODS:
         result = getattr(detector, method)(to_namespace(X, name, dtype))
         check_equal(result, getattr(detector, method)(X), name)
-    assert detector.score(to_namespace(X, name, dtype)) == pytest.approx(
-        detector.score(X), rel=1e-12
-    )
 
 
 @pytest.mark.parametrize("name", NAMESPACES)
@@ -132,7 +129,7 @@ def test_samples_that_come_and_go(dispatch, name):
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_level_ensembles(dispatch, name, aggregation):
     X, X_new = samples(60), samples(20, seed=1)
-    ensemble = LevelEnsemble(columns=COLUMNS, aggregation=aggregation, top_fraction=0.5)
+    ensemble = LevelEnsemble(columns=COLUMNS, aggregation=aggregation)
     ensemble.fit(to_namespace(X, name))
     assert ensemble.offset_ == ensemble.fit(X).offset_
     for method in ("group_scores", *METHODS[1:]):

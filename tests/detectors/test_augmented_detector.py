@@ -13,7 +13,12 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from skgaussad import AugmentedDetector, DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import (
+    AugmentedDetector,
+    DeepFeatureTransformer,
+    MahalanobisDetector,
+    RobustDetector,
+)
 from skgaussad.augmentation import ImageAugmentation
 from skgaussad.augmentation._augmented_images import AugmentedImages
 from skgaussad.datasets import make_textures
@@ -34,9 +39,9 @@ class Recorder(OutlierMixin, BaseEstimator):
         self.offset_ = -1.0
         return self
 
-    def predict(self, X):
-        self.predicted_ = X
-        return np.ones(len(X), dtype=int)
+    def score_samples(self, X):
+        self.scored_ = X
+        return np.arange(-2.0, len(X) - 2)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +146,7 @@ def test_one_epoch_is_no_augmentation(pipe, normal, textures):
 
 @pytest.mark.parametrize("nested", [False, True], ids=["pipeline", "nested"])
 def test_all_copies_of_an_image_are_left_out_together(pipe, normal, nested):
-    pipe.set_params(detector__threshold="leave_one_group_out", detector__fpr=0.2)
+    pipe.set_params(detector__fpr=0.2)
     wrapped = Pipeline([("inner", pipe)]) if nested else pipe
     augmented = AugmentedDetector(wrapped, n_epochs=3).fit(normal)
     fitted = augmented.estimator_[-1] if nested else augmented.estimator_
@@ -154,12 +159,12 @@ def test_all_copies_of_an_image_are_left_out_together(pipe, normal, nested):
         expected[out] = -detector.score_samples(X[out])
     distances = fitted["detector"].calibration_distances_
     np.testing.assert_allclose(distances, expected, rtol=1e-6)
-    single = fitted["detector"].leave_one_out_distances_
+    single = clone(pipe).fit(copies(normal, n_epochs=3))[-1].calibration_distances_
     assert np.median(single) < np.median(distances), "its copies are close"
 
 
 def test_groups_reach_the_detector_with_metadata_routing(pipe, normal):
-    pipe.set_params(detector__threshold="leave_one_group_out", detector__fpr=0.2)
+    pipe.set_params(detector__fpr=0.2)
     direct = AugmentedDetector(pipe, n_epochs=2).fit(normal).offset_
     with config_context(enable_metadata_routing=True):
         pipe["detector"].set_fit_request(groups=True)
@@ -167,8 +172,8 @@ def test_groups_reach_the_detector_with_metadata_routing(pipe, normal):
 
 
 def test_leaving_out_single_copies_is_warned_of(pipe, normal):
-    pipe.set_params(detector__fpr=0.2)
-    with pytest.warns(FalseAlarmRateWarning, match="leaves out one copy of an") as seen:
+    pipe.set_params(detector=RobustDetector(fpr=0.2))
+    with pytest.warns(FalseAlarmRateWarning, match="holds out one copy of an") as seen:
         AugmentedDetector(pipe, n_epochs=2).fit(normal)
     assert seen[0].filename == __file__
     with warnings.catch_warnings():
@@ -199,8 +204,8 @@ def test_it_is_the_estimator_fitted_on_all_copies(pipe, normal, textures):
 
 def test_images_to_predict_are_never_augmented(normal):
     detector = AugmentedDetector(Recorder(), n_epochs=5).fit(normal)
-    detector.predict(normal)
-    assert detector.estimator_.predicted_ is normal
+    detector.score_samples(normal)
+    assert detector.estimator_.scored_ is normal
 
 
 def test_batches_do_not_matter(pipe, normal, textures):
@@ -264,9 +269,11 @@ def test_contract(pipe, normal):
 def test_methods_are_those_of_the_estimator(normal):
     detector = AugmentedDetector(Recorder(), n_epochs=1).fit(normal)
     assert detector.offset_ == -1
-    assert hasattr(detector, "predict")
-    assert not hasattr(detector, "score_samples")
-    assert not hasattr(detector, "decision_function")
+    np.testing.assert_array_equal(detector.predict(normal)[:3], [-1, 1, 1])
+    for method in ("p_values", "predict_batch", "fpr_bound"):
+        assert not hasattr(detector, method)
+    with pytest.raises(AttributeError, match="has no calibration_distances"):
+        _ = detector.calibration_distances_
 
 
 def test_a_bad_image_is_named_by_its_position_in_X(tmp_path, pipe, normal):

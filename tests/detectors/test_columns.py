@@ -49,7 +49,7 @@ def test_a_dict_takes_slices_indices_and_overlaps():
 @pytest.mark.parametrize("columns", ["level", "cell"])
 def test_an_array_without_names_is_told_the_ways_out(columns):
     with pytest.raises(
-        ValueError, match=r"X has no names.*set_output.*make_level_pipeline.*columns="
+        ValueError, match=r"X has no names.*set_output.*make_detector.*columns="
     ):
         resolve_columns(columns, 5, None)
 

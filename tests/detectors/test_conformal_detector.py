@@ -79,16 +79,14 @@ def test_groups_are_left_out_whole_and_weigh_alike():
     rng = np.random.default_rng(2)
     X = draw(60, rng)
     runs = np.repeat(["a", "b", "c", "d"], [10, 10, 20, 20])
-    detector = ConformalDetector(
-        MahalanobisDetector(), threshold="leave_one_group_out", fpr=0.3
-    ).fit(X, groups=runs)
+    detector = ConformalDetector(MahalanobisDetector(), fpr=0.3).fit(X, groups=runs)
     for run in "abcd":
         rest = MahalanobisDetector().fit(X[runs != run])
         np.testing.assert_allclose(
             detector.calibration_distances_[runs == run],
             -rest.score_samples(X[runs == run]),
         )
-    direct = MahalanobisDetector(threshold="leave_one_group_out", fpr=0.3)
+    direct = MahalanobisDetector(fpr=0.3)
     direct.fit(X, groups=runs)
     assert detector.offset_ == pytest.approx(direct.offset_)
     np.testing.assert_allclose(detector.p_values(X), direct.p_values(X))
@@ -133,14 +131,13 @@ def test_folds_over_processes_change_nothing():
         ({"cv": ShuffleSplit(3)}, None, "cv must hold out each of the 30.*exactly"),
         ({"threshold": "chi2"}, None, "threshold must be one of 'quantile'"),
         ({"fpr": 2}, None, r"fpr must be a number in \(0, 1\); got 2"),
-        ({"threshold": "leave_one_group_out"}, None, "needs the group of each"),
         (
-            {"threshold": "leave_one_group_out", "cv": SPLIT_GROUPS},
+            {"cv": SPLIT_GROUPS},
             np.repeat([0, 1, 2], 10),
             "cv must keep the samples of a group together, as GroupKFold",
         ),
     ],
-    ids=["cv", "threshold", "fpr", "no groups", "split groups"],
+    ids=["cv", "threshold", "fpr", "split groups"],
 )
 def test_bad_parameters_are_named(parameters, groups, message):
     detector = ConformalDetector(MahalanobisDetector(), **parameters)
@@ -149,7 +146,7 @@ def test_bad_parameters_are_named(parameters, groups, message):
 
 
 def test_too_few_samples_for_the_rate():
-    detector = ConformalDetector(MahalanobisDetector(fpr=0.2), fpr=0.01)
+    detector = ConformalDetector(MahalanobisDetector(), fpr=0.01)
     with pytest.warns(FalseAlarmRateWarning, match="needs at least 99.*are 30") as seen:
         detector.fit(draw(30, np.random.default_rng(0)))
     assert seen[0].filename == __file__

@@ -25,7 +25,7 @@ from skgaussad import (
     LevelEnsemble,
     MahalanobisDetector,
     NegatedPCA,
-    make_level_pipeline,
+    make_detector,
 )
 from skgaussad.datasets import load_solar_cells
 
@@ -81,7 +81,9 @@ def test_equals_a_hand_written_loop(samples, aggregation):
     X, X_test, anomalous = samples
     X_test = np.vstack([X_test, anomalous])
     ensemble = LevelEnsemble(
-        columns=COLUMNS, aggregation=aggregation, top_fraction=0.5
+        columns=COLUMNS,
+        aggregation=aggregation,
+        top_fraction=0.5 if aggregation == "top" else None,
     ).fit(X)
     distances = np.array(
         [
@@ -174,9 +176,7 @@ def test_leaves_out_whole_groups(samples):
     X, _, _ = samples
     runs = np.repeat(["a", "b", "c", "d"], 30)
     exact, refitted = (
-        LevelEnsemble(
-            columns=COLUMNS, threshold="leave_one_group_out", fpr=0.25, cv=cv
-        ).fit(X, groups=runs)
+        LevelEnsemble(columns=COLUMNS, fpr=0.25, cv=cv).fit(X, groups=runs)
         for cv in ("auto", LeaveOneGroupOut())
     )
     np.testing.assert_allclose(
@@ -185,7 +185,6 @@ def test_leaves_out_whole_groups(samples):
     pipelines = LevelEnsemble(
         make_pipeline(StandardScaler(), MahalanobisDetector("empirical")),
         columns=COLUMNS,
-        threshold="leave_one_group_out",
         fpr=0.25,
     ).fit(X, groups=runs)
     expected = np.empty(len(X))
@@ -267,6 +266,10 @@ def test_the_estimator_given_stays_unfitted(samples):
     [
         ({"aggregation": "median"}, "aggregation must be one of 'sum'.*got 'median'"),
         ({"top_fraction": 0}, r"top_fraction must be a number in \(0, 1\]; got 0"),
+        (
+            {"top_fraction": 0.1},
+            "top_fraction=0.1 has no effect.*'sum'",
+        ),
         ({"fpr": 1}, r"fpr must be a number in \(0, 1\); got 1"),
         ({"cv": ShuffleSplit(3)}, "cv must hold out each of the 120.*exactly once"),
     ],
@@ -299,8 +302,8 @@ def test_level_pipeline_detects_and_extracts_once(cells, monkeypatch):
         return stream(self, images, *args, **options)
 
     monkeypatch.setattr(Extractor, "stream", counting)
-    pipe = make_level_pipeline(levels=[5, 6, 7], image_size=96, fpr=0.1).fit(paths[:40])
-    assert list(pipe["ensemble"].columns_) == ["level5", "level6", "level7"]
+    pipe = make_detector(levels=[5, 6, 7], image_size=96, fpr=0.1).fit(paths[:40])
+    assert list(pipe["detector"].columns_) == ["level5", "level6", "level7"]
     scores = pipe.score_samples(paths[40:])
     assert seen == [40, 40], "one pass for all levels"
     assert roc_auc_score(labels[40:] == 1, scores) > 0.9
@@ -308,13 +311,16 @@ def test_level_pipeline_detects_and_extracts_once(cells, monkeypatch):
 
 def test_level_pipeline_in_a_grid_search(cells):
     paths, labels = cells
-    pipe = make_level_pipeline(
-        MahalanobisDetector(), levels=7, pooling=2, columns="cell", image_size=64
+    pipe = make_detector(
+        detector=LevelEnsemble(MahalanobisDetector(), columns="cell"),
+        levels=7,
+        pooling=2,
+        image_size=64,
     )
     grid = {
         "features__levels": [2, [6, 7]],
-        "ensemble__aggregation": ["sum", "top"],
-        "ensemble__estimator__covariance": ["ledoit_wolf"],
+        "detector__aggregation": ["sum", "top"],
+        "detector__estimator__covariance": ["ledoit_wolf"],
     }
     folds = [(np.arange(40), np.arange(40, 80))]
     search = GridSearchCV(pipe, grid, scoring="roc_auc", cv=folds, refit=False)
@@ -322,7 +328,7 @@ def test_level_pipeline_in_a_grid_search(cells):
     scores = dict(
         zip(
             [
-                (str(p["features__levels"]), p["ensemble__aggregation"])
+                (str(p["features__levels"]), p["detector__aggregation"])
                 for p in search.cv_results_["params"]
             ],
             search.cv_results_["mean_test_score"],
@@ -331,6 +337,6 @@ def test_level_pipeline_in_a_grid_search(cells):
     )
     assert len(scores) == 4
     assert min(scores["[6, 7]", how] for how in ("sum", "top")) > 0.85
-    assert clone(pipe).fit(paths[:40])["ensemble"].columns_.keys() == {
+    assert clone(pipe).fit(paths[:40])["detector"].columns_.keys() == {
         f"level7_grid2_r{row}c{column}" for row in (0, 1) for column in (0, 1)
     }

@@ -63,5 +63,5 @@ def test_images_and_names_of_columns_go_through_the_pipeline():
 
 def test_a_detector_without_p_values_is_named():
     pipe = make_pipeline(StandardScaler(), IsolationForest(n_estimators=2)).fit(X)
-    with pytest.raises(TypeError, match="IsolationForest has no p-values.*Mahalanobis"):
+    with pytest.raises(TypeError, match="IsolationForest has no p_values.*Mahalanobis"):
         p_values(pipe, X_TEST)

@@ -27,7 +27,6 @@ def make_detector(positions="shared", levels=3, **settings):
         device="cpu",
         image_size=(64, 32),
         batch_size=4,
-        pooling="max",
     )
     return PositionDetector(transformer, positions=positions, **settings)
 

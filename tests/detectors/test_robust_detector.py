@@ -67,7 +67,7 @@ def test_distances_of_training_samples_are_held_out():
     single = MahalanobisDetector().fit(X[support])
     distances = detector.calibration_distances_
     np.testing.assert_allclose(
-        distances[support], single.leave_one_out_distances_, rtol=1e-9
+        distances[support], single.calibration_distances_, rtol=1e-9
     )
     np.testing.assert_allclose(
         distances[~support], -single.score_samples(X[~support]), rtol=1e-9

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.cluster import KMeans
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
@@ -10,6 +9,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgaussad import MahalanobisDetector, VariantMahalanobisDetector
 from skgaussad.detectors import _variant_mahalanobis as _variants
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
+)
 
 
 def three_variants(n_samples, n_features, seed=0, distance=12.0):
@@ -66,26 +69,14 @@ def test_distance_is_the_least_over_the_variants(shape):
     )
 
 
-def test_score_is_the_mean_log_density_of_the_mixture():
-    X, labels = three_variants(120, 8)
-    X_test, _ = three_variants(20, 8, seed=1)
-    detector = VariantMahalanobisDetector().fit(X, variants=labels)
-    density = sum(
-        weight * stats.multivariate_normal(mean, detector.covariance_).pdf(X_test)
-        for weight, mean in zip(detector.weights_, detector.locations_, strict=True)
-    )
-    assert detector.score(X_test) == pytest.approx(np.log(density).mean())
-
-
 @pytest.mark.parametrize(
     "covariance", ["ledoit_wolf", "shrunk", "isotropic", "diagonal"]
 )
 def test_one_variant_is_the_single_gaussian(covariance):
     X, _ = three_variants(60, 8)
-    one = VariantMahalanobisDetector(1, covariance=covariance).fit(X)
+    one = VariantMahalanobisDetector(1, covariance=covariance, threshold="chi2").fit(X)
     single = MahalanobisDetector(covariance, threshold="chi2").fit(X)
     np.testing.assert_allclose(one.mahalanobis(X), single.mahalanobis(X))
-    assert one.score(X) == pytest.approx(single.score(X))
     assert one.offset_ == single.offset_
 
 
@@ -110,7 +101,7 @@ def test_the_search_starts_from_the_clusters_asked_for(monkeypatch):
     monkeypatch.setattr(_variants, "KMeans", make)
     X, _ = three_variants(60, 8)
     VariantMahalanobisDetector(3, n_init=4, random_state=5).fit(X)
-    assert asked == [{"n_init": 4, "random_state": 5}]
+    assert asked == 6 * [{"n_init": 4, "random_state": 5}], "all, and five folds"
 
 
 def test_the_search_improves_on_k_means():
@@ -174,7 +165,10 @@ def test_labels_pass_through_a_pipeline():
         ({"max_iter": 0}, "max_iter must be at least 1; got 0"),
         ({"covariance": "full"}, "covariance must be one of.*got 'full'"),
         ({"fpr": 1}, r"fpr must be a number in \(0, 1\); got 1"),
-        ({"threshold": "f"}, "threshold must be one of 'chi2'; got 'f'"),
+        (
+            {"threshold": "f"},
+            "threshold must be one of .* 'chi2'; got 'f'",
+        ),
         ({"n_variants": 40}, "n_variants=40.*n_samples=40, 40 of them different"),
     ],
     ids=str,

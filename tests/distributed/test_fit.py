@@ -20,7 +20,7 @@ from skgaussad import (
     MahalanobisDetector,
     NegatedPCA,
     distributed,
-    make_level_pipeline,
+    make_detector,
 )
 from skgaussad.distributed import _fit, _tasks
 from skgaussad.distributed._partitions import choose_partition_size, cut
@@ -33,7 +33,7 @@ FITTED = (
     "n_features_in_",
     "n_samples_seen_",
     "offset_",
-    "leave_one_out_distances_",
+    "calibration_distances_",
     "calibration_distances_",
 )
 
@@ -128,10 +128,10 @@ def groups_of(paths):
         ),
         (lambda make: make(IsolationForest(n_estimators=5, random_state=0)), None),
         (
-            lambda make: make(MahalanobisDetector(threshold="leave_one_group_out")),
+            lambda make: make(MahalanobisDetector()),
             groups_of,
         ),
-        (lambda make: make_level_pipeline(**make(levels=[2, 4])[0].get_params()), None),
+        (lambda make: make_detector(**make(levels=[2, 4])[0].get_params()), None),
     ],
     ids=[
         "fewer images than features",

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 
-from skgaussad import MahalanobisDetector, make_level_pipeline
+from skgaussad import MahalanobisDetector, make_detector
 from skgaussad.detectors import p_values
 from skgaussad.distributed import _scoring, score_to_parquet
 from skgaussad.distributed._fingerprint import hash_model
@@ -78,7 +78,7 @@ def test_scores_are_those_of_one_process(
         ),
         (lambda make: make(LocalOutlierFactor(novelty=True)), COLUMNS[:5]),
         (
-            lambda make: make_level_pipeline(**make(levels=[1, 2])[0].get_params()),
+            lambda make: make_detector(**make(levels=[1, 2])[0].get_params()),
             COLUMNS,
         ),
     ],

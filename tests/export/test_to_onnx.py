@@ -22,7 +22,7 @@ from skgaussad import (
     NegatedPCA,
     RobustDetector,
     VariantMahalanobisDetector,
-    make_level_pipeline,
+    make_detector,
 )
 from skgaussad.detectors import p_values
 from skgaussad.export import _build, to_onnx
@@ -41,9 +41,14 @@ def transformer(levels=4, name="test_resnet", **settings):
     return DeepFeatureTransformer(name, levels=levels, **{**SETTINGS, **settings})
 
 
-def level_pipeline(estimator=None, **settings):
-    names = {"backbone": "test_resnet", "levels": [2, 4], **SETTINGS}
-    return make_level_pipeline(estimator, **{**names, **settings})
+def level_pipeline(estimator=None, *, pooling="average", fpr=0.05, **settings):
+    return make_detector(
+        backbone="test_resnet",
+        levels=[2, 4],
+        pooling=pooling,
+        detector=LevelEnsemble(estimator, fpr=fpr, **settings),
+        **SETTINGS,
+    )
 
 
 def run(path, images):
@@ -174,7 +179,7 @@ def test_batches_of_any_size_give_the_same(normal, tmp_path):
 
 
 def test_a_group_counts_once_in_p_values(normal, tested, tmp_path):
-    detector = MahalanobisDetector(threshold="leave_one_group_out", fpr=0.2)
+    detector = MahalanobisDetector(fpr=0.2)
     pipe = Pipeline([("features", transformer()), ("detector", detector)])
     pipe.fit(normal, detector__groups=np.arange(30) // 4)
     to_onnx(pipe, tmp_path / "file.onnx")

@@ -20,7 +20,7 @@ from skgaussad import (
     MahalanobisDetector,
     NegatedPCA,
     RobustDetector,
-    make_level_pipeline,
+    make_detector,
 )
 from skgaussad.datasets import load_mvtec
 from skgaussad.detectors._aggregation import aggregate, aggregation_weights
@@ -344,7 +344,7 @@ def test_map_is_where_its_position_is(normal):
 def test_maps_of_broken_cookies(test_data, levels, at_least):
     root = test_data / "data" / "cookies"
     train, test = (load_mvtec(root, split=split) for split in ("train", "test"))
-    estimator = make_level_pipeline(levels=levels).fit(train.paths)
+    estimator = make_detector(levels=levels).fit(train.paths)
     masks = [
         np.zeros((512, 384), dtype=bool)
         if path is None

@@ -19,7 +19,7 @@ from skgaussad import (
     NegatedPCA,
     RobustDetector,
     TiledDetector,
-    make_level_pipeline,
+    make_detector,
 )
 from skgaussad.datasets import load_solar_cells
 from skgaussad.inspection import split_by_component, split_distance
@@ -111,7 +111,9 @@ def test_shares_add_up_whatever_the_samples(data):
     n_constant = draw(st.integers(0, n_features - 1))
     X[:n_samples, :n_constant] = 0
     kind = draw(st.sampled_from(["ledoit_wolf", "oas", "shrunk", "diagonal"]))
-    detector = MahalanobisDetector(kind, shrinkage=10.0 ** draw(st.integers(-8, -1)))
+    detector = MahalanobisDetector(
+        kind, shrinkage=10.0 ** draw(st.integers(-8, -1)) if kind == "shrunk" else None
+    )
     assert_is_split(detector.fit(X[:n_samples]), X[n_samples:])
 
 
@@ -202,7 +204,7 @@ def test_sample_at_the_mean_has_no_shares():
 def test_levels_of_images_are_those_of_split_distance():
     cells = load_solar_cells("mono")
     good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
-    pipe = make_level_pipeline(levels=[4, 6], image_size=64).fit(good[:20])
+    pipe = make_detector(levels=[4, 6], image_size=64).fit(good[:20])
     split = assert_is_split(pipe, bad[:2])
     by_position = split_distance(pipe, bad[:2])
     for level, shares in by_position.levels.items():
@@ -223,7 +225,7 @@ def test_tiles_are_not_taken_for_images():
     pipe = make_pipeline(transformer, MahalanobisDetector())
     detector = TiledDetector(pipe, tile_size=20).fit(images)
     for split in (split_by_component, split_distance):
-        with pytest.raises(ValueError, match="are those of tiles.*its estimator_"):
+        with pytest.raises(ValueError, match="got TiledDetector.*take tile_estimator_"):
             split(detector, images)
     assert_is_split(detector.estimator_, [image[:20, :20] for image in images])
 

@@ -4,7 +4,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgaussad import LevelEnsemble, MahalanobisDetector, make_level_pipeline
+from skgaussad import LevelEnsemble, MahalanobisDetector, make_detector
 from skgaussad.datasets import load_solar_cells
 from skgaussad.inspection import LevelAUROCDisplay
 
@@ -79,7 +79,7 @@ def test_pipeline_from_images():
     cells = load_solar_cells("mono")
     good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
     images, y = [*good[20:25], *bad[:5]], np.repeat([1, -1], 5)
-    pipe = make_level_pipeline(levels=[2, 6], image_size=64, fpr=0.1).fit(good[:20])
+    pipe = make_detector(levels=[2, 6], image_size=64, fpr=0.1).fit(good[:20])
     display = LevelAUROCDisplay.from_estimator(pipe, images, y)
     assert list(display.roc_auc) == ["level2", "level6"]
     expected = roc_auc_score(y, pipe.score_samples(images))

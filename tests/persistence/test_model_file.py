@@ -44,7 +44,7 @@ from skgaussad import (
     TiledDetector,
     VariantMahalanobisDetector,
     load,
-    make_level_pipeline,
+    make_detector,
     save,
 )
 from skgaussad.augmentation import ImageAugmentation
@@ -84,7 +84,7 @@ CASES = {
     "AugmentedDetector": (
         True,
         lambda images: AugmentedDetector(
-            make_pipeline(tiny(), MahalanobisDetector(threshold="leave_one_group_out")),
+            make_pipeline(tiny(), MahalanobisDetector()),
             augmentation=ImageAugmentation(rotation=3),
             n_epochs=2,
         ).fit(images),
@@ -99,7 +99,6 @@ CASES = {
         False,
         lambda X: ConformalDetector(
             make_pipeline(StandardScaler(), PCA(3), MahalanobisDetector()),
-            threshold="leave_one_group_out",
             fpr=0.2,
             cv=GroupNormalKFold(5),
         ).fit(X, groups=GROUPS),
@@ -155,7 +154,7 @@ CASES = {
     "MahalanobisDetector incremental": (False, fit_incrementally),
     "MahalanobisDetector groups": (
         False,
-        lambda X: MahalanobisDetector(threshold="leave_one_group_out", fpr=0.2).fit(
+        lambda X: MahalanobisDetector(fpr=0.2).fit(
             X, groups=[f"lot {group}" for group in GROUPS]
         ),
     ),
@@ -191,9 +190,9 @@ CASES = {
             tiny(), StandardScaler(), MahalanobisDetector(fpr=0.3)
         ).fit(images),
     ),
-    "Pipeline of levels": (
+    "DetectorPipeline": (
         True,
-        lambda images: make_level_pipeline(**TINY, levels=[2, 4], fpr=0.3).fit(images),
+        lambda images: make_detector(**TINY, levels=[2, 4], fpr=0.3).fit(images),
     ),
     "FeatureUnion": (True, fit_union),
 }
@@ -309,7 +308,7 @@ def test_frames_and_their_names_come_back(X, path):
 
 def test_metadata_requests_come_back(X, path):
     with config_context(enable_metadata_routing=True):
-        detector = MahalanobisDetector(threshold="leave_one_group_out", fpr=0.2)
+        detector = MahalanobisDetector(fpr=0.2)
         pipe = make_pipeline(NegatedPCA(3), detector.set_fit_request(groups="lot"))
         owner = detector._metadata_request.fit.owner
         save(pipe, path)
@@ -425,7 +424,7 @@ def test_facts_of_meta_estimators_are_those_of_what_decides(images, path):
         warnings.simplefilter("ignore", skgaussad.exceptions.FalseAlarmRateWarning)
         augmented = CASES["AugmentedDetector"][1](images)
     save(augmented, path)
-    assert model_info(path)["detector"]["threshold"] == "leave_one_group_out"
+    assert model_info(path)["detector"]["threshold"] == "quantile"
     assert model_info(path)["detector"]["threshold_distance"] == -augmented.offset_
     (network,) = model_info(path)["networks"]
     assert network["name"] == "estimator_.deepfeaturetransformer"

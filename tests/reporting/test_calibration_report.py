@@ -219,7 +219,7 @@ def test_other_targets_are_those_that_the_p_values_can_tell():
 def test_held_out_groups_limit_what_p_values_can_tell():
     """Of 100 samples in 25 groups no p-value is below 1 / 26."""
     rng = np.random.default_rng(0)
-    detector = MahalanobisDetector(threshold="leave_one_group_out", fpr=0.1)
+    detector = MahalanobisDetector(fpr=0.1)
     detector.fit(rng.normal(size=(100, 3)), groups=np.arange(100) % 25)
     report = calibration_report(detector, rng.normal(size=(200, 3)))
     assert [estimate.target for estimate in report.other_targets] == [0.05, 0.2]
@@ -274,5 +274,5 @@ def test_bad_input(X, groups, message):
 
 def test_a_detector_without_a_target_is_named():
     forest = IsolationForest(n_estimators=2).fit(flags(1, 3))
-    with pytest.raises(TypeError, match="IsolationForest has no parameter fpr"):
+    with pytest.raises(TypeError, match="IsolationForest has no fpr"):
         calibration_report(forest, flags(1, 3))

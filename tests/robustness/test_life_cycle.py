@@ -159,8 +159,8 @@ class DetectorLifeCycle(RuleBasedStateMachine):
         )
         if self.has_distances:
             np.testing.assert_allclose(
-                detector.leave_one_out_distances_,
-                fresh.leave_one_out_distances_,
+                detector.calibration_distances_,
+                fresh.calibration_distances_,
                 rtol=1e-6,
             )
             np.testing.assert_allclose(
@@ -169,7 +169,7 @@ class DetectorLifeCycle(RuleBasedStateMachine):
         else:
             with pytest.raises(NotFittedError, match=r"Call calibrate\(X\)"):
                 detector.p_values(X_TEST)
-            assert not hasattr(detector, "leave_one_out_distances_")
+            assert not hasattr(detector, "calibration_distances_")
         if self.has_distances or detector.threshold == "chi2":
             assert detector.offset_ == pytest.approx(fresh.offset_, rel=1e-5)
             np.testing.assert_array_equal(

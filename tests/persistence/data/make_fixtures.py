@@ -32,8 +32,10 @@ def make_estimators():
     return {
         "pipeline-1": make_pipeline(StandardScaler(), NegatedPCA(2), diagonal),
         "ensemble-1": LevelEnsemble(columns={"level1": slice(0, 3)}, fpr=0.1),
-        "conformal-1": ConformalDetector(diagonal, fpr=0.1, cv=NormalKFold(4)),
-        "robust-1": RobustDetector(diagonal, fpr=0.1),
+        "conformal-1": ConformalDetector(
+            MahalanobisDetector("diagonal"), threshold="tail", cv=NormalKFold(4)
+        ),
+        "robust-1": RobustDetector(MahalanobisDetector("diagonal"), threshold="tail"),
         "variants-1": VariantMahalanobisDetector(random_state=0),
         "incremental-1": MahalanobisDetector(threshold="chi2", fpr=0.2),
     }

@@ -1,0 +1,232 @@
+"""The main job in one call: from images to a detector."""
+
+import numbers
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import available_if
+
+from .detectors import LevelEnsemble, MahalanobisDetector, find_part, send_to_part
+from .features import DeepFeatureTransformer
+from .inspection import anomaly_maps
+
+
+def _detector_has(attribute):
+    """Return a function that tells whether a part of a pipeline has an attribute."""
+    return lambda self: find_part(self, attribute) is not None
+
+
+class DetectorPipeline(Pipeline):
+    """Pipeline that ends in a detector and forwards what scikit-learn does not know.
+
+    It is what :func:`make_detector` returns, and may be made of any steps, as
+    :class:`~sklearn.pipeline.Pipeline` is.
+
+    Parameters
+    ----------
+    steps, transform_input, memory, verbose
+        As for :class:`~sklearn.pipeline.Pipeline`.
+
+    Attributes
+    ----------
+    offset_ : float
+        Minus the threshold of the detector.
+
+    calibration_distances_ : ndarray of shape (n_samples,)
+        Held-out distances of its training samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skgaussad import DetectorPipeline, MahalanobisDetector
+    >>> X_normal = np.random.default_rng(0).normal(size=(199, 3))
+    >>> steps = [("scale", StandardScaler()), ("detector", MahalanobisDetector())]
+    >>> detector = DetectorPipeline(steps).fit(X_normal)
+    >>> detector.p_values([[0, 0, 0], [9, 9, 9]])
+    array([1.   , 0.005])
+    """
+
+    @property
+    def offset_(self):
+        """Minus the threshold of the detector."""
+        return self._ask("offset_")
+
+    @property
+    def calibration_distances_(self):
+        """Held-out distances of the training samples, of shape (n_samples,)."""
+        return self._ask("calibration_distances_")
+
+    def _ask(self, attribute):
+        """Ask the detector, or what is in it."""
+        part = find_part(self, attribute)
+        # Where none has it, the last step says why.
+        return getattr(self[-1] if part is None else part, attribute)
+
+    @available_if(_detector_has("p_values"))
+    def p_values(self, X):
+        """Conformal p-values: how unusual images are among normal ones.
+
+        Parameters
+        ----------
+        X : sequence of n_images images, or array-like of shape (n_samples, n_features)
+            As the first step takes it.
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,)
+            In (0, 1]; see :meth:`MahalanobisDetector.p_values
+            <skgaussad.MahalanobisDetector.p_values>`.
+        """
+        detector, X = send_to_part(self, "p_values", X)
+        return detector.p_values(X)
+
+    @available_if(_detector_has("predict_batch"))
+    def predict_batch(self, X, *, fdr=0.05):
+        """Decide on a batch at once, with a limit on the fraction of false discoveries.
+
+        Parameters
+        ----------
+        X : sequence of n_images images, or array-like of shape (n_samples, n_features)
+            As the first step takes it.
+        fdr : float, default=0.05
+            Acceptable false discovery rate, in (0, 1).
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            +1 for normal, -1 for anomalous; see
+            :meth:`MahalanobisDetector.predict_batch
+            <skgaussad.MahalanobisDetector.predict_batch>`.
+        """
+        detector, X = send_to_part(self, "predict_batch", X)
+        return detector.predict_batch(X, fdr=fdr)
+
+    @available_if(_detector_has("fpr_bound"))
+    def fpr_bound(self, confidence=0.95):
+        """Upper bound on the false-positive rate of ``predict``.
+
+        Parameters
+        ----------
+        confidence : float, default=0.95
+            Fraction of training sets, in (0, 1), in which the rate is at most the
+            bound.
+
+        Returns
+        -------
+        bound : float
+            In (0, 1].
+        """
+        return find_part(self, "fpr_bound").fpr_bound(confidence)
+
+    def anomaly_maps(self, X, *, size="image"):
+        """Draw where in each image its distance comes from.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+        size : "image" or tuple of (int, int), default="image"
+            Height and width of the maps: each those of its image, or the same for all.
+
+        Returns
+        -------
+        maps : list of n_images ndarrays of shape (height, width)
+            See :func:`skgaussad.inspection.anomaly_maps`.
+        """
+        return anomaly_maps(self, X, size=size)
+
+
+def make_detector(
+    *,
+    levels=7,
+    detector=None,
+    threshold="quantile",
+    fpr=0.05,
+    confidence=None,
+    **features,
+):
+    """Build the pipeline from images to a detector, ready to fit.
+
+    Its steps are ``"features"``, a :class:`~skgaussad.DeepFeatureTransformer`, and
+    ``"detector"``.
+
+    Parameters
+    ----------
+    levels : int, list of int, "all" or "auto", default=7
+        As for :class:`~skgaussad.DeepFeatureTransformer`.
+
+    detector : outlier detector or None, default=None
+        None is a :class:`~skgaussad.MahalanobisDetector` for one level, and for several
+        a :class:`~skgaussad.LevelEnsemble`, the paper's sum of their distances [1]_.
+        Another one has a working point of its own, and `threshold`, `fpr` and
+        `confidence` are left at their defaults here.
+
+    threshold : {"quantile", "tail"}, default="quantile"
+        How `fpr` becomes a distance, as for :class:`~skgaussad.MahalanobisDetector`,
+        which knows others for one level.
+
+    fpr : float, default=0.05
+        Acceptable false-positive rate, in (0, 1).
+
+    confidence : float or None, default=None
+        As for :class:`~skgaussad.MahalanobisDetector`.
+
+    **features
+        Other parameters of the transformer, such as ``backbone`` or ``device``.
+
+    Returns
+    -------
+    detector : DetectorPipeline
+        With ``fit``, ``score_samples``, ``decision_function`` and ``predict``, and what
+        a plain pipeline does not forward: ``offset_``, ``p_values``, ``predict_batch``,
+        ``fpr_bound`` and ``anomaly_maps``.
+
+    Raises
+    ------
+    ValueError
+        If a working point is given beside a detector that has its own.
+
+    References
+    ----------
+    .. [1] O. Rippel, P. Mertens and D. Merhof, "Modeling the Distribution of Normal
+       Data in Pre-Trained Deep Features for Anomaly Detection", ICPR 2020.
+
+    Examples
+    --------
+    >>> from skgaussad import LevelEnsemble, make_detector
+    >>> from skgaussad.datasets import load_solar_cells
+    >>> cells = load_solar_cells("mono")
+    >>> normal = cells.paths[cells.labels == 1]
+    >>> anomalous = cells.paths[cells.labels == -1]
+    >>> detector = make_detector(fpr=0.05, image_size=96).fit(normal[:40])
+    >>> detector.predict(anomalous[:3])
+    array([-1, -1, -1])
+    >>> [anomaly_map.shape for anomaly_map in detector.anomaly_maps(anomalous[:1])]
+    [(300, 300)]
+
+    The paper's sum over all levels:
+
+    >>> detector = make_detector(levels="all", image_size=96).fit(normal[:40])
+    >>> len(detector[-1].estimators_)
+    9
+
+    A Gaussian for each level and cell of a 4 x 4 grid, the mean of the highest 5 % of
+    their distances:
+
+    >>> cells = LevelEnsemble(columns="cell", aggregation="top", fpr=0.01)
+    >>> detector = make_detector(detector=cells, levels=[6, 7], pooling=4)
+    """
+    transformer = DeepFeatureTransformer(levels=levels, **features)
+    several = not (isinstance(levels, numbers.Integral) or levels == "auto")
+    if several or detector is not None:
+        # The names of the features tell a LevelEnsemble the levels.
+        transformer.set_output(transform="pandas")
+    working_point = {"threshold": threshold, "fpr": fpr, "confidence": confidence}
+    if detector is None:
+        kind = LevelEnsemble if several else MahalanobisDetector
+        detector = kind(**working_point)
+    elif working_point != {"threshold": "quantile", "fpr": 0.05, "confidence": None}:
+        raise ValueError(
+            "threshold, fpr and confidence of make_detector have no effect beside "
+            f"detector={detector!r}. Set them there."
+        )
+    return DetectorPipeline([("features", transformer), ("detector", detector)])

@@ -1,0 +1,350 @@
+"""What holds for every detector: one working point, one walk, no silence."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.covariance import EllipticEnvelope
+from sklearn.ensemble import IsolationForest
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skgaussad import (
+    AugmentedDetector,
+    ConformalDetector,
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+    NegatedPCA,
+    PositionDetector,
+    RobustDetector,
+    TiledDetector,
+    VariantMahalanobisDetector,
+)
+from skgaussad.calibration import required_samples
+from skgaussad.detectors import (
+    find_decider,
+    find_part,
+    find_transformer,
+    innermost,
+    p_values,
+)
+from skgaussad.exceptions import FalseAlarmRateWarning
+from skgaussad.inspection import PValueDisplay, ScoreDistributionDisplay, anomaly_maps
+from skgaussad.model_selection import NormalKFold, auroc_scorer
+from skgaussad.reporting import calibration_report
+
+COLUMNS = {"a": slice(0, 2), "b": slice(2, 5)}
+X = np.random.default_rng(0).normal(size=(60, 5))
+X_TEST = np.random.default_rng(1).normal(size=(12, 5))
+
+
+def network(**settings):
+    return DeepFeatureTransformer(
+        "test_resnet", levels=2, weights=None, image_size=32, device="cpu", **settings
+    )
+
+
+def tiles(**settings):
+    return TiledDetector(make_pipeline(network(), MahalanobisDetector(**settings)))
+
+
+ON_FEATURES = {
+    "mahalanobis": MahalanobisDetector(),
+    "variants": VariantMahalanobisDetector(random_state=0),
+    "levels": LevelEnsemble(columns=COLUMNS),
+    "conformal": ConformalDetector(MahalanobisDetector()),
+    "robust": RobustDetector(),
+}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (24, 32, 32), dtype=np.uint8)
+
+
+# -- One working point ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ON_FEATURES)
+def test_threshold_p_values_and_bound_agree(name):
+    detector = ON_FEATURES[name].fit(X)
+    distances = detector.calibration_distances_
+    assert distances.shape == (60,)
+    # The rule of the quantile.
+    assert -detector.offset_ == np.sort(distances)[int(np.ceil(0.95 * 61)) - 1]
+    scores = detector.score_samples(X_TEST)
+    expected = [(1 + np.sum(distances >= -score)) / 61 for score in scores]
+    np.testing.assert_allclose(detector.p_values(X_TEST), expected)
+    assert detector.fpr_bound() > 0.05
+    tail = detector.set_params(threshold="tail").fit(X)
+    assert tail.p_values(X_TEST + 50).max() < 1 / 61
+    detector.set_params(threshold="quantile")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **point: LevelEnsemble(MahalanobisDetector(**point), columns=COLUMNS),
+        lambda **point: LevelEnsemble(
+            make_pipeline(NegatedPCA(1), MahalanobisDetector(**point)), columns=COLUMNS
+        ),
+        lambda **point: ConformalDetector(MahalanobisDetector(**point)),
+        lambda **point: ConformalDetector(
+            make_pipeline(
+                StandardScaler(), Pipeline([("d", MahalanobisDetector(**point))])
+            )
+        ),
+        lambda **point: ConformalDetector(RobustDetector(**point)),
+        lambda **point: RobustDetector(MahalanobisDetector(**point)),
+        lambda **point: RobustDetector(LevelEnsemble(columns=COLUMNS, **point)),
+        lambda **point: RobustDetector(
+            ConformalDetector(IsolationForest(n_estimators=3), **point)
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "point", [{"fpr": 0.01}, {"threshold": "tail"}, {"confidence": 0.9}], ids=str
+)
+def test_a_working_point_inside_of_another_is_refused(make, point):
+    (name,) = point
+    with pytest.raises(ValueError, match=rf"{name}=.* of the inner \w+ has no effect"):
+        make(**point).fit(X)
+    make().fit(X)
+
+
+def test_a_working_point_in_tiles_is_refused(pictures):
+    with pytest.raises(ValueError, match="fpr=0.01 of the inner Mahalanobis"):
+        tiles(fpr=0.01).fit(pictures)
+
+
+@pytest.mark.parametrize(
+    "inner", [IsolationForest(contamination=0.1), EllipticEnvelope(contamination=0.2)]
+)
+def test_a_rate_of_scikit_learn_inside_is_refused(inner):
+    message = r"contamination=0.\d of the inner \w+ has no effect.*Set fpr there"
+    with pytest.raises(ValueError, match=message):
+        ConformalDetector(inner).fit(X)
+
+
+@pytest.mark.parametrize("name", ON_FEATURES)
+@pytest.mark.parametrize(
+    "changed", [{"fpr": 0.2}, {"threshold": "tail"}, {"confidence": 0.9}], ids=str
+)
+def test_a_working_point_changed_after_the_fit_is_refused(name, changed):
+    detector = ON_FEATURES[name].fit(X)
+    before = detector.offset_, detector.get_params(deep=False)
+    detector.set_params(**changed)
+    (parameter,) = changed
+    for ask in (detector.predict, lambda X: calibration_report(detector, X)):
+        with pytest.raises(ValueError, match=f"{parameter} was set to .* Call fit"):
+            ask(X_TEST)
+    with pytest.raises(ValueError, match=f"{parameter} was set to"):
+        ScoreDistributionDisplay.from_estimator(detector, X_TEST)
+    detector.set_params(**{parameter: before[1][parameter]})
+    assert detector.offset_ == before[0]
+
+
+def test_parameters_without_effect_are_refused():
+    for covariance in ("ledoit_wolf", "oas", "empirical", "diagonal", "isotropic"):
+        for kind in (MahalanobisDetector, VariantMahalanobisDetector):
+            with pytest.raises(ValueError, match="shrinkage=0.2 has no effect with"):
+                kind(covariance=covariance, shrinkage=0.2).fit(X)
+    assert MahalanobisDetector("shrunk").fit(X).shrinkage_ == 0.1
+
+
+def test_pooling_of_a_position_detector_is_refused(pictures):
+    with pytest.raises(ValueError, match="pooling='max' of transformer has no effect"):
+        PositionDetector(network(pooling="max")).fit(pictures)
+
+
+@pytest.mark.parametrize("name", [n for n in ON_FEATURES if n != "robust"])
+def test_groups_are_used_whenever_they_are_given(name):
+    """Each lot has a mean of its own, so that a new one lies farther out."""
+    rng = np.random.default_rng(0)
+    lots = np.repeat(np.arange(20), 6)
+    X_lots = rng.normal(size=(120, 5)) + 3 * rng.normal(size=(20, 5))[lots]
+    detector = ON_FEATURES[name].fit(X_lots, groups=lots)
+    by_lot = detector.calibration_distances_
+    assert np.mean(by_lot > detector.fit(X_lots).calibration_distances_) > 0.7
+    detector.fit(X_lots, groups=lots)
+    assert detector.p_values(X_lots[:1] + 99) == pytest.approx(1 / 21), "lots count"
+    for point in ({"threshold": "tail"}, {"confidence": 0.5}):
+        detector.set_params(**point)
+        with pytest.raises(ValueError, match="groups"):
+            detector.fit(X_lots, groups=lots)
+        detector.set_params(threshold="quantile", confidence=None)
+
+
+@pytest.mark.parametrize("kind", [MahalanobisDetector, VariantMahalanobisDetector])
+def test_contradicted_chi_square_is_warned_of(kind):
+    heavy = np.random.default_rng(0).standard_t(2, size=(300, 10))
+    with pytest.warns(FalseAlarmRateWarning, match="threshold='chi2' promises") as seen:
+        kind(threshold="chi2", fpr=0.01).fit(heavy)
+    assert seen[0].filename == __file__
+
+
+def test_variants_keep_their_rate():
+    """Fitted to 100 of two variants, n near D: chi-square gives several times 5 %."""
+    rng = np.random.default_rng(0)
+    rates = {"quantile": [], "chi2": []}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FalseAlarmRateWarning)
+        for _ in range(20):
+            rows = rng.normal(size=(400, 80)) + 9 * rng.integers(2, size=(400, 1))
+            for threshold, achieved in rates.items():
+                detector = VariantMahalanobisDetector(
+                    threshold=threshold, random_state=0, n_init=1
+                )
+                achieved.append(
+                    np.mean(detector.fit(rows[:100]).predict(rows[100:]) == -1)
+                )
+    flagged = np.array(rates["quantile"])
+    assert flagged.mean() < 0.05 + 3 * flagged.std() / np.sqrt(20)
+    assert np.mean(rates["chi2"]) > 0.1
+
+
+# -- Labels --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ON_FEATURES)
+def test_anomalies_among_the_training_samples_are_warned_of(name):
+    y = np.repeat([1, -1], [50, 10])
+    with pytest.warns(UserWarning, match=r"y marks 10 of 60.*NormalKFold") as seen:
+        ON_FEATURES[name].fit(X, y)
+    assert seen[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ON_FEATURES[name].fit(X, np.ones(60))
+        ON_FEATURES[name].fit(X, np.arange(60))
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        PositionDetector(network()),
+        tiles(),
+        AugmentedDetector(make_pipeline(network(), MahalanobisDetector()), n_epochs=1),
+    ],
+    ids=lambda detector: type(detector).__name__,
+)
+def test_anomalous_images_are_warned_of(detector, pictures):
+    y = np.repeat([1, -1], [20, 4])
+    with pytest.warns(UserWarning, match=r"y marks 4 of 24 training samples"):
+        detector.fit(pictures, y)
+
+
+def test_a_search_says_which_splitter_to_use():
+    y = np.repeat([1, -1], [50, 10])
+    rows = X + 9 * (y[:, np.newaxis] == -1)
+    detector = MahalanobisDetector()
+    with pytest.warns(UserWarning, match=r"cv=NormalKFold\(\)"):
+        cross_val_score(
+            detector,
+            rows,
+            y,
+            scoring=auroc_scorer,
+            cv=KFold(2, shuffle=True, random_state=0),
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cross_val_score(detector, rows, y, scoring=auroc_scorer, cv=NormalKFold(2))
+
+
+def test_a_search_without_scoring_is_an_error():
+    """A log-likelihood would compare densities of different spaces."""
+    search = GridSearchCV(MahalanobisDetector(), {"fpr": [0.05]})
+    with pytest.raises(TypeError, match="scoring"):
+        search.fit(X)
+
+
+# -- One walk ------------------------------------------------------------------------
+
+
+def fitted_search(detector):
+    return GridSearchCV(
+        detector,
+        {"memory": [None]} if isinstance(detector, Pipeline) else {},
+        scoring=lambda estimator, X, y=None: 0.0,
+        cv=2,
+    ).fit(X)
+
+
+def wrapped():
+    pipe = make_pipeline(StandardScaler(), MahalanobisDetector(fpr=0.1))
+    return {
+        "pipeline": make_pipeline(StandardScaler(), pipe).fit(X),
+        "search": fitted_search(pipe),
+        "search in a pipeline": make_pipeline(
+            StandardScaler(), fitted_search(pipe)
+        ).fit(X),
+        "frozen": make_pipeline(StandardScaler(), FrozenEstimator(pipe.fit(X))).fit(X),
+        "robust": RobustDetector(fpr=0.1).fit(X),
+        "conformal": make_pipeline(
+            StandardScaler(),
+            ConformalDetector(
+                clone(pipe).set_params(mahalanobisdetector__fpr=0.05), fpr=0.1
+            ),
+        ).fit(X),
+    }
+
+
+@pytest.mark.parametrize("name", wrapped())
+def test_every_wrapping_is_opened_for_all_alike(name):
+    estimator = wrapped()[name]
+    decider = find_decider(estimator)
+    assert decider.fpr == 0.1
+    scores = estimator.score_samples(X_TEST)
+    expected = decider._held_out.p_values(-scores)
+    np.testing.assert_array_equal(p_values(estimator, X_TEST), expected)
+    report = calibration_report(estimator, X_TEST)
+    assert report.overall.n_flagged == np.sum(estimator.predict(X_TEST) == -1)
+    assert report.overall.target == 0.1
+    display = PValueDisplay.from_estimator(estimator, X_TEST)
+    np.testing.assert_array_equal(np.sort(display.p_values), np.sort(expected))
+    assert (
+        -ScoreDistributionDisplay.from_estimator(estimator, X_TEST).threshold
+        == decider.offset_
+    )
+    assert hasattr(innermost(estimator)[1], "mahalanobis")
+
+
+@pytest.mark.parametrize("wrap", ["augmented", "search", "search of augmented"])
+def test_images_go_through_the_same_walk(pictures, wrap):
+    pipe = make_pipeline(network(), MahalanobisDetector(fpr=0.2))
+    augmented = AugmentedDetector(pipe, n_epochs=2)
+    estimator = {
+        "augmented": augmented,
+        "search": GridSearchCV(pipe, {}, scoring=lambda e, X, y=None: 0.0, cv=2),
+        "search of augmented": GridSearchCV(
+            augmented, {}, scoring=lambda e, X, y=None: 0.0, cv=2
+        ),
+    }[wrap].fit(pictures)
+    p = p_values(estimator, pictures[:4])
+    if wrap != "search":
+        fitted = find_part(estimator, "n_epochs")
+        np.testing.assert_array_equal(fitted.p_values(pictures[:4]), p)
+        assert fitted.fpr_bound() >= 0.2
+    assert find_transformer(estimator).levels_ == (2,)
+    assert find_decider(estimator).fpr == 0.2
+    assert calibration_report(estimator, pictures[:4]).overall.n_samples == 4
+    assert [m.shape for m in anomaly_maps(estimator, pictures[:1])] == [(32, 32)]
+
+
+def test_a_forest_is_not_opened():
+    """Its estimator_ is a tree, by which alone it does not score."""
+    forest = IsolationForest(n_estimators=2).fit(X)
+    assert innermost(forest)[1] is forest
+    with pytest.raises(TypeError, match="IsolationForest has no p_values"):
+        p_values(forest, X)
+
+
+def test_supported_rates_are_not_warned_of():
+    assert required_samples(0.05) < 60
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for detector in ON_FEATURES.values():
+            detector.fit(X)

@@ -1,0 +1,126 @@
+"""The main job in one call."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+from skgaussad import (
+    DeepFeatureTransformer,
+    DetectorPipeline,
+    LevelEnsemble,
+    MahalanobisDetector,
+    PositionDetector,
+    load,
+    make_detector,
+    save,
+)
+from skgaussad.detectors import p_values
+from skgaussad.inspection import anomaly_maps
+from skgaussad.model_selection import NormalKFold, auroc_scorer
+
+SETTINGS = {
+    "backbone": "test_resnet",
+    "weights": None,
+    "image_size": 32,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (30, 32, 32), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def fitted(pictures):
+    return make_detector(levels=2, **SETTINGS).fit(pictures)
+
+
+def test_it_is_the_pipeline_written_by_hand(fitted, pictures):
+    by_hand = Pipeline(
+        [
+            ("features", DeepFeatureTransformer(levels=2, **SETTINGS)),
+            ("detector", MahalanobisDetector(fpr=0.05)),
+        ]
+    ).fit(pictures)
+    np.testing.assert_array_equal(
+        fitted.decision_function(pictures), by_hand.decision_function(pictures)
+    )
+    default = make_detector()
+    assert (default[0].levels, default[1].fpr) == (7, 0.05)
+
+
+def test_it_forwards_what_a_pipeline_does_not(fitted, pictures):
+    detector = fitted[-1]
+    assert fitted.offset_ == detector.offset_
+    assert fitted.calibration_distances_ is detector.calibration_distances_
+    assert fitted.fpr_bound(0.9) == detector.fpr_bound(0.9)
+    features = fitted[:-1].transform(pictures)
+    np.testing.assert_array_equal(
+        fitted.p_values(pictures), detector.p_values(features)
+    )
+    np.testing.assert_array_equal(fitted.p_values(pictures), p_values(fitted, pictures))
+    np.testing.assert_array_equal(
+        fitted.predict_batch(pictures, fdr=0.3),
+        detector.predict_batch(features, fdr=0.3),
+    )
+    for drawn, expected in zip(
+        fitted.anomaly_maps(pictures[:2], size=(8, 9)),
+        anomaly_maps(fitted, pictures[:2], size=(8, 9)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(drawn, expected)
+    assert np.shape(fitted.anomaly_maps(pictures[:2])) == (2, 32, 32)
+
+
+def test_detectors_of_images_draw_their_own_maps(pictures):
+    detector = PositionDetector(DeepFeatureTransformer(levels=2, **SETTINGS))
+    pipe = DetectorPipeline([("detector", detector)]).fit(pictures)
+    np.testing.assert_array_equal(
+        pipe.anomaly_maps(pictures[:1])[0], pipe[-1].anomaly_maps(pictures[:1])[0]
+    )
+
+
+def test_several_levels_are_an_ensemble(pictures):
+    several = make_detector(levels=[2, 3], fpr=0.1, **SETTINGS).fit(pictures)
+    assert list(several[-1].columns_) == ["level2", "level3"]
+    assert several[-1].fpr == 0.1
+    cells = LevelEnsemble(columns="cell", aggregation="max", fpr=0.1)
+    one = make_detector(detector=cells, levels=2, pooling=2, **SETTINGS).fit(pictures)
+    assert len(one[-1].columns_) == 4
+    assert one.p_values(pictures).shape == (30,)
+
+
+@pytest.mark.parametrize(
+    "point", [{"fpr": 0.01}, {"threshold": "tail"}, {"confidence": 0.9}], ids=str
+)
+def test_a_working_point_beside_a_detector_is_refused(point):
+    with pytest.raises(ValueError, match="no effect beside detector=Mahalanobis"):
+        make_detector(detector=MahalanobisDetector(), **point)
+
+
+def test_scikit_learn_takes_it(pictures, tmp_path):
+    detector = make_detector(levels=2, fpr=0.1, **SETTINGS)
+    y = np.repeat([1, -1], [26, 4])
+    search = GridSearchCV(
+        detector,
+        {"features__levels": [2, 3]},
+        scoring=auroc_scorer,
+        cv=NormalKFold(2),
+        refit=False,
+    ).fit(pictures, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert isinstance(clone(detector), DetectorPipeline)
+    assert isinstance(detector[:1], DetectorPipeline)
+    assert not hasattr(detector, "offset_")
+    fitted = detector.fit(pictures)
+    save(fitted, tmp_path / "model.skgaussad")
+    loaded = load(tmp_path / "model.skgaussad")
+    assert isinstance(loaded, DetectorPipeline)
+    np.testing.assert_array_equal(loaded.p_values(pictures), fitted.p_values(pictures))
+    from sklearn import config_context
+
+    with config_context(enable_metadata_routing=True):
+        assert detector.fit(pictures).offset_ == fitted.offset_
