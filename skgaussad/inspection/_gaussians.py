@@ -66,6 +66,7 @@ class ScoredFeatures:
     def __init__(self, estimator):
         check_is_fitted(estimator)
         steps, detector = innermost(estimator)
+        gaussians = gaussian_parts(detector)
         offset = getattr(find_decider(estimator), "offset_", None)
         self.threshold = None if offset is None else -offset
         if not steps or not isinstance(steps[0], DeepFeatureTransformer):
@@ -93,7 +94,7 @@ class ScoredFeatures:
         features = np.arange(len(self.transformer.get_feature_names_out()))
         self._gaussians = [
             _ScoredColumns.of(features[columns], [*steps, *inner_steps], gaussian)
-            for columns, inner_steps, gaussian in gaussian_parts(detector).values()
+            for columns, inner_steps, gaussian in gaussians.values()
         ]
 
     @property

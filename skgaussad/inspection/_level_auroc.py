@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+from sklearn.utils.validation import check_is_fitted
 
 from ..detectors import aggregate, find_part, send_to_part
 from ._base import NamedDisplay, labelled
@@ -118,6 +119,7 @@ class LevelAUROCDisplay(NamedDisplay):
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
+        check_is_fitted(estimator)
         if find_part(estimator, "group_scores") is None:
             raise TypeError(
                 "LevelAUROCDisplay draws the levels of a fitted LevelEnsemble, or of a "

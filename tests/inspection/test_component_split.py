@@ -227,7 +227,7 @@ def test_tiles_are_not_taken_for_images():
     for split in (split_by_component, split_distance):
         with pytest.raises(ValueError, match="got TiledDetector.*take tile_estimator_"):
             split(detector, images)
-    assert_is_split(detector.estimator_, [image[:20, :20] for image in images])
+    assert_is_split(detector.tile_estimator_, [image[:20, :20] for image in images])
 
 
 def test_names_of_features_are_judged():
