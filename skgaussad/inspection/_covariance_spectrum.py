@@ -85,7 +85,6 @@ class CovarianceSpectrumDisplay(NamedDisplay):
     Examples
     --------
     >>> import numpy as np
-    from sklearn.utils.validation import check_is_fitted
     >>> from skgaussad import MahalanobisDetector
     >>> from skgaussad.inspection import CovarianceSpectrumDisplay
     >>> rng = np.random.default_rng(0)
