@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from ._cache import N_STRIPES
-from ._images import identify_image
+from ._identity import identify_image
 from ._parts import slices_of
 
 # Images that are looked up at a time.

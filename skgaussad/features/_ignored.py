@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..exceptions import InvalidImageError
-from ._images import decode_image
+from ._decoding import decode_image
 
 # Where positions count or do not count, those with this share of their area kept do.
 LEAST_SHARE = 0.5

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .._utils.validation import check_real
-from ._images import load_identified_image, load_image, place_crop
+from ._decoding import load_image, place_crop
+from ._identity import load_identified_image
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..exceptions import InvalidImageError
-from ._images import LazyImages, decode_image
+from ._decoding import decode_image
+from ._input import LazyImages
 
 
 class ReplacedImages(LazyImages):

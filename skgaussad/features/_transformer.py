@@ -14,7 +14,7 @@ from .._utils.progress import progress_bar
 from .._utils.validation import check_choice
 from ._cache import resolve_cache
 from ._ignored import KeptArea
-from ._images import as_image_sequence, check_items
+from ._input import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
 from ._preprocessing import Preprocessing

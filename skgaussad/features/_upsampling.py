@@ -5,7 +5,7 @@ import numbers
 import numpy as np
 from PIL import Image
 
-from ._images import read_image_size
+from ._decoding import read_image_size
 
 
 def draw_maps(layers, images, transformer, size):
