@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from ._cache import N_STRIPES
+from ._cache import N_STRIPES, lock_stripe, open_store
 from ._identity import identify_image
 from ._parts import slices_of
 
@@ -67,7 +67,7 @@ class CachedExtraction:
         """
         # Processes that do the same begin at different stripes.
         stripes = [(os.getpid() + i) % N_STRIPES for i in range(N_STRIPES)]
-        with self._cache.open() as store:
+        with open_store(self._cache) as store:
             for start in range(0, len(rows), _BLOCK):
                 missing = {}
                 for row in rows[start : start + _BLOCK]:
@@ -80,7 +80,7 @@ class CachedExtraction:
                         if digest[0] % N_STRIPES == stripe
                     }
                     if striped:
-                        with self._cache.lock(stripe):
+                        with lock_stripe(self._cache, stripe):
                             # Another process may have computed them meanwhile.
                             yield from self._look_up(store, striped)
                             yield from self._compute(
