@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..detectors import count_top
-from ..features import LEAST_SHARE
+from ..features import LEAST_FRACTION
 
 # A law that ends at a finite distance gives 0, which no p-value is.
 _LEAST_P_VALUE = float(np.finfo(float).tiny)
@@ -30,7 +30,7 @@ def pool(part, feature_map, class_token, weights):
     if kind == "class_token":
         return class_token
     if kind == "max":
-        counted = graph.op("Where", weights >= LEAST_SHARE, feature_map, _LOWEST)
+        counted = graph.op("Where", weights >= LEAST_FRACTION, feature_map, _LOWEST)
         return graph.op("ReduceMax", counted, np.array([2, 3]), keepdims=0)
     if kind == "std":
         shares = (weights / weights.sum()).astype(np.float32)

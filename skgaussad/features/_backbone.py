@@ -1,4 +1,4 @@
-"""A timm network cut into levels, with its weights."""
+"""A pretrained timm network, cut into levels."""
 
 import contextlib
 import inspect
@@ -24,7 +24,7 @@ _module_lock = threading.Lock()
 
 
 class _Chain(nn.Module):
-    """A network that is a chain of stages, each stage's output being a level."""
+    """A network that is a sequence of stages, whose outputs are the levels."""
 
     def __init__(self, stages, levels):
         super().__init__()
@@ -44,7 +44,7 @@ class _Chain(nn.Module):
 
 
 class _Intermediates(nn.Module):
-    """Any other timm network: the levels are the intermediate outputs timm offers."""
+    """Any other timm network; the levels are the intermediate outputs of timm."""
 
     def __init__(self, network, levels):
         super().__init__()
@@ -54,7 +54,7 @@ class _Intermediates(nn.Module):
         )
         self.network = network
         accepted = inspect.signature(network.forward_intermediates).parameters
-        # Without a class token the prefix tokens, if any, are registers.
+        # In networks without a class token, prefix tokens are registers.
         has_class_token = getattr(network, "cls_token", None) is not None
         self.options = (
             {"return_prefix_tokens": True}
@@ -74,12 +74,12 @@ class _Intermediates(nn.Module):
             intermediates_only=True,
             **self.options,
         )
-        # Networks without prefix tokens return bare maps whatever they are asked.
+        # Networks without prefix tokens return maps only, even with the option.
         return [out if isinstance(out, tuple) else (out, None) for out in outputs]
 
 
 def _stages(network):
-    """List the stages of a network that is a plain chain, else return None."""
+    """Return the stages of a network that is a sequence of them, else None."""
     if isinstance(network, timm.models.EfficientNet):
         return [
             nn.Sequential(network.conv_stem, network.bn1),
@@ -93,7 +93,7 @@ def _stages(network):
 
 
 def _count_levels(network):
-    """Return how many levels a network has, and which of them is the default."""
+    """Return the number of levels of a network, and the default level."""
     stages = _stages(network)
     n_levels = len(network.feature_info if stages is None else stages)
     has_head = isinstance(network, timm.models.EfficientNet)
@@ -101,19 +101,11 @@ def _count_levels(network):
 
 
 def _cut(network, levels):
-    """Keep what a network needs for some of its levels.
+    """Reduce a network to what its levels need.
 
-    Parameters
-    ----------
-    network : timm network
-    levels : tuple of int
-
-    Returns
-    -------
-    module : torch.nn.Module
-        Maps a batch, and some of the levels, to one pair (feature map, prefix tokens or
-        None) for each of these; without levels, for all of those kept. The first prefix
-        token is the class token.
+    The module maps a batch and some of these levels (without them: all) to one pair
+    (feature map, prefix tokens or None) for each; the first prefix token is the class
+    token.
     """
     stages = _stages(network)
     if stages is None:
@@ -123,18 +115,7 @@ def _cut(network, levels):
 
 @contextlib.contextmanager
 def explain_image_size(image_size):
-    """Name the size of the input as the cause of what a network raises.
-
-    Parameters
-    ----------
-    image_size : tuple of (int, int)
-        Height and width of the input.
-
-    Raises
-    ------
-    ValueError
-        In place of the errors that networks raise at a size they cannot take.
-    """
+    """Turn the errors that networks raise for a bad input size into a ValueError."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -150,21 +131,7 @@ def explain_image_size(image_size):
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a fit needs to know of a network, apart from its weights.
-
-    Attributes
-    ----------
-    source : str
-        Where the weights came from.
-    sha256 : str
-        Hash of the weights.
-    data_config : dict
-        The network's own preprocessing, as timm gives it.
-    n_levels, auto_level : int
-        Number of levels, and the default one.
-    shapes : dict of {int: tuple (channels, height, width, has_class_token)}
-        By level, for those that are kept.
-    """
+    """What `fit` needs of a network besides its weights; see `Backbone`."""
 
     source: str
     sha256: str
@@ -175,11 +142,11 @@ class _Facts:
 
 
 class Backbone:
-    """A network cut into levels, its weights, and what is needed to build it again.
+    """A network cut into levels, and what is needed to build it again.
 
-    Pickles carry the weights as NumPy arrays, so that they load on any device; or, with
-    ``keep_weights=False``, the SHA-256 that the weights must have when they are read
-    again.
+    Its pickles hold the weights as NumPy arrays, which load on any device, or with
+    ``keep_weights=False`` only their SHA-256, which is compared when the weights are
+    read again.
 
     Parameters
     ----------
@@ -194,11 +161,10 @@ class Backbone:
     seed : int
         Seed of random weights.
     keep_weights : bool
-        Whether pickles carry the weights.
+        Whether pickles and model files hold the weights.
     whole : bool, default=False
-        Whether to keep all levels, not only those wanted and what they need. The
-        network of a whole backbone that this process has read before is not read again
-        until it is to run.
+        Whether to keep all levels of the network. If this process has read the same
+        whole network before, it is not read again until it has to run.
 
     Attributes
     ----------
@@ -209,20 +175,21 @@ class Backbone:
     n_levels : int
         Number of levels the network has.
     shapes : dict of {int: tuple (channels, height, width, has_class_token)}
-        What each level that is kept gives.
+        Of the output of each level that is kept.
     data_config : dict
         The network's own preprocessing, as timm gives it.
     weights_source : str
-        Where the weights came from.
+        Where the weights were found.
     weights_sha256 : str
-        Hash of the weights of the whole network, its classifier left out.
+        Hash of the weights of the whole network without its classifier.
 
     Raises
     ------
     ValueError
-        If there is no such network, level or input size, or the weights do not fit.
+        If there is no such network, level or input size, or the weights are of another
+        network.
     OSError
-        If the weights cannot be had.
+        If the weights are not available.
     """
 
     def __init__(
@@ -243,7 +210,7 @@ class Backbone:
         self.weights_sha256 = facts.sha256
 
     def _read_once(self):
-        """Read all levels, unless this process knows what they are like."""
+        """Read the whole network, unless this process has done so before."""
         weights = weights_key(self._weights)
         key = (self.name, weights, self._seed, self._image_size)
         if key not in _known:
@@ -290,7 +257,7 @@ class Backbone:
         Raises
         ------
         ValueError
-            If the weights were not kept and those found now differ.
+            If the weights were not stored and those found now differ.
         """
         with _module_lock:
             if self._module is None:
@@ -307,17 +274,17 @@ class Backbone:
                     f"The weights of backbone {self.name!r} found now (weights="
                     f"{self._weights!r}) are not those of the fit: SHA-256 {found} "
                     f"instead of {self.weights_sha256}. Restore the original weights "
-                    "or fit again."
+                    "or fit again; store_weights=True stores them with the model."
                 )
             module = self._prepare(network, kept)
         else:
-            # Timm takes names that make it ask a hub, which a file may not.
+            # Other names could make timm contact a hub, which loading must not do.
             check_name(self.name)
             module = self._prepare(create_network(self.name, self._seed), kept)
             module.load_state_dict(
                 {name: torch.from_numpy(a) for name, a in self._arrays.items()}
             )
-        # In this order, so that a pickle made by another thread has one of the two.
+        # In this order, so that another thread that pickles finds one of the two.
         self._module = module
         self._arrays = None
 
@@ -345,13 +312,13 @@ class Backbone:
             self._arrays = weight_store_in_use().get(self._arrays)
 
 
-# Of the whole backbones that this process has read, so that a grid search whose
-# features are all cached need not read a network for each candidate and fold.
+# Facts of the whole networks that this process has read: a grid search whose features
+# are all cached then reads no network for each candidate and fold.
 _known = {}
 
 
 def _probe(module, levels, image_size):
-    """Shapes of the feature maps of one black image, by level."""
+    """Run one black image, and return the shapes of its feature maps by level."""
     black = torch.zeros(1, 3, *image_size)
     with explain_image_size(image_size), torch.inference_mode():
         outputs = module(black)

@@ -1,4 +1,4 @@
-"""Images of which some may be unusable, for work that has to go on."""
+"""Images of which some may be unusable, for scoring that must not stop there."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from ._input import LazyImages
 
 
 class ReplacedImages(LazyImages):
-    """Images, with black ones in place of those that cannot be used.
+    """Images, with black ones in place of those that are invalid.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ class ReplacedImages(LazyImages):
     Attributes
     ----------
     errors : dict of {int: str}
-        By position, what is wrong with those that were replaced so far.
+        By position, the problem of each image that was replaced so far.
     """
 
     def __init__(self, paths):

