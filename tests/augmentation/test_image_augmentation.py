@@ -50,7 +50,9 @@ def test_each_operation_changes_the_image_unless_it_is_excluded(name, picture):
 
 def test_probability_of_an_excluded_operation_is_refused(picture):
     augmentation = ImageAugmentation(p={"blur": 0.2}, exclude=["noise", "blur"])
-    with pytest.raises(ValueError, match=r"p\['blur'\]=0.2 has no effect with exclude="):
+    with pytest.raises(
+        ValueError, match=r"p\['blur'\]=0.2 has no effect with exclude="
+    ):
         changed(augmentation, picture)
     augmentation.set_params(p={"blur": 0})
     assert "blur" not in augmentation.sample(np.random.default_rng(0))
