@@ -23,7 +23,8 @@ from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
 from skgaussad.augmentation import ImageAugmentation, mvtec_exclusions
 from skgaussad.augmentation._augmented_images import AugmentedImages
 from skgaussad.calibration._parametric_thresholds import chi2_threshold
-from skgaussad.datasets import list_categories, load_mvtec
+from skgaussad.datasets import load_mvtec
+from skgaussad.datasets._mvtec import list_categories
 from skgaussad.metrics import achieved_fpr
 
 # Detectors fitted to the features of a level.

@@ -16,7 +16,7 @@ from solar_cells_auroc import aurocs_by_level
 
 from skgaussad import MahalanobisDetector
 from skgaussad.datasets import load_solar_cells
-from skgaussad.features._backbone import read_network
+from skgaussad.features._weights import read_network
 
 CELL_TYPES = ("mono", "poly")
 JPEG_QUALITY = 95

@@ -77,5 +77,5 @@ class ModelFileError(ValueError):
     ...         load(path)
     ...     except ModelFileError as error:
     ...         print(str(error).partition(": ")[2].partition(".")[0])
-    it is no zip archive, which a model file is
+    it is not a zip archive, as model files are
     """

@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from skgaussad._utils.labels import check_labels
 from skgaussad._utils.validation import check_integer, check_real
-from skgaussad.features._backbone import explain_image_size, read_network
+from skgaussad.features._backbone import explain_image_size
 from skgaussad.features._device import resolve_device
 from skgaussad.features._preprocessing import Preprocessing
 from skgaussad.features._tags import ImageInputMixin
+from skgaussad.features._weights import read_network
 
 from ._training import (
     TrainingImages,

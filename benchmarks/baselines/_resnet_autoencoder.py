@@ -3,7 +3,7 @@
 from torch import nn
 from torch.nn import functional
 
-from skgaussad.features._backbone import read_network
+from skgaussad.features._weights import read_network
 
 STRIDE = 32  # pixels of the image a position of ResNet's last feature map
 _CHANNELS = (64, 128, 256, 512)  # of ResNet-18's four layers

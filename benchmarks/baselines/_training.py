@@ -9,7 +9,7 @@ import torch
 
 from skgaussad._utils.progress import progress_bar
 from skgaussad._utils.validation import check_integer, check_real
-from skgaussad.features._images import as_image_sequence, check_items
+from skgaussad.features import as_image_sequence, check_items
 
 
 def check_training(n_epochs, batch_size, learning_rate):

@@ -1,29 +1,11 @@
-"""Labels of normal and anomalous samples, as scikit-learn's detectors give them."""
+"""Labels of normal and anomalous samples."""
 
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
 
 def check_labels(name, labels):
-    """Raise unless all labels are +1 (normal) or -1 (anomalous).
-
-    Parameters
-    ----------
-    name : str
-        Name of the parameter, for the message.
-    labels : array-like of shape (n_samples,)
-        The labels to judge.
-
-    Returns
-    -------
-    labels : ndarray of shape (n_samples,)
-        The labels as integers.
-
-    Raises
-    ------
-    ValueError
-        If `labels` is not one-dimensional or holds another value.
-    """
+    """Return labels as integers; raise ValueError unless all are +1 or -1."""
     labels = column_or_1d(np.asarray(labels))
     found = set(labels.tolist())
     # True equals 1, so booleans would pass for labels of normal samples.

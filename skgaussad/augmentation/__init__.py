@@ -1,4 +1,4 @@
-"""More training images from few: random changes that leave a normal image normal."""
+"""Augmentation: random changes that leave a normal image normal."""
 
 from ._augmented_images import AugmentedImages
 from ._image_augmentation import ImageAugmentation

@@ -1,4 +1,4 @@
-"""Augmented copies of images, made when they are asked for."""
+"""Augmented copies of images, computed on access."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ from ..features import LazyImages, as_image_sequence, check_items, decode_image
 class AugmentedImages(LazyImages):
     """The images of several epochs, one epoch after another.
 
-    Epoch 0 are the images as they came. A later copy depends on its seed, epoch and
-    position only, so it does not matter in which order, batch or process it is made.
+    Epoch 0 has the images themselves. Each later copy depends on the seed, its epoch
+    and its position only, and not on the order, batch or process in which it is made.
 
     Parameters
     ----------
     X : sequence of n_images images
-        As `as_image_sequence` takes it. The items are checked, not decoded.
+        As `as_image_sequence` accepts it. The items are checked, not decoded.
     augmentation : ImageAugmentation
     n_epochs : int
     seed : int
@@ -22,8 +22,8 @@ class AugmentedImages(LazyImages):
     Raises
     ------
     InvalidImageError
-        If an item of `X` is no image, and later if one cannot be decoded; in either
-        case it names the position in `X`.
+        If an item of `X` is not an image, and on access if one cannot be decoded; names
+        the position in `X`.
     """
 
     def __init__(self, X, augmentation, n_epochs, seed):
@@ -37,7 +37,7 @@ class AugmentedImages(LazyImages):
         return self._n_epochs * len(self._images)
 
     def __getitem__(self, index):
-        # A range judges the index, and counts negative ones from the end.
+        # A range checks the index, and counts negative ones from the end.
         epoch, position = divmod(range(len(self))[index], len(self._images))
         if epoch == 0:
             return self._images[position]

@@ -1,4 +1,4 @@
-"""Random changes of one image, configured by operation."""
+"""Random augmentation of one image."""
 
 from collections.abc import Mapping
 
@@ -24,9 +24,9 @@ OPERATIONS = (
 class ImageAugmentation(BaseEstimator):
     """Change an image at random, in ways that leave a normal image normal.
 
-    Nine operations apply one after another, each with its probability, as in figure 2
-    of [1]_. Their strengths and probabilities in that figure are not part of the
-    paper's text: the ones here are this package's own.
+    Nine operations are applied one after another, each with its own probability, as in
+    figure 2 of [1]_. The paper's text does not give their strengths and probabilities;
+    the defaults here are this package's own.
 
     Parameters
     ----------
@@ -38,18 +38,19 @@ class ImageAugmentation(BaseEstimator):
         factor between ``1 - scaling`` and ``1 + scaling``.
 
     translation : float, default=0.05
-        Greatest shift in either direction, as a share in [0, 1] of the width or height.
+        Greatest shift in either direction, in [0, 1], as a fraction of the width or
+        height.
 
     brightness : float, default=0.1
         Greatest change of brightness, in [0, 1]: values are multiplied by a factor
         between ``1 - brightness`` and ``1 + brightness``.
 
     contrast : float, default=0.1
-        Greatest change of contrast, in [0, 1]: the distances of the values to their
-        mean over the image are multiplied likewise.
+        Greatest change of contrast, in [0, 1]: the deviations of the values from their
+        mean over the image are multiplied by such a factor.
 
     blur : float, default=0.003
-        Greatest standard deviation of a Gaussian blur, as a share in [0, 1] of the
+        Greatest standard deviation of a Gaussian blur, in [0, 1], as a fraction of the
         shorter side.
 
     noise : float, default=0.01
@@ -59,12 +60,14 @@ class ImageAugmentation(BaseEstimator):
         Probability in [0, 1] of each operation: one for all, or by name, where those
         not named keep 0.5. The names are ``"horizontal_flip"``, ``"vertical_flip"``,
         ``"rotation"``, ``"scaling"``, ``"translation"``, ``"brightness"``,
-        ``"contrast"``, ``"blur"`` and ``"noise"``, in the order in which they apply.
+        ``"contrast"``, ``"blur"`` and ``"noise"``, in the order in which they are
+        applied.
 
     exclude : str or sequence of str, default=()
-        Operations that never apply, because they would make a normal image anomalous:
-        flips where there is text or a direction, rotation where the angle matters. See
-        :func:`mvtec_exclusions` for the categories of MVTec AD.
+        Operations that are never applied, because they would make a normal image
+        anomalous: flips if parts have text or an orientation, rotation if the angle
+        matters. See :func:`mvtec_exclusions` for the categories of MVTec AD. To give
+        an excluded operation a probability in `p` by its name is an error.
 
     See Also
     --------
@@ -72,10 +75,10 @@ class ImageAugmentation(BaseEstimator):
 
     Notes
     -----
-    Rotation, scaling and translation resample the image once, all together, and what
-    comes in from outside is its reflection at the border. Values are clipped to what
-    the type can hold. Excluding an operation, or changing its probability, leaves
-    what the others do with the same seed as it is.
+    Rotation, scaling and translation resample the image once, all together; beyond its
+    border the image is continued by its reflection. Values are clipped to the range of
+    the type. Excluding an operation or changing its probability does not change what
+    the others do with the same seed.
 
     References
     ----------
@@ -132,7 +135,7 @@ class ImageAugmentation(BaseEstimator):
         self._probabilities()
 
     def sample(self, rng):
-        """Draw which operations apply, and how strongly.
+        """Draw the operations to apply and their strengths.
 
         Parameters
         ----------
@@ -143,8 +146,8 @@ class ImageAugmentation(BaseEstimator):
         amounts : dict of {str: float or tuple of (float, float)}
             By operation, in order: the angle in degrees counterclockwise; the factor of
             scaling, brightness and contrast; the shift to the right and downwards, as
-            shares of width and height; the standard deviation of blur (as a share of
-            the shorter side) and of noise. For flips, 1.
+            fractions of width and height; the standard deviation of blur (as a fraction
+            of the shorter side) and of noise. For flips, 1.
 
         Raises
         ------
@@ -181,15 +184,14 @@ class ImageAugmentation(BaseEstimator):
         Parameters
         ----------
         image : path, PIL image or ndarray
-            As :class:`~skgaussad.DeepFeatureTransformer` takes it.
+            As :class:`~skgaussad.DeepFeatureTransformer` accepts it.
         rng : :class:`numpy.random.Generator`
             The same state of it gives the same result.
 
         Returns
         -------
         image : ndarray of shape (height, width, 1) or (height, width, 3)
-            Grey or RGB. Of type uint8 for an image of 8 bits, and float32 in [0, 1] for
-            one of more.
+            Grey or RGB. Type uint8 for an image of 8 bits, else float32 in [0, 1].
 
         Raises
         ------
@@ -231,5 +233,11 @@ class ImageAugmentation(BaseEstimator):
         for name, probability in given.items():
             parameter = f"p[{name!r}]" if isinstance(self.p, Mapping) else "p"
             check_real(parameter, probability, 0, 1, closed="both")
+        for name in exclude:
+            if isinstance(self.p, Mapping) and self.p.get(name, 0) > 0:
+                raise ValueError(
+                    f"p[{name!r}]={self.p[name]!r} has no effect with exclude="
+                    f"{self.exclude!r}. Leave {name!r} out of one of the two."
+                )
         probabilities = {**dict.fromkeys(OPERATIONS, 0.5), **given}
         return {**probabilities, **dict.fromkeys(exclude, 0)}

@@ -1,4 +1,4 @@
-"""Which operations would make a normal image of an MVTec AD category anomalous."""
+"""Operations that would make a normal image of an MVTec AD category anomalous."""
 
 from .._utils.validation import check_choice
 
@@ -23,17 +23,17 @@ _EXCLUDE = {
 
 
 def mvtec_exclusions(category):
-    """Operations to exclude for a category of MVTec AD.
+    """Return the operations to exclude for a category of MVTec AD.
 
-    The rule is that of figure 2 in [1]_: an operation is excluded where it would make
-    an anomaly of a normal image. The paper's text names rotation for ``transistor``;
-    the other choices are this package's own:
+    As in figure 2 of [1]_, an operation is excluded if it would make a normal image
+    anomalous. The paper's text names rotation for ``transistor``; the other choices are
+    this package's own:
 
     ============== ===================================== ===============================
     Category       Excluded                              Because
     ============== ===================================== ===============================
-    ``capsule``    both flips                            it bears text
-    ``pill``       both flips                            it bears text
+    ``capsule``    both flips                            it has text
+    ``pill``       both flips                            it has text
     ``cable``      both flips                            a mirror image has two of the
                                                          three wires swapped
     ``metal_nut``  both flips                            a nut upside down is a defect
@@ -44,17 +44,17 @@ def mvtec_exclusions(category):
     ============== ===================================== ===============================
 
     Nothing is excluded for the textures (``carpet``, ``grid``, ``leather``, ``tile``
-    and ``wood``), for ``bottle``, seen from above, and for ``hazelnut``.
+    and ``wood``), for ``bottle``, which is seen from above, and for ``hazelnut``.
 
     Parameters
     ----------
     category : str
-        Name of the category, as its folder is called.
+        Name of the category's folder.
 
     Returns
     -------
     exclude : tuple of str
-        For the parameter `exclude` of
+        Names of operations, for the parameter `exclude` of
         :class:`~skgaussad.augmentation.ImageAugmentation`.
 
     Raises
@@ -72,7 +72,8 @@ def mvtec_exclusions(category):
     >>> from skgaussad.augmentation import ImageAugmentation, mvtec_exclusions
     >>> mvtec_exclusions("transistor")
     ('vertical_flip', 'rotation', 'translation')
-    >>> augmentation = ImageAugmentation(exclude=mvtec_exclusions("transistor"))
+    >>> ImageAugmentation(exclude=mvtec_exclusions("transistor"))
+    ImageAugmentation(exclude=('vertical_flip', 'rotation', 'translation'))
     """
     check_choice("category", category, tuple(_EXCLUDE))
     return _EXCLUDE[category]

@@ -1,4 +1,4 @@
-"""The operations on images, as functions of float tensors.
+"""The operations of `ImageAugmentation`, as functions of float tensors.
 
 A tensor here has the shape (1 or 3, height, width), dtype float32 and values in [0, 1],
 and every function returns another one of the same shape.
@@ -17,8 +17,8 @@ def apply_operations(image, amounts, rng):
     ----------
     image : Tensor of shape (n_channels, height, width)
     amounts : dict
-        The operations to apply, and how strongly, as `ImageAugmentation.sample` returns
-        them.
+        The operations to apply and their strengths, as `ImageAugmentation.sample`
+        returns them.
     rng : Generator
         Draws the noise.
 
@@ -51,8 +51,8 @@ def apply_operations(image, amounts, rng):
 def move(image, angle, scale, shift):
     """Rotate and scale an image about its centre, then shift it.
 
-    What comes in from outside is the image reflected at its border: torchvision's own
-    ``affine`` fills with one colour, and such corners would be learned as normal.
+    Beyond its border the image is continued by its reflection: torchvision's ``affine``
+    fills with one colour, and a detector would learn such corners as normal.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def move(image, angle, scale, shift):
     scale : float
         Above 1 enlarges.
     shift : tuple of (float, float)
-        To the right and downwards, as a share of width and height.
+        To the right and downwards, as fractions of width and height.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def move(image, angle, scale, shift):
     moved = torch.nn.functional.grid_sample(
         image.unsqueeze(0), grid, padding_mode="reflection", align_corners=False
     )
-    # Weights add up to 1 up to rounding, and an image with values above 1 is refused.
+    # Rounding may give values above 1, which are refused in an image.
     return moved.squeeze(0).clamp(0, 1)
 
 
@@ -102,10 +102,10 @@ def blur(image, sigma):
     -------
     image : Tensor of shape (n_channels, height, width)
     """
-    # Neighbours weigh less than exp(-50), and to compute that may divide by 0.
+    # The weights of neighbours are below exp(-50), and computing them may divide by 0.
     if sigma < 0.1:
         return image
-    # The border is reflected, which needs an image longer than the radius.
+    # Reflection at the border needs sides longer than the radius.
     radius = min(math.ceil(3 * sigma), *(side - 1 for side in image.shape[1:]))
     # Clipped for the reason given in `move`.
     return functional.gaussian_blur(image, 2 * radius + 1, sigma).clamp(0, 1)

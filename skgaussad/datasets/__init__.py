@@ -2,12 +2,11 @@
 
 from ._files import existing_folder, is_image_name, subfolders
 from ._folders import load_folders
-from ._mvtec import list_categories, load_mvtec
+from ._mvtec import load_mvtec
 from ._solar_cells import load_solar_cells
 from ._textures import make_textures
 
 __all__ = [
-    "list_categories",
     "load_folders",
     "load_mvtec",
     "load_solar_cells",

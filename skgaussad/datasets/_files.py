@@ -6,29 +6,13 @@ _EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def existing_folder(name, path):
-    """Return a path to a folder.
-
-    Parameters
-    ----------
-    name : str
-        Name of the parameter, for the message.
-    path : str or os.PathLike
-
-    Returns
-    -------
-    folder : Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    """
+    """Return the folder that a parameter gives as a Path, or raise."""
     folder = Path(path)
     if not folder.is_dir():
-        came = "a file" if folder.is_file() else "nothing there"
+        came = "is a file" if folder.is_file() else "does not exist"
         raise FileNotFoundError(
-            f"{name} must be a folder, and {str(folder)!r} is {came}; the working "
-            f"folder is {str(Path.cwd())!r}."
+            f"{name} must be a folder, and {str(folder)!r} {came}; the working folder "
+            f"is {str(Path.cwd())!r}."
         )
     return folder
 
@@ -43,40 +27,12 @@ def subfolders(folder):
 
 
 def is_image_name(name):
-    """Tell whether a file is taken for an image, by its name.
-
-    That is, by its extension, in lower or upper case. Hidden files do not count.
-
-    Parameters
-    ----------
-    name : str
-        Without its folder.
-
-    Returns
-    -------
-    is_image : bool
-    """
+    """Tell whether a file name has the extension of an image; hidden files do not."""
     return name.lower().endswith(_EXTENSIONS) and not name.startswith(".")
 
 
 def image_files(folder):
-    """Return the image files directly in a folder, sorted by name.
-
-    Files are images by their names, as `is_image_name` says.
-
-    Parameters
-    ----------
-    folder : Path
-
-    Returns
-    -------
-    paths : list of Path
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
+    """Return the paths of the image files directly in a folder, sorted by name."""
     paths = sorted(
         path for path in folder.iterdir() if is_image_name(path.name) and path.is_file()
     )

@@ -20,23 +20,23 @@ def load_folders(normal, anomalous=None):
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        With a row an image, the normal ones first, sorted by file name:
+        One entry an image, the normal ones first, sorted by file name:
 
         paths : ndarray of shape (n_images,), dtype str
-            Where the images lie.
+            Paths of the images.
         labels : ndarray of shape (n_images,)
             +1 for normal images, -1 for anomalous.
 
     Raises
     ------
     FileNotFoundError
-        If a folder is not there.
+        If a folder does not exist.
     ValueError
         If a folder holds no images.
 
     See Also
     --------
-    load_mvtec : Loads a data set that has training and test images apart.
+    load_mvtec : Loads a data set with training images, test images and masks.
 
     Notes
     -----

@@ -9,44 +9,10 @@ from .._utils.validation import check_choice
 from ._files import existing_folder, image_files, subfolders
 
 
-def list_categories(root):
-    """Names of the categories of a data set in the layout of MVTec AD.
-
-    Parameters
-    ----------
-    root : str or os.PathLike
-        Folder of the data set.
-
-    Returns
-    -------
-    categories : list of str
-        The folders in it that have a folder ``train``, sorted.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from skgaussad.datasets import list_categories
-    >>> with tempfile.TemporaryDirectory() as root:
-    ...     Path(root, "screw", "train", "good").mkdir(parents=True)
-    ...     Path(root, "pill", "train", "good").mkdir(parents=True)
-    ...     list_categories(root)
-    ['pill', 'screw']
-    """
-    root = existing_folder("root", root)
-    return [name for name in subfolders(root) if (root / name / "train").is_dir()]
-
-
 def load_mvtec(root, category=None, *, split="all"):
     """Load paths, labels and masks of a data set in the layout of MVTec AD.
 
-    The layout [1]_ is that of many data sets, or is to be had by a conversion, as of
-    VisA::
+    Many data sets have this layout [1]_ or can be converted to it, such as VisA::
 
         root/category/train/good/000.png
         root/category/test/good/000.png
@@ -59,8 +25,8 @@ def load_mvtec(root, category=None, *, split="all"):
         Folder of the data set.
 
     category : str or None, default=None
-        Folder of the category in `root`. None where `root` is itself one, with the
-        folders ``train`` and ``test``.
+        Name of the category, a folder in `root`; an unknown one raises an error that
+        lists those found. None where `root` is itself the folder of a category.
 
     split : {"all", "train", "test"}, default="all"
         Training images, test images, or the training images and then the test images.
@@ -68,30 +34,29 @@ def load_mvtec(root, category=None, *, split="all"):
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        With a row an image, sorted by type and file name:
+        One entry an image, sorted by type and file name:
 
         paths : ndarray of shape (n_images,), dtype str
-            Where the images lie.
+            Paths of the images.
         labels : ndarray of shape (n_images,)
             +1 for normal images, -1 for anomalous.
         defect_types : ndarray of shape (n_images,), dtype str
             Names of the folders in ``test``; ``"good"`` for normal images.
         mask_paths : ndarray of shape (n_images,), dtype object
-            Where the masks of the anomalous images lie; None for normal images.
+            Paths of the masks of the anomalous images; None for normal images.
         is_train : ndarray of shape (n_images,), dtype bool
             Whether it is a training image.
 
     Raises
     ------
     FileNotFoundError
-        If a folder is not there, or the mask of an anomalous image.
+        If a folder or the mask of an anomalous image does not exist.
     ValueError
         If there is no such category, a folder holds no images, or `split` is none of
         its choices.
 
     See Also
     --------
-    list_categories : Names of the categories in `root`.
     load_folders : Loads a folder of normal and one of anomalous images.
 
     Notes
@@ -101,9 +66,9 @@ def load_mvtec(root, category=None, *, split="all"):
     opened.
 
     A mask has the name of its image, with or without ``_mask`` at the end, and any of
-    the extensions. A data set may come without masks, with no folder ``ground_truth``:
-    then all `mask_paths` are None. Where there is one, each anomalous image must have
-    its mask, because a metric of pixels would take an image without one for normal.
+    the extensions. Without a folder ``ground_truth`` all `mask_paths` are None. With
+    one, each anomalous image must have a mask, because pixel metrics would take an
+    image without one for normal.
 
     References
     ----------
@@ -146,8 +111,13 @@ def load_mvtec(root, category=None, *, split="all"):
     )
 
 
+def list_categories(root):
+    """Return the names of the folders in `root` that have a folder ``train``."""
+    return [name for name in subfolders(root) if (root / name / "train").is_dir()]
+
+
 def _category_folder(root, category):
-    """Return the folder of a category, or raise an error that lists those there are."""
+    """Return the folder of a category, or raise an error that lists those found."""
     root = existing_folder("root", root)
     found = list_categories(root)
     listed = ", ".join(map(repr, found)) or "none"

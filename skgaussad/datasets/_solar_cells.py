@@ -12,8 +12,8 @@ from .._utils.validation import check_choice
 def load_solar_cells(cells="all", *, uncertain=False):
     """Load paths and labels of the ELPV solar cells.
 
-    2,624 grey images of 300 x 300 pixels, each a photovoltaic cell photographed while
-    a current makes it glow [1]_. They come with the package ``elpv-dataset``
+    2,624 grey images of 300 x 300 pixels, each an electroluminescence image of a
+    photovoltaic cell [1]_. They come with the package ``elpv-dataset``
     (``pip install "skgaussad[demo]"``), under the licence CC BY-NC-SA 4.0.
 
     Parameters
@@ -28,10 +28,10 @@ def load_solar_cells(cells="all", *, uncertain=False):
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        With a row an image, in the order of the data set:
+        One entry an image, in the order of the data set:
 
         paths : ndarray of shape (n_images,), dtype str
-            Where the images lie.
+            Paths of the images.
         labels : ndarray of shape (n_images,)
             +1 for functional cells (probability below one half), -1 for defective.
         defect_probability : ndarray of shape (n_images,)

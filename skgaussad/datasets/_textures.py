@@ -34,7 +34,7 @@ def make_textures(n_normal=50, n_anomalous=20, *, size=128, random_state=None):
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        With a row a picture, the normal ones first:
+        One entry a picture, the normal ones first:
 
         images : ndarray of shape (n_images, size, size, 3), dtype uint8
             The pictures.
@@ -82,7 +82,7 @@ def make_textures(n_normal=50, n_anomalous=20, *, size=128, random_state=None):
     masks = np.zeros((n_images, size, size), dtype=bool)
     for row, kind in enumerate(defect_types):
         rng = np.random.default_rng([seed, row])
-        texture = weave(size, rng)
+        texture = _weave(size, rng)
         if kind != "good":
             texture, masks[row] = _DEFECTS[kind](texture, rng)
         images[row] = np.rint(texture.clip(0, 255))
@@ -94,19 +94,8 @@ def make_textures(n_normal=50, n_anomalous=20, *, size=128, random_state=None):
     )
 
 
-def weave(size, rng):
-    """Draw a texture without a defect.
-
-    Parameters
-    ----------
-    size : int
-    rng : Generator
-
-    Returns
-    -------
-    texture : ndarray of shape (size, size, 3)
-        Floats, nearly all between 40 and 200.
-    """
+def _weave(size, rng):
+    """Draw a texture without a defect, as floats nearly all between 40 and 200."""
     along, across = _rotated_grid(size, rng.normal(scale=0.02))
     period = _PERIOD * rng.normal(1, 0.01)
     u = 2 * np.pi * (along / period + rng.random())
@@ -119,7 +108,7 @@ def weave(size, rng):
     return values[..., np.newaxis] * _TINT + noise
 
 
-def scratch(texture, rng):
+def _scratch(texture, rng):
     """Brighten a slightly bent line; return the texture and the mask."""
     size = len(texture)
     along, across = _rotated_grid(
@@ -131,13 +120,13 @@ def scratch(texture, rng):
     return texture + 70 * mask[..., np.newaxis], mask
 
 
-def spot(texture, rng):
+def _spot(texture, rng):
     """Darken a stain of irregular outline; return the texture and the mask."""
     mask = _blot(len(texture), rng, 0.06, 0.1)
     return texture * np.where(mask, 0.5, 1)[..., np.newaxis], mask
 
 
-def missing(texture, rng):
+def _missing(texture, rng):
     """Replace threads by their ground; return the texture and the mask."""
     mask = _blot(len(texture), rng, 0.08, 0.13)
     ground = ndimage.gaussian_filter(texture, (_PERIOD, _PERIOD, 0))
@@ -145,21 +134,18 @@ def missing(texture, rng):
     return np.where(mask[..., np.newaxis], ground, texture), mask
 
 
-_DEFECTS = {"scratch": scratch, "spot": spot, "missing": missing}
+_DEFECTS = {"scratch": _scratch, "spot": _spot, "missing": _missing}
 
 
 def _rotated_grid(size, angle, centre=(0, 0)):
-    """Return two coordinates in pixels at right angles, about a centre.
-
-    The centre is given in shares of the size from the middle of the picture.
-    """
+    """Return rotated pixel coordinates; the centre in sizes from the middle."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     y, x = y - centre[0] * size, x - centre[1] * size
     return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
 def _blot(size, rng, low, high):
-    """Return the mask of a blot, with its radius as a share of the size."""
+    """Return the mask of a blot, its radius drawn as a fraction of the size."""
     x, y = _rotated_grid(size, 0, rng.uniform(-0.3, 0.3, 2))
     radius = size * rng.uniform(low, high)
     lobes = rng.integers(2, 6)

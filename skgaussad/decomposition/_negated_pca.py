@@ -1,4 +1,4 @@
-"""The principal components in which normal samples vary least."""
+"""Principal components of least variance."""
 
 import numbers
 
@@ -14,30 +14,19 @@ from .._utils.validation import check_integer, check_real
 from ..covariance import Spectrum
 
 
-def _first_kept(explained_variance_ratio, share):
-    """Index of the first component to keep for a share of the variance.
+def _first_kept(explained_variance_ratio, fraction):
+    """Return the index of the first component to keep for a fraction of the variance.
 
-    The cumulative variance of the leading components passes ``1 - share`` within one
-    component; the one before it is kept as well, as the authors of the method do.
-
-    Parameters
-    ----------
-    explained_variance_ratio : ndarray of shape (rank,)
-        Largest first.
-    share : float
-        In (0, 1).
-
-    Returns
-    -------
-    first : int
+    The leading components pass ``1 - fraction`` of the variance within one component;
+    the one before it is kept as well, as in the implementation of the authors.
     """
     cumulative = np.cumsum(explained_variance_ratio)
-    straddling = np.searchsorted(cumulative, 1 - share, side="right")
+    straddling = np.searchsorted(cumulative, 1 - fraction, side="right")
     return max(int(straddling) - 1, 0)
 
 
 def _with_fixed_signs(axes):
-    """Turn each axis so that its entry of largest magnitude is positive."""
+    """Flip axes so that the entry of largest magnitude of each is positive."""
     largest = np.argmax(np.abs(axes), axis=1)
     return axes * np.sign(axes[np.arange(len(axes)), largest])[:, np.newaxis]
 
@@ -45,8 +34,8 @@ def _with_fixed_signs(axes):
 class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Keep the principal components of least variance.
 
-    The counterpart of :class:`~sklearn.decomposition.PCA`. Directions in which normal
-    images hardly vary are those that tell anomalies from them, so a Gaussian may be
+    The counterpart of :class:`~sklearn.decomposition.PCA`. Anomalies differ from normal
+    images mainly in directions in which normal images hardly vary, so a Gaussian may be
     fitted to these directions alone, with fewer parameters to estimate. See section
     IV-A and table III of [1]_.
 
@@ -55,23 +44,23 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     n_components : float or int, default=0.01
         How much to keep.
 
-        - A float in (0, 1) is a share of the variance of the training samples: 0.01 is
-          "NPCA 1 %" of [1]_. Left out are the leading components that together explain
-          at most ``1 - n_components``, except the last of them: see Notes.
+        - A float in (0, 1) is a fraction of the variance of the training samples: 0.01
+          is "NPCA 1 %" of [1]_. The leading components that together explain at most
+          ``1 - n_components`` are left out, except the last of them: see Notes.
         - An int, at least 1, is the number of components.
 
     Attributes
     ----------
     components_ : ndarray of shape (`n_components_`, n_features)
-        The kept axes, orthonormal, in the order of falling variance. The entry of
-        largest magnitude of each is positive.
+        The axes kept, orthonormal, by decreasing variance. The entry of largest
+        magnitude of each is positive.
 
     explained_variance_ : ndarray of shape (`n_components_`,)
         Variance of the training samples along each axis, with denominator n - 1 as in
         :class:`~sklearn.decomposition.PCA`.
 
     explained_variance_ratio_ : ndarray of shape (`n_components_`,)
-        The same as a share of the variance along all axes.
+        The same as a fraction of the total variance.
 
     mean_ : ndarray of shape (n_features,)
         Mean of the training samples.
@@ -93,20 +82,20 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
 
     Notes
     -----
-    The bound of a share falls within a component: the leading components explain less
-    than the bound without it and more with it. As the authors' implementation does for
-    table III, `NegatedPCA` keeps that component and the one before it. If
-    ``PCA(n_components=0.99)`` keeps k components, ``NegatedPCA(0.01)`` starts with
-    number k - 1, counted from 1, so the two have two components in common. With few
-    features this matters: where two components explain 99 %, all are kept.
+    The explained variance of the leading components crosses ``1 - n_components`` within
+    one component. As in the authors' implementation for table III, `NegatedPCA` keeps
+    that component and the one before it. If ``PCA(n_components=0.99)`` keeps k
+    components, ``NegatedPCA(0.01)`` starts with number k - 1, counted from 1, so that
+    the two have two components in common. With few features this matters: if two
+    components explain 99 %, all are kept.
 
     Components without variance are not kept. n samples vary in at most n - 1
-    directions, fewer if features are constant or combinations of others. Orthogonal to
-    these the sample has no principal components: any basis would do, the variance
-    to measure a distance by is zero, and what a computation returns is rounding error.
+    directions, fewer if features are constant or linear combinations of others. In the
+    space orthogonal to these, principal components are not determined, and their
+    variance would be rounding error.
 
-    The output is float64 for any input, as directions of little variance are lost
-    first in rounding.
+    The output is float64 for any input, because rounding affects directions of little
+    variance first.
 
     References
     ----------
@@ -163,10 +152,10 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             )
         self.mean_ = X.mean(axis=0)
         centred = X - self.mean_
-        # The mean is rounded in units of the features; what that leaves would pass for
-        # a component of little variance, so it is removed in units of the deviations.
+        # The rounding error of the mean, relative to the features, would appear as a
+        # component of little variance; this removes it relative to the deviations.
         centred -= centred.mean(axis=0)
-        # In this unit squares neither overflow nor vanish.
+        # Scaled so that squares neither overflow nor underflow.
         unit = np.abs(centred).max()
         centred /= unit
         spectrum = Spectrum.of(centred)
@@ -212,7 +201,7 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         -------
         X_reduced : ndarray of shape (n_samples, `n_components_`)
             Float64. Coordinates along `components_`, zero at `mean_`, in the units of
-            the features: they are not scaled to unit variance.
+            the features, not scaled to unit variance.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
@@ -230,8 +219,8 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         -------
         X_original : ndarray of shape (n_samples, n_features)
             Float64. After `transform`, the projection of the samples onto the plane
-            through `mean_` along `components_`: what the samples did along the
-            components left out is replaced by the mean.
+            through `mean_` along `components_`, with the mean along the components left
+            out.
 
         Raises
         ------

@@ -11,7 +11,7 @@ from .._utils.validation import check_choice
 from ..covariance import DIAGONAL_COVARIANCES, Moments
 from ..exceptions import FalseAlarmRateWarning
 from ..features import (
-    LEAST_SHARE,
+    LEAST_FRACTION,
     DeepFeatureTransformer,
     ImageInputMixin,
     as_image_sequence,
@@ -173,11 +173,11 @@ class PositionDetector(ImageInputMixin, BaseDetector):
                 f"levels {', '.join(map(str, self.transformer_.levels_))}."
             )
         (weights,) = self.transformer_._position_weights().values()
-        self._counts = weights >= LEAST_SHARE
+        self._counts = weights >= LEAST_FRACTION
         if not self._counts.any():
             raise ValueError(
                 "ignore leaves no position of the feature map of which at least "
-                f"{LEAST_SHARE:.0%} is kept. Ignore less, or use a shallower level or "
+                f"{LEAST_FRACTION:.0%} is kept. Ignore less, or use a shallower level or "
                 "a larger image_size."
             )
         # By image and position.

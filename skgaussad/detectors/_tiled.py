@@ -248,7 +248,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     def _lay_tiles(self, images, row):
         """Lay the tiles over an image."""
         size = read_image_size(images, row)
-        return TileGrid.of(size, self.tile_size_, self.overlap)
+        return TileGrid.covering(size, self.tile_size_, self.overlap)
 
     def _stream_tiles(self, images):
         """Yield the tiles of a few images at a time.

@@ -1,7 +1,4 @@
-"""Fitted pipelines as files that run elsewhere: ONNX.
-
-It takes the extra ``skgaussad[onnx]``.
-"""
+"""Export of fitted pipelines to ONNX, with the extra ``skgaussad[onnx]``."""
 
 from ._to_onnx import to_onnx
 

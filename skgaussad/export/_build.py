@@ -1,4 +1,4 @@
-"""The whole graph of a pipeline: images in, distance, label, p-value and map out."""
+"""The graph of a pipeline, from images to distances, labels, p-values and maps."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from ._preprocessing import read_images
 
 
 def build_graph(scoring, resize, unit=None):
-    """Write a pipeline as a graph.
+    """Build the graph of a pipeline.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def build_graph(scoring, resize, unit=None):
     resize : bool
         Whether the graph resizes images.
     unit : float or None, default=None
-        The scale of anomaly maps; None for a graph without them.
+        Scale of the anomaly maps; None for a graph without maps.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def build_graph(scoring, resize, unit=None):
     preprocessing = transformer.preprocessing_
     batch, sides = read_images(graph, preprocessing, resize)
     if transformer._kept_area is not None:
-        # The network does not see what is ignored.
+        # Ignored pixels get the mean colour, which is zero.
         seen = transformer._kept_area.seen(*preprocessing.image_size)
         batch = batch * seen.astype(np.float32)
     network = export_network(
@@ -79,14 +79,14 @@ def build_graph(scoring, resize, unit=None):
 
 
 def _factors(distances, weights):
-    """By which the squared distance of each group counts in the aggregated one."""
+    """Factors of the groups' squared distances in the aggregated distance."""
     factors = []
     for index, distance in enumerate(distances):
         graph = distance.graph
         weight = weights
         if not isinstance(weights, float):
             weight = weights.take(index, axis=1)
-        # A distance is its square over itself, or nothing.
+        # The square times 1 / distance; zero stays zero.
         some = distance > 0.0
         inverse = graph.op("Reciprocal", graph.op("Where", some, distance, 1.0))
         inverse = graph.op("Where", some, inverse, 0.0)

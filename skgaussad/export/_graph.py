@@ -1,4 +1,4 @@
-"""ONNX graphs written as formulas."""
+"""ONNX graphs, built by operators on values."""
 
 import itertools
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-# Reduce operations take their axes as inputs, and ScatterElements adds, from this on.
+# The first in which all reductions take axes as inputs and ScatterElements can add.
 OPSET = 18
-# The first that has the operations above, so that old runtimes read the file, too.
+# The first with these operations, for runtimes as old as possible.
 _IR_VERSION = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor that the graph computes, for which operators add nodes.
+    """A tensor in a graph; operators on it add nodes.
 
     Attributes
     ----------
@@ -36,17 +36,16 @@ class Value:
         return self.graph.op("Mul", self, other)
 
     def __truediv__(self, other):
-        """Divide; integers are divided without remainder."""
+        """Divide; integers are truncated."""
         return self.graph.op("Div", self, other)
 
     def __matmul__(self, other):
         return self.graph.op("MatMul", self, other)
 
     def times_transposed(self, matrix):
-        """Multiply by the transpose of a matrix.
+        """Multiply by the transpose of a matrix, as one node.
 
-        In one node: of two, runtimes up to 1.22 make one that they lack in double
-        precision.
+        Runtimes up to 1.22 fuse two nodes to one that they lack in double precision.
         """
         return self.graph.op("Einsum", self, matrix, equation="...ij,kj->...ik")
 
@@ -78,7 +77,7 @@ class Value:
         return self.graph.op("ReduceSum", self, np.array(axes), keepdims=0)
 
     def reshape(self, *shape):
-        """Reshape; 0 keeps the size of an axis, -1 takes what is left."""
+        """Reshape; 0 keeps the size of an axis, -1 is inferred."""
         return self.graph.op("Reshape", self, np.array(shape))
 
     def expand_dims(self, *axes):
@@ -95,10 +94,10 @@ class Value:
 
 
 class Graph:
-    """A graph in the making.
+    """A graph under construction.
 
     Inputs of nodes are values of the graph, or arrays and numbers, which become
-    constants: Python's floats in double precision, integers in 64 bits.
+    constants: Python floats as float64, integers as int64.
     """
 
     def __init__(self):
@@ -159,14 +158,14 @@ class Graph:
         return values[0] if n_outputs == 1 else values
 
     def choose(self, condition, then, otherwise, dtype):
-        """Compute one of two values when the graph runs.
+        """Compute one of two values, depending on a condition at run time.
 
         Parameters
         ----------
         condition : Value
             A single boolean.
         then, otherwise : callable
-            Without arguments; add the nodes of either way and return its value.
+            Without arguments; add the nodes of a branch and return its value.
         dtype : NumPy type
             Of both.
 
@@ -186,7 +185,7 @@ class Graph:
         )
 
     def constant(self, array):
-        """Return an array or number as a value; equal ones are stored once."""
+        """Return an array or number as a value; equal ones are stored only once."""
         array = np.ascontiguousarray(array).reshape(np.shape(array))
         key = array.dtype.str, array.shape, array.tobytes()
         if key not in self._constants:
@@ -202,7 +201,7 @@ class Graph:
         model : onnx.ModelProto
             Of the same version of the operations.
         value : Value
-            What it gets.
+            Its input.
 
         Returns
         -------
@@ -210,7 +209,7 @@ class Graph:
         """
         graph = onnx.compose.add_prefix(model, "network/").graph
         for node in graph.node:
-            # Where in torch it came from, with the paths of this machine.
+            # The origin of the node in torch's source, with paths of this machine.
             node.ClearField("metadata_props")
         (taken,) = graph.input
         self._nodes.append(helper.make_node("Identity", [value.name], [taken.name]))
@@ -219,7 +218,7 @@ class Graph:
         return [Value(self, output.name) for output in graph.output]
 
     def model(self, metadata):
-        """Finish the graph.
+        """Return the model with this graph.
 
         Parameters
         ----------

@@ -1,17 +1,17 @@
-"""From feature maps to distance, label and p-value."""
+"""From feature maps to features, distances and p-values, as nodes of a graph."""
 
 import numpy as np
 
 from ..detectors import count_top
-from ..features import LEAST_SHARE
+from ..features import LEAST_FRACTION
 
-# A law that ends at a finite distance gives 0, which no p-value is.
+# Distributions with a finite endpoint give 0 beyond it, and p-values are positive.
 _LEAST_P_VALUE = float(np.finfo(float).tiny)
 _LOWEST = np.float32("-inf")
 
 
 def pool(part, feature_map, class_token, weights):
-    """Pool the map of a level, as a transformer does.
+    """Pool the feature map of a level, as `Pooling` does.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ def pool(part, feature_map, class_token, weights):
     feature_map : Value of shape (n, channels, height, width)
     class_token : Value of shape (n, channels) or None
     weights : ndarray of shape (height, width)
-        Share of each position that is not ignored, in [0, 1].
+        Fraction of each position that is not ignored, in [0, 1].
 
     Returns
     -------
@@ -30,40 +30,40 @@ def pool(part, feature_map, class_token, weights):
     if kind == "class_token":
         return class_token
     if kind == "max":
-        counted = graph.op("Where", weights >= LEAST_SHARE, feature_map, _LOWEST)
+        counted = graph.op("Where", weights >= LEAST_FRACTION, feature_map, _LOWEST)
         return graph.op("ReduceMax", counted, np.array([2, 3]), keepdims=0)
     if kind == "std":
-        shares = (weights / weights.sum()).astype(np.float32)
-        mean = (feature_map * shares).sum(2, 3).expand_dims(2, 3)
+        weights = (weights / weights.sum()).astype(np.float32)
+        mean = (feature_map * weights).sum(2, 3).expand_dims(2, 3)
         centred = feature_map - mean
-        return graph.op("Sqrt", (centred * centred * shares).sum(2, 3))
+        return graph.op("Sqrt", (centred * centred * weights).sum(2, 3))
     if kind == "average" and (weights == 1).all():
         return graph.op("ReduceMean", feature_map, np.array([2, 3]), keepdims=0)
-    shares = graph.constant(cell_shares(part, weights).astype(np.float32))
+    in_cells = graph.constant(cell_weights(part, weights).astype(np.float32))
     positions = feature_map.reshape(0, 0, -1).transpose(0, 2, 1)
-    return (shares @ positions).reshape(0, -1)
+    return (in_cells @ positions).reshape(0, -1)
 
 
-def cell_shares(part, weights):
+def cell_weights(part, weights):
     """Weight of each position in the mean of each cell.
 
     Parameters
     ----------
     part : Part
-        An average or a grid, the average being one cell.
+        An average (one cell) or a grid.
     weights : ndarray of shape (height, width)
-        Share of each position that is not ignored, in [0, 1].
+        Fraction of each position that is not ignored, in [0, 1].
 
     Returns
     -------
-    shares : ndarray of shape (n_cells, height * width)
-        Rows add up to 1.
+    in_cells : ndarray of shape (n_cells, height * width)
+        Rows sum to 1.
     """
     cells = part.pooling.cells(*weights.shape)
-    shares = np.zeros((len(cells), *weights.shape))
-    for share, cell in zip(shares, cells, strict=True):
-        share[cell] = weights[cell] / weights[cell].sum()
-    return shares.reshape(len(cells), -1)
+    in_cells = np.zeros((len(cells), *weights.shape))
+    for in_cell, cell in zip(in_cells, cells, strict=True):
+        in_cell[cell] = weights[cell] / weights[cell].sum()
+    return in_cells.reshape(len(cells), -1)
 
 
 class DistanceNodes:
@@ -121,7 +121,7 @@ class DistanceNodes:
         solved = (self._coordinates * along) @ self._axes
         if rest:
             taken, elsewhere = rest
-            # Once more orthogonal to the axes, as SpectralCovariance.solve does.
+            # Orthogonalized again, as in SpectralCovariance.solve.
             again = self._left.times_transposed(self._axes) * taken
             solved = solved + (self._left - again @ self._axes) * elsewhere
         return solved
@@ -140,7 +140,7 @@ def aggregate(distances, how, top_fraction):
     -------
     aggregated : Value of shape (n,)
     weights : Value of shape (n, n_groups), or float
-        The aggregated distance is the sum of the weighted ones.
+        The aggregated distance is the weighted sum of the distances.
     """
     graph, n_groups = distances[0].graph, len(distances)
     columns = [distance.expand_dims(1) for distance in distances]
@@ -182,7 +182,7 @@ def p_values(distances, held_out):
 
 
 def _tail_rates(column, tail):
-    """Share of normal samples beyond distances, as `GeneralizedParetoTail.rate`."""
+    """Rate of normal samples beyond distances, as `GeneralizedParetoTail.rate`."""
     graph = column.graph
     growth = (column - tail.start) * (tail.shapes / tail.scales)
     growth = graph.op("Max", growth, -1.0)

@@ -1,14 +1,14 @@
-"""The share of each position in a distance, and maps of it, as nodes of a graph."""
+"""Anomaly maps, as nodes of a graph."""
 
 import numpy as np
 
 from ..features import slices_of
-from ._head import cell_shares
+from ._head import cell_weights
 from ._resampling import resampling_matrix
 
 
 def spread(features, gaussians, nodes, factors):
-    """Compute the share of each feature in the distances of images.
+    """Split the distances of images over the features.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def spread(features, gaussians, nodes, factors):
     nodes : list of DistanceNodes
         Of these.
     factors : list of Value of shape (n, 1), or of float
-        By which the squared distance to each counts.
+        Factor of the squared distance to each Gaussian.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def spread(features, gaussians, nodes, factors):
     gradients = constants = features * 0.0
     for gaussian, node, factor in zip(gaussians, nodes, factors, strict=True):
         own = node.gradient() * factor
-        # The columns of an ensemble may overlap.
+        # Added, because the columns of an ensemble may overlap.
         indices = graph.op(
             "Expand", gaussian.columns[np.newaxis], graph.op("Shape", own)
         )
@@ -69,10 +69,10 @@ def share_over_positions(maps, weights, parts, totals, gradients, constants):
         )
         positions = maps[part.level].reshape(0, 0, -1).cast(np.float64)
         of_cells = own @ positions - fixed.sum(2).expand_dims(2)
-        share = (of_cells * cell_shares(part, weights[part.level])).sum(1)
+        share = (of_cells * cell_weights(part, weights[part.level])).sum(1)
         known = shares.get(part.level)
         shares[part.level] = share if known is None else known + share
-    # Rounding of the features and maps, spread over all positions.
+    # The rounding error of features and maps is spread over all positions.
     left = totals
     for share in shares.values():
         left = left - share.sum(1)
@@ -84,7 +84,7 @@ def share_over_positions(maps, weights, parts, totals, gradients, constants):
 
 
 def draw(shares, sizes, sides, unit):
-    """Bring shares to the size of the images, as ``anomaly_maps`` does.
+    """Upsample the shares of positions to the size of the images, as `anomaly_maps`.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def draw(shares, sizes, sides, unit):
     sides : tuple of (Side, Side)
         Of the images.
     unit : float
-        What a total is at the threshold.
+        The total at the threshold.
 
     Returns
     -------
@@ -116,13 +116,7 @@ def draw(shares, sizes, sides, unit):
 
 
 def _interpolation(graph, side, n_positions):
-    """Weights of the positions of a map in the pixels of an image.
-
-    Returns
-    -------
-    weights : Value of shape (side.size, n_positions)
-        Zero for pixels that the network does not see.
-    """
+    """Weights of the positions in the pixels of a side; zero for pixels cropped off."""
     start, stop = graph.op("Identity", side.start), graph.op("Identity", side.stop)
     weights = resampling_matrix(
         graph,

@@ -8,7 +8,7 @@ from ._graph import OPSET
 
 
 class _Maps(torch.nn.Module):
-    """A network cut into levels, whose outputs are tensors only."""
+    """A network cut into levels, with a flat tuple of tensors as its output."""
 
     def __init__(self, module, levels):
         super().__init__()
@@ -28,7 +28,7 @@ def export_network(backbone, levels, image_size):
     Parameters
     ----------
     backbone : Backbone
-        Left on the CPU.
+        Moved to the CPU.
     levels : tuple of int
         In rising order.
     image_size : tuple of (int, int)
@@ -38,8 +38,7 @@ def export_network(backbone, levels, image_size):
     -------
     model : onnx.ModelProto
         Takes a normalized batch of shape (n, 3, height, width), for any n. Its outputs
-        are, for each level, the feature map, and after it the prefix tokens of those
-        that have some.
+        are the feature map of each level, followed by its prefix tokens if it has any.
 
     Raises
     ------
@@ -47,11 +46,11 @@ def export_network(backbone, levels, image_size):
         If the exporter of torch cannot convert the network.
     """
     module = _Maps(backbone.module(torch.device("cpu")), levels).eval()
-    # Two images, since sizes of 1 are taken to be fixed.
+    # Two images, since the exporter takes sizes of 1 to be fixed.
     example = torch.zeros(2, 3, *image_size)
     try:
         with warnings.catch_warnings():
-            # Of parts of the exporter, by one another.
+            # From within the exporter.
             warnings.simplefilter("ignore", FutureWarning)
             program = torch.onnx.export(
                 module,
@@ -61,7 +60,7 @@ def export_network(backbone, levels, image_size):
                 opset_version=OPSET,
                 verbose=False,
             )
-    # The exporter raises errors of its own and those of what it calls.
+    # The exporter raises many types of errors.
     except Exception as error:
         cause = error.__cause__ or error
         reason = " ".join(str(cause).strip().splitlines()[:1])

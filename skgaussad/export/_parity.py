@@ -1,4 +1,4 @@
-"""Whether a graph, run by onnxruntime, does what the estimator does."""
+"""Comparing the outputs of a graph in onnxruntime with those of the estimator."""
 
 import numpy as np
 from PIL import Image
@@ -6,23 +6,23 @@ from PIL import Image
 from ..features import as_image_sequence, decode_image
 from ..inspection import anomaly_maps
 
-# Of p-values at the same distance, which differ by rounding only.
+# For p-values of the same distance, which differ by rounding only.
 _P_VALUE_TOLERANCE = 1e-9
-# Of maps in units of their largest value: their positions are not averaged.
+# For maps, relative to their largest value, since positions are not averaged.
 _MAP_FACTOR = 10
 _BATCH_SIZE = 8
 
 
 def prepare_images(images, transformer, resize):
-    """Decode images, or make some, as a graph takes them.
+    """Decode images, or generate some, as inputs of a graph.
 
     Parameters
     ----------
     images : sequence of images or None
-        None makes some.
+        None generates some.
     transformer : DeepFeatureTransformer
     resize : bool
-        Whether the graph resizes; otherwise they are resized here.
+        Whether the graph resizes; otherwise the images are resized here.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def _to_8_bit(images, index):
 
 
 def _make_images(size):
-    """Pictures that are shaded and noisy: two of one size, a wide and a tall one."""
+    """Generate smooth images with noise: two of one size, a wide and a tall one."""
     rng = np.random.default_rng(0)
     height, width = size
     images = []
@@ -73,7 +73,7 @@ def _make_images(size):
 
 
 def run_graph(content, images):
-    """Run a graph on images, batches being of one size.
+    """Run a graph on images, in batches of one size.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def run_graph(content, images):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # Errors are raised; warnings of constants folded would go to standard error.
+    # Errors are raised; warnings about constant folding would go to standard error.
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(
         content, options, providers=["CPUExecutionProvider"]
@@ -111,7 +111,7 @@ def run_graph(content, images):
 
 
 def check_parity(results, estimator, scoring, images, tolerance):
-    """Compare what a graph gives with what the estimator gives.
+    """Compare the outputs of a graph with those of the estimator.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def check_parity(results, estimator, scoring, images, tolerance):
             f"{difference[worst]:.2g} with tolerance={tolerance:g}"
         )
     labels = np.array(results["label"])
-    # At the threshold itself, a label may go either way with the last digits.
+    # Close to the threshold, labels may differ by rounding.
     clear = np.abs(expected + scoring.offset) > tolerance * expected
     wrong = clear & (labels != np.asarray(estimator.predict(images)))
     if wrong.any():
@@ -176,8 +176,8 @@ def _check_maps(maps, expected, tolerance):
 
 def _fail(problem):
     raise RuntimeError(
-        f"The ONNX graph does not do what the estimator does: {problem}. No file was "
-        "written. Check the versions of onnx, onnxscript and onnxruntime; where "
-        "distances rest on variances close to rounding, fit without shallow levels or "
+        f"The ONNX graph does not give what the estimator gives: {problem}. No file "
+        "was written. Check the versions of onnx, onnxscript and onnxruntime; if the "
+        "Gaussian has variances close to rounding error, fit without shallow levels or "
         "give a larger tolerance."
     )

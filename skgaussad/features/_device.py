@@ -1,4 +1,4 @@
-"""Where the network runs, and how many images and threads at a time."""
+"""Device, batch size and number of decoding threads."""
 
 import os
 
@@ -6,12 +6,12 @@ from .._utils.validation import check_integer
 
 
 def resolve_device(device, precision):
-    """Choose the device, and check that it is there and knows the precision.
+    """Choose the device, and check that it is available and supports the precision.
 
     Parameters
     ----------
     device : str or torch.device
-        ``"auto"`` takes CUDA where present, then MPS, then the CPU.
+        ``"auto"`` takes CUDA if available, then MPS, then the CPU.
     precision : {"float32", "bfloat16", "float16"}
 
     Returns
@@ -21,7 +21,7 @@ def resolve_device(device, precision):
     Raises
     ------
     ValueError
-        If there is no such device, or `precision` is not to be had on it.
+        If there is no such device, or it does not support `precision`.
     """
     import torch
 
@@ -46,8 +46,8 @@ def resolve_device(device, precision):
     if (device.index or 0) >= n_devices:
         present = ", ".join(f"{n} {kind}" for kind, n in available.items() if n)
         raise ValueError(
-            f"device={str(device)!r} is not there; torch {torch.__version__} sees: "
-            f"{present}. Use device='auto' to take the best one present."
+            f"device={str(device)!r} is not available; torch {torch.__version__} finds "
+            f"{present}. Use device='auto' to take the best one available."
         )
     if precision == "float16" and device.type != "cuda":
         raise ValueError(
@@ -58,56 +58,26 @@ def resolve_device(device, precision):
 
 
 def resolve_batch_size(batch_size, device):
-    """Choose how many images to send through the network at once.
-
-    Parameters
-    ----------
-    batch_size : int or "auto"
-    device : torch.device
-
-    Returns
-    -------
-    batch_size : int
-
-    Raises
-    ------
-    ValueError
-        If it is neither ``"auto"`` nor a positive integer.
-    """
-    if isinstance(batch_size, str) and batch_size == "auto":
+    """Return how many images to send through the network at once."""
+    if _is_auto("batch_size", batch_size, 1):
         return 4 if device.type == "cpu" else 64
-    if isinstance(batch_size, str):
-        raise ValueError(
-            f"batch_size must be a positive integer or 'auto'; got {batch_size!r}."
-        )
-    check_integer("batch_size", batch_size, 1)
     return batch_size
 
 
 def resolve_num_workers(num_workers, device):
-    """Choose how many threads decode images ahead of the network.
-
-    Parameters
-    ----------
-    num_workers : int or "auto"
-    device : torch.device
-
-    Returns
-    -------
-    num_workers : int
-
-    Raises
-    ------
-    ValueError
-        If it is neither ``"auto"`` nor an integer of at least 0.
-    """
-    if isinstance(num_workers, str) and num_workers == "auto":
-        # On a CPU the threads of the network decode, and others would be in their way.
+    """Return how many threads decode images ahead of the network."""
+    if _is_auto("num_workers", num_workers, 0):
+        # On a CPU decoding threads would slow down those of the network.
         return 0 if device.type == "cpu" else min(os.cpu_count() or 1, 8)
-    if isinstance(num_workers, str):
-        raise ValueError(
-            "num_workers must be an integer of at least 0 or 'auto'; got "
-            f"{num_workers!r}."
-        )
-    check_integer("num_workers", num_workers, 0)
     return num_workers
+
+
+def _is_auto(name, value, low):
+    """Tell whether a parameter is ``"auto"``; raise unless it is that or an integer."""
+    if not isinstance(value, str):
+        check_integer(name, value, low)
+    elif value != "auto":
+        raise ValueError(
+            f"{name} must be an integer of at least {low} or 'auto'; got {value!r}."
+        )
+    return isinstance(value, str)

@@ -1,4 +1,4 @@
-"""Images through the network in batches: devices, threads, out of memory."""
+"""Running images through the network in batches and threads."""
 
 import contextlib
 import itertools
@@ -29,7 +29,7 @@ class Extractor:
     compiled : bool, default=False
         Whether to have torch compile the network.
     kept_area : KeptArea or None, default=None
-        What the network sees and the poolings take; None where nothing is ignored.
+        What is not ignored; None if nothing is.
     """
 
     def __init__(
@@ -55,13 +55,15 @@ class Extractor:
             for level in self._levels:
                 _, height, width, _ = backbone.shapes[level]
                 self._weights[level] = torch.tensor(
-                    kept_area.shares(height, width), dtype=torch.float32, device=device
+                    kept_area.fractions(height, width),
+                    dtype=torch.float32,
+                    device=device,
                 )
         self._preprocessing = preprocessing
         self._device = device
         self._precision = precision
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
-        # torch compiles in one thread at a time, and for a number of threads.
+        # torch compiles in one thread at a time, for a fixed number of threads.
         self._has_lanes = device.type == "cpu" and not compiled
         shape = (3, 1, 1)
         self._mean = torch.tensor(preprocessing.mean, device=device).view(shape)
@@ -70,9 +72,9 @@ class Extractor:
     def stream(
         self, images, rows, *, batch_size, num_workers, load=None, with_maps=False
     ):
-        """Yield the features of images, a batch at a time, in order.
+        """Yield the features of images in order, one batch at a time.
 
-        The memory it takes does not grow with the number of images.
+        Memory use does not grow with the number of images.
 
         Parameters
         ----------
@@ -80,12 +82,13 @@ class Extractor:
         rows : sequence of int
             Positions of the images to take.
         batch_size : int
-            Images a pass. Halved, with a warning, when a GPU runs out of memory.
+            Images per pass. Halved, with a warning, when a GPU runs out of memory.
         num_workers : int
-            Threads that decode images ahead of the network; 0 decodes in between.
+            Threads that decode images ahead of the network; with 0, the threads of the
+            network do it.
         load : callable or None, default=None
             Takes `images` and a position, and returns the preprocessed image. None for
-            that of the preprocessing.
+            ``preprocessing.load``.
         with_maps : bool, default=False
             Whether to yield the feature maps, too.
 
@@ -117,8 +120,8 @@ class Extractor:
 
     def _stream_in_turn(self, batches, batch_size, with_maps):
         """Yield the features of batches that go through the network one by one."""
-        # The features of a batch are asked for when the network has the next one, so
-        # that a GPU computes while the next images are decoded and copied.
+        # The features of a batch are fetched after the next one was started, so that a
+        # GPU computes while images are decoded and copied.
         waiting = None
         for positions, load_batch in batches:
             batch = load_batch()
@@ -131,7 +134,7 @@ class Extractor:
                     if len(part) == 1:
                         raise
                     pending = None
-                # Outside the handler, where the failed pass is no longer held.
+                # Outside the handler, whose exception keeps the memory of the pass.
                 if pending is None:
                     batch_size = len(part) // 2
                     self._warn_memory(batch_size)
@@ -143,17 +146,16 @@ class Extractor:
         yield self._finish(*waiting)
 
     def _stream_in_lanes(self, batches, n_lanes, with_maps):
-        """Yield the features of batches of which each goes its way in one thread.
+        """Yield the features of batches that are each processed in a thread of its own.
 
-        Each decodes, computes and pools without waiting for the others, which threads
-        that share one convolution do at the end of it.
+        Threads that share each convolution would wait for one another at its end.
         """
         n_threads = torch.get_num_threads() // n_lanes
 
         def limit_threads():
-            # Before the limit, as torch sets its own when a thread first asks.
+            # First, since torch sets its own limit at the first call in a thread.
             torch.get_num_threads()
-            # Holds for this thread only, and it ends with the lane.
+            # For this thread only, so it ends with the pool.
             threadpoolctl.threadpool_limits(n_threads, user_api="openmp")
 
         def compute(positions, load_batch):
@@ -161,7 +163,7 @@ class Extractor:
 
         lanes = ThreadPoolExecutor(n_lanes, "skgaussad-lane", limit_threads)
         try:
-            # Two a lane, so that a lane need not wait for the caller.
+            # Two per thread, so that none waits for the caller.
             pending = deque(
                 lanes.submit(compute, *batch)
                 for batch in itertools.islice(batches, 2 * n_lanes)
@@ -175,7 +177,7 @@ class Extractor:
             lanes.shutdown(cancel_futures=True)
 
     def _start(self, batch, with_maps):
-        """Begin to compute the features of a batch; return what to call to get them."""
+        """Start computing the features of a batch; return a function to fetch them."""
         x = torch.from_numpy(batch)
         if with_maps:
             maps = self._maps(x.to(self._device))
@@ -231,11 +233,11 @@ class Extractor:
 
     def _maps(self, batch):
         """Feature maps (float32) and prefix tokens of images, by level."""
-        # Rows of RGB pixels seen as channels are what torch calls channels_last, the
-        # layout in which convolutions run fastest.
+        # A view of RGB pixels with channels first has torch's layout channels_last, in
+        # which convolutions are fastest.
         x = batch.permute(0, 3, 1, 2).sub(self._mean).div_(self._std)
         if self._seen is not None:
-            # The mean colour, as convolutions have it around the image.
+            # Zero is the mean colour, as in the padding of convolutions.
             x.mul_(self._seen)
         dtype = _AUTOCAST[self._precision]
         autocast = (
@@ -254,8 +256,8 @@ class Extractor:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         warnings.warn(
-            f"Out of memory on {self._device}: going on with batch_size={batch_size}. "
-            "Set batch_size to that to spare the failed attempts.",
+            f"Out of memory on {self._device}: continuing with batch_size="
+            f"{batch_size}. Set batch_size to that to avoid the failed attempts.",
             RuntimeWarning,
             # The caller of transform, above the wrapper of set_output.
             stacklevel=6,
@@ -264,7 +266,7 @@ class Extractor:
 
 @contextlib.contextmanager
 def _decoding_threads(num_workers):
-    """Give the threads that decode images ahead, or None, and end them afterwards."""
+    """Provide the threads that decode images ahead, or None for 0."""
     if num_workers == 0:
         yield None
         return
@@ -276,10 +278,9 @@ def _decoding_threads(num_workers):
 
 
 def _list_batches(images, rows, batch_size, decoders, load):
-    """Yield positions, and what to call for their images as one array.
+    """Yield the positions of each batch, and a function that returns its images.
 
-    The images are decoded at that call, or before it by the decoders, which are at most
-    two batches ahead of the one that is yielded.
+    Without decoders that function decodes; these are at most two batches ahead.
     """
     pending = deque()
     submitted = 0

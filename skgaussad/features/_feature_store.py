@@ -1,4 +1,4 @@
-"""Feature vectors in an SQLite file, safe against kills, damage and other processes."""
+"""Feature vectors in an SQLite file that many processes use at once."""
 
 import contextlib
 import hashlib
@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from ..exceptions import FeatureCacheWarning
 
-# "skga", by which files of other programs are told from ours.
+# "skga" in ASCII; tells our files from those of other programs.
 _APPLICATION_ID = 0x736B6761
-# One transaction, so that a kill leaves all of it or nothing.
+# In one transaction, so that a killed process leaves no part of it.
 _SCHEMA = f"""
     PRAGMA auto_vacuum = INCREMENTAL;
     BEGIN;
@@ -32,31 +32,31 @@ _SCHEMA = f"""
     CREATE INDEX feature_used ON feature (used);
     COMMIT;
 """
-# Seconds to wait for another process that writes.
-_PATIENCE = 60
-# The time of the last use is kept to the hour, so that reading seldom writes.
+# Seconds to wait while another process writes.
+_TIMEOUT = 60
+# The time of the last use is stored to the hour, so that reads seldom write.
 _USE_RESOLUTION = 3600
-# Variables of one statement, within the limits of old versions of SQLite.
+# Variables in one statement, within the limit of old versions of SQLite.
 _MAX_VARIABLES = 900
-# What SQLite says where the file is sound and something else stands in the way.
+# In SQLite's messages of errors that are not due to damage of the file.
 _OBSTACLES = ("locked", "full", "readonly", "unable to open", "I/O error")
-# Share of the limit that remains when the vectors used longest ago are thrown out.
-_KEPT_SHARE = 0.9
+# Fraction of the limit that remains when least recently used vectors are deleted.
+_KEPT_FRACTION = 0.9
 
 
 class FeatureStore:
-    """An open store of feature vectors, by recipe and image.
+    """An open file of feature vectors, by recipe and image.
 
-    A vector that is damaged is reported and not returned. A file that is no store is
-    reported and set aside under another name. Where the file cannot be used that is
-    reported, and the store is empty and keeps nothing.
+    Problems are no errors, but `FeatureCacheWarning`: a damaged vector is not returned;
+    a file that is damaged or of another program is renamed and replaced; and with a
+    file that cannot be used, the store is empty and stores nothing.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file, made where it does not exist.
+        The file, created if it does not exist.
     max_bytes : int
-        Size beyond which the vectors used longest ago are thrown out.
+        Size beyond which the least recently used vectors are deleted.
     """
 
     def __init__(self, path, max_bytes):
@@ -72,7 +72,7 @@ class FeatureStore:
         self._close()
 
     def get(self, recipe, images):
-        """Return the vectors that are there.
+        """Return the vectors that are in the store.
 
         Parameters
         ----------
@@ -90,7 +90,7 @@ class FeatureStore:
         return self._attempt(lambda: self._get(recipe, images), {})
 
     def put(self, recipes, images, vectors):
-        """Keep vectors, all of them or none.
+        """Store vectors, all of them or none.
 
         Parameters
         ----------
@@ -114,13 +114,13 @@ class FeatureStore:
         return self._attempt(self._count, (0, 0, 0))
 
     def clear(self):
-        """Throw everything out."""
+        """Delete all vectors."""
         self._attempt(lambda: self._connection.executescript("DELETE FROM feature"))
         self._attempt(lambda: self._connection.executescript("VACUUM"))
 
     def _open(self):
         try:
-            # One process at a time: another may be making the tables.
+            # One process at a time, since another may be creating the tables.
             with FileLock(self._path.with_suffix(".lock")):
                 try:
                     self._connect()
@@ -131,9 +131,7 @@ class FeatureStore:
             self._give_up(error)
 
     def _connect(self):
-        connection = sqlite3.connect(
-            self._path, timeout=_PATIENCE, isolation_level=None
-        )
+        connection = sqlite3.connect(self._path, timeout=_TIMEOUT, isolation_level=None)
         with contextlib.ExitStack() as stack:
             stack.callback(connection.close)
             try:
@@ -159,7 +157,7 @@ class FeatureStore:
             self._connection = None
 
     def _attempt(self, operation, otherwise=None):
-        """Do something with the file; what is wrong with the file is no error."""
+        """Run an operation; on errors of the file, warn and return `otherwise`."""
         if self._connection is None:
             return otherwise
         try:
@@ -177,12 +175,12 @@ class FeatureStore:
     def _give_up(self, error):
         _warn(
             f"The feature cache {self._path} cannot be used ({error}): features are "
-            "computed and not kept. Check the rights of the folder and the space on "
-            "the disk, or set another cache."
+            "computed and not stored. Check the permissions of the folder and the "
+            "space on the disk, or set another cache."
         )
 
     def _set_aside(self, problem):
-        """Rename the file, with what belongs to it, so that nothing is lost."""
+        """Rename the file and SQLite's files beside it."""
         name = f"{self._path.name}.damaged-{time.time_ns()}"
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
@@ -191,7 +189,7 @@ class FeatureStore:
                 )
         _warn(
             f"The feature cache {self._path} is {problem}. The file was renamed to "
-            f"{name!r}, and features are computed anew."
+            f"{name!r}, and features are computed again."
         )
 
     def _recipe_id(self, recipe):
@@ -218,7 +216,7 @@ class FeatureStore:
                 f"WHERE recipe = ? AND image IN ({marks})",
                 (recipe_id, *some),
             ):
-                # Damage may also turn bytes into a text or a number.
+                # In a damaged file, bytes may be read as text or numbers.
                 is_intact = isinstance(content, bytes) and isinstance(image, bytes)
                 if is_intact and checksum == _checksum(recipe, image, content):
                     vectors[image] = np.frombuffer(content, dtype="<f4")
@@ -231,7 +229,7 @@ class FeatureStore:
                 )
                 _warn(
                     f"{len(damaged)} vectors in the feature cache {self._path} are "
-                    "damaged; they are computed anew."
+                    "damaged; they are computed again."
                 )
             if oldest < now - _USE_RESOLUTION:
                 self._connection.execute(
@@ -253,28 +251,28 @@ class FeatureStore:
                 " VALUES ((SELECT id FROM recipe WHERE key = ?), ?, ?, ?, ?)",
                 rows,
             )
-            self._throw_out()
+            self._delete_oldest()
             self._connection.execute("COMMIT")
         except BaseException:
-            # The transaction is gone already where the disk is full.
+            # On a full disk SQLite has already rolled back.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _throw_out(self):
-        """Make room for what is used, at the cost of what was used longest ago."""
+    def _delete_oldest(self):
+        """Delete the least recently used vectors if the file is too large."""
         excess = self._size() - self._max_bytes
         if excess <= 0:
             return
         n_vectors, n_bytes = self._connection.execute(
             "SELECT count(*), sum(length(vector)) FROM feature"
         ).fetchone()
-        excess += (1 - _KEPT_SHARE) * self._max_bytes
-        share = min(1.0, excess / max(n_bytes, 1))
+        excess += (1 - _KEPT_FRACTION) * self._max_bytes
+        fraction = min(1.0, excess / max(n_bytes, 1))
         self._connection.execute(
             "DELETE FROM feature WHERE rowid IN "
             "(SELECT rowid FROM feature ORDER BY used, rowid LIMIT ?)",
-            (int(np.ceil(share * n_vectors)),),
+            (int(np.ceil(fraction * n_vectors)),),
         )
         self._connection.execute("PRAGMA incremental_vacuum").fetchall()
 
@@ -290,7 +288,7 @@ class FeatureStore:
         return (*counts, self._size())
 
 
-# Damaged texts of the schema are not decoded.
+# Decoding errors come from damaged texts in the schema.
 _ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 
 
@@ -301,7 +299,7 @@ def _is_obstacle(error):
 
 
 class _NotAStoreError(Exception):
-    """A file is not one of ours, or damaged."""
+    """A file is of another program, or damaged."""
 
 
 def _single(connection, statement):
@@ -309,10 +307,9 @@ def _single(connection, statement):
 
 
 def _checksum(recipe, image, content):
-    """Guard a vector against damage, and against standing for another image."""
+    """Return the checksum of a vector, with its recipe and image."""
     return hashlib.blake2b(recipe.key + image + content, digest_size=8).digest()
 
 
 def _warn(message):
-    # The level is that of the caller of transform where the cause is found in a run.
     warnings.warn(message, FeatureCacheWarning, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Batch normalizations folded into the convolutions before them."""
+"""Fusing convolutions with the batch normalizations after them."""
 
 import torch
 from timm.layers import BatchNormAct2d, Conv2dSame
@@ -7,7 +7,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 
 class _Tracer(fx.Tracer):
-    """Follows the data through a network, convolutions and normalizations whole."""
+    """Traces a network, with convolutions and normalizations as single nodes."""
 
     def is_leaf_module(self, module, name):
         is_leaf = super().is_leaf_module(module, name)
@@ -15,26 +15,27 @@ class _Tracer(fx.Tracer):
 
 
 def fold_batch_norms(network):
-    """Fold batch normalizations in inference mode into the convolutions they follow.
+    """Fuse each convolution with the batch normalization that follows it, in place.
 
-    Both are affine, so that one convolution does the work of the two, up to rounding.
-    Only those are folded of which the flow of the data through the network shows that
-    the normalization takes all that the convolution gives, and is all that takes it.
+    In inference mode both are affine, so that one convolution computes the two, up to
+    rounding. A pair is fused only if the traced graph shows that the normalization is
+    the only consumer of the convolution's output.
 
     Parameters
     ----------
     network : torch.nn.Module
-        In inference mode, with a second argument ``levels=None``. Changed in place; a
-        network whose flow of data depends on the data is left as it is.
+        In inference mode, with a second argument ``levels=None``. A network that
+        `torch.fx` cannot trace, such as one with control flow that depends on the data,
+        is not changed.
 
     Returns
     -------
     n_folded : int
-        Number of normalizations that are gone.
+        Number of normalizations that were removed.
     """
     try:
         graph = _Tracer().trace(network, concrete_args={"levels": None})
-    # What tracing raises where it meets what it cannot follow is not documented.
+    # torch.fx does not document what it raises for networks that it cannot trace.
     except Exception:
         return 0
     modules = dict(network.named_modules())
@@ -57,18 +58,19 @@ def fold_batch_norms(network):
 
 
 def _is_convolution(module):
-    # Subclasses may compute otherwise; timm's only pads before.
+    # Other subclasses may compute something else; timm's Conv2dSame only pads first.
     return type(module) in (nn.Conv2d, Conv2dSame)
 
 
 def _is_norm(module):
-    # timm's is followed by an activation, and in training by a dropout before that.
+    # timm's BatchNormAct2d applies an activation, and in training a dropout before it.
     is_known = type(module) in (nn.BatchNorm2d, BatchNormAct2d)
     return is_known and not module.training and module.running_mean is not None
 
 
 def _folded(convolution, norm):
-    # In double precision, so that the weights are rounded once.
+    """Return the convolution that computes both."""
+    # In double precision, so that the weights are rounded only once.
     dtype = convolution.weight.dtype
     with torch.no_grad():
         folded = fuse_conv_bn_eval(convolution.double(), norm.double())

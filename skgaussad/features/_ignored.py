@@ -1,4 +1,4 @@
-"""Parts of the images that are not looked at: rectangles or a mask."""
+"""Regions of the images that are ignored: rectangles or a mask."""
 
 import hashlib
 import os
@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image
 
 from ..exceptions import InvalidImageError
-from ._images import decode_image
+from ._decoding import decode_image
 
-# Where positions count or do not count, those with this share of their area kept do.
-LEAST_SHARE = 0.5
+# Without weights, positions count if at least this fraction of their area is kept.
+LEAST_FRACTION = 0.5
 
 _EXPECTED = (
-    "a rectangle (top, left, bottom, right) in shares of height and width with "
+    "a rectangle (top, left, bottom, right) in fractions of height and width with "
     "0 <= top < bottom <= 1 and 0 <= left < right <= 1, a list of these, or a mask: a "
     "path, a PIL image or an array of shape (height, width)"
 )
@@ -22,16 +22,16 @@ _EXPECTED = (
 
 @dataclass(frozen=True, eq=False)
 class KeptArea:
-    """What is left of the network's input without the parts that are ignored.
+    """The area of the network's input that is not ignored, as fields of a grid.
 
     Attributes
     ----------
     row_edges : ndarray of shape (n_rows + 1,)
-        In shares of the height, rising from 0 to 1.
+        Edges of the fields in fractions of the height, increasing from 0 to 1.
     column_edges : ndarray of shape (n_columns + 1,)
-        In shares of the width.
+        The same in fractions of the width.
     is_kept : ndarray of shape (n_rows, n_columns), dtype bool
-        For each of the fields between the edges.
+        Whether each field is kept.
     """
 
     row_edges: np.ndarray
@@ -46,7 +46,7 @@ class KeptArea:
         ----------
         ignore : tuple of float, list of tuple, path, PIL image, ndarray or None
         preprocessing : Preprocessing
-            A mask is cropped as the images are.
+            A mask is cropped like the images.
 
         Returns
         -------
@@ -56,7 +56,7 @@ class KeptArea:
         Raises
         ------
         ValueError
-            If it is something else, a mask cannot be read, or all is ignored.
+            If it is something else, a mask cannot be read, or everything is ignored.
         """
         if ignore is None:
             return None
@@ -74,7 +74,7 @@ class KeptArea:
         edges = []
         for axis in (0, 1):
             n_pixels = is_kept.shape[axis]
-            # Rows or columns like the one before are one field with it.
+            # Equal neighbouring rows or columns are joined to one field.
             changes = (np.diff(is_kept, axis=axis) != 0).any(axis=1 - axis)
             starts = np.concatenate([[0], 1 + np.flatnonzero(changes)])
             is_kept = is_kept.take(starts, axis=axis)
@@ -94,24 +94,14 @@ class KeptArea:
         return cls(row_edges, column_edges, is_kept)
 
     def digest(self, *sizes):
-        """Digest of the shares at some sizes, for the keys of a cache.
-
-        Parameters
-        ----------
-        *sizes : tuple of (int, int)
-            Height and width of a map or of the input.
-
-        Returns
-        -------
-        digest : str
-        """
+        """Return a digest of the fractions at sizes (height, width), for cache keys."""
         content = hashlib.blake2b(digest_size=16)
         for size in sizes:
-            content.update(f"{size}".encode() + self.shares(*size).tobytes())
+            content.update(f"{size}".encode() + self.fractions(*size).tobytes())
         return content.hexdigest()
 
-    def shares(self, height, width):
-        """Share of the area of each position of a map that is kept.
+    def fractions(self, height, width):
+        """Fraction of the area of each position of a map that is kept.
 
         Parameters
         ----------
@@ -120,35 +110,25 @@ class KeptArea:
 
         Returns
         -------
-        shares : ndarray of shape (height, width)
+        fractions : ndarray of shape (height, width)
             Float64, in [0, 1].
         """
         rows = _overlaps(self.row_edges, height)
         columns = _overlaps(self.column_edges, width)
-        # Rounding must leave no share to what is ignored.
+        # Rounded, so that positions that are ignored entirely get exactly zero.
         return np.round(rows @ self.is_kept @ columns.T, 9)
 
     def seen(self, height, width):
-        """Tell which pixels of the network's input have nothing in them to ignore.
-
-        Parameters
-        ----------
-        height, width : int
-            Of the input, in pixels.
-
-        Returns
-        -------
-        is_seen : ndarray of shape (height, width), dtype bool
-        """
-        return self.shares(height, width) == 1
+        """Return which pixels of an input of this size no ignored region touches."""
+        return self.fractions(height, width) == 1
 
     def pixels(self, height, width):
-        """Tell which pixels are kept, by their centres.
+        """Return whether the centre of each pixel is kept.
 
         Parameters
         ----------
         height, width : int
-            Of what the network sees of an image, in pixels.
+            Of the part of an image that the network sees, in pixels.
 
         Returns
         -------
@@ -162,18 +142,7 @@ class KeptArea:
 
 
 def _overlaps(edges, size):
-    """Share of each of `size` equal parts of a side that lies in each field.
-
-    Parameters
-    ----------
-    edges : ndarray of shape (n_fields + 1,)
-        Of the fields, in shares of the side.
-    size : int
-
-    Returns
-    -------
-    overlaps : ndarray of shape (size, n_fields)
-    """
+    """Fraction of each of `size` equal parts of a side that lies in each field."""
     parts = np.arange(size + 1)[:, np.newaxis]
     fields = edges * size
     ends = np.minimum(parts[1:], fields[1:])
@@ -182,7 +151,7 @@ def _overlaps(edges, size):
 
 
 def _read_mask(mask):
-    """Return where a mask is not zero."""
+    """Return where a mask is nonzero."""
     if isinstance(mask, np.ndarray):
         if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "biuf":
             raise ValueError(
@@ -209,10 +178,10 @@ def _list_rectangles(ignore):
     if rectangles.ndim != 2 or rectangles.shape[1] != 4:
         raise ValueError(f"ignore must be {_EXPECTED}; got {ignore!r}.")
     starts, ends = rectangles[:, :2], rectangles[:, 2:]
-    # Also false for NaN.
-    is_good = ((starts >= 0) & (starts < ends) & (ends <= 1)).all(axis=1)
-    if not is_good.all():
-        bad = tuple(map(float, rectangles[np.argmin(is_good)]))
+    # False for NaN, too.
+    is_valid = ((starts >= 0) & (starts < ends) & (ends <= 1)).all(axis=1)
+    if not is_valid.all():
+        bad = tuple(map(float, rectangles[np.argmin(is_valid)]))
         raise ValueError(
             f"ignore must be {_EXPECTED}; got the rectangle {bad}. Divide pixels by "
             "the height or width of the image."

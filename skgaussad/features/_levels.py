@@ -1,4 +1,4 @@
-"""Which levels of a backbone are meant by the parameter ``levels``."""
+"""The parameter ``levels``, and the default level."""
 
 import math
 import numbers
@@ -24,7 +24,7 @@ def resolve_levels(levels, n_levels, auto_level):
     Raises
     ------
     ValueError
-        If `levels` is none of these, is empty, or names a level that is not there.
+        If `levels` is none of these, is empty, or has a level that does not exist.
     """
     expected = (
         f"a number from 1 to {n_levels} or -{n_levels} to -1, a list of such numbers, "
@@ -52,25 +52,13 @@ def resolve_levels(levels, n_levels, auto_level):
 
 
 def auto_level(n_levels, *, has_head):
-    """Choose the level that usually detects best.
+    """Return the default level, counted from 1.
 
     For networks with a convolutional head (EfficientNet) the paper's best is the level
     before the last stage (7 of 9, tables I and II), for ResNet the last stage but one
-    (4 of 5, table VII). The rule is carried over to other convolutional networks;
-    where there are many levels, one a transformer block, it takes the block three
-    quarters of the way up, which no table of the paper supports.
-
-    Parameters
-    ----------
-    n_levels : int
-        Number of levels the backbone has.
-    has_head : bool
-        Whether the last level is a convolutional head.
-
-    Returns
-    -------
-    level : int
-        Counted from 1.
+    (4 of 5, table VII). Other networks follow by analogy; with many levels, one for
+    each transformer block, it is the one three quarters of the way up, which no table
+    of the paper supports.
     """
     if has_head:
         return max(1, n_levels - 2)

@@ -1,5 +1,6 @@
-"""The parts of a row of features: a pooling of a level each."""
+"""The parts of a feature vector: one pooling of one level each."""
 
+import contextlib
 from dataclasses import dataclass
 
 from ._pooling import Pooling
@@ -7,7 +8,7 @@ from ._pooling import Pooling
 
 @dataclass(frozen=True)
 class Part:
-    """The features that one pooling takes of one level.
+    """The features that one pooling computes from one level.
 
     Attributes
     ----------
@@ -33,7 +34,7 @@ class Part:
 
 
 def list_parts(levels, poolings, shapes, kept_area=None):
-    """List the parts of a row, by level, then pooling.
+    """List the parts of a feature vector, by level, then pooling.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def list_parts(levels, poolings, shapes, kept_area=None):
     poolings : tuple of Pooling
     shapes : dict of {int: tuple (channels, height, width, has_class_token)}
     kept_area : KeptArea or None, default=None
-        None where nothing is ignored.
+        None if nothing is ignored.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def list_parts(levels, poolings, shapes, kept_area=None):
     parts = []
     for level in levels:
         n_channels, height, width, has_class_token = shapes[level]
-        weights = None if kept_area is None else kept_area.shares(height, width)
+        weights = None if kept_area is None else kept_area.fractions(height, width)
         for pooling in poolings:
             pooling.check(level, height, width, has_class_token, weights)
             parts.append(Part(level, pooling, n_channels))
@@ -63,40 +64,17 @@ def list_parts(levels, poolings, shapes, kept_area=None):
 
 
 def list_possible_parts(poolings, shapes, kept_area=None):
-    """List the parts of a row of all levels to which the poolings apply.
-
-    Parameters
-    ----------
-    poolings : tuple of Pooling
-    shapes : dict of {int: tuple (channels, height, width, has_class_token)}
-    kept_area : KeptArea or None, default=None
-        None where nothing is ignored.
-
-    Returns
-    -------
-    parts : tuple of Part
-    """
+    """List the parts of all levels to which a pooling applies, as `list_parts` does."""
     parts = []
     for level in shapes:
         for pooling in poolings:
-            try:
+            with contextlib.suppress(ValueError):
                 parts.extend(list_parts([level], [pooling], shapes, kept_area))
-            except ValueError:
-                continue
     return tuple(parts)
 
 
 def slices_of(parts):
-    """Return the columns of each part.
-
-    Parameters
-    ----------
-    parts : iterable of Part
-
-    Returns
-    -------
-    slices : list of slice
-    """
+    """Return the columns of each part as a list of slices."""
     slices, start = [], 0
     for part in parts:
         slices.append(slice(start, start + part.width))
@@ -105,17 +83,7 @@ def slices_of(parts):
 
 
 def level_slices(parts):
-    """Return the columns of each level.
-
-    Parameters
-    ----------
-    parts : iterable of Part
-        By level.
-
-    Returns
-    -------
-    slices : dict of {int: slice}
-    """
+    """Return the columns of each level as a slice; parts are sorted by level."""
     slices = {}
     for part, columns in zip(parts, slices_of(parts), strict=True):
         start = slices.get(part.level, columns).start

@@ -1,9 +1,9 @@
-"""Feature map to vector: average, maximum, standard deviation, grid, class token."""
+"""From the feature map of a level to a vector."""
 
 import numbers
 from dataclasses import dataclass
 
-from ._ignored import LEAST_SHARE
+from ._ignored import LEAST_FRACTION
 
 _STATISTICS = ("average", "max", "std")
 _EXPECTED = (
@@ -14,14 +14,14 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class Pooling:
-    """One way of turning the feature map of a level into a vector.
+    """One way to turn the feature map of a level into a vector.
 
     Attributes
     ----------
     kind : {"average", "max", "std", "class_token", "grid"}
-        What is taken over the positions.
+        The statistic; ``"grid"`` is the average over each cell of a grid.
     grid : int
-        Cells along each side, for ``kind="grid"``.
+        Cells along each side; 1 unless the kind is ``"grid"``.
     """
 
     kind: str
@@ -35,14 +35,14 @@ class Pooling:
         feature_map : tensor of shape (n, channels, height, width)
             Float32.
         prefix_tokens : tensor of shape (n, tokens, channels) or None
-            What a transformer has besides the map; the class token comes first.
+            Of a vision transformer; the class token comes first.
         weights : tensor of shape (height, width) or None, default=None
-            Share of each position that is not ignored, in [0, 1]; None for all.
+            Fraction of each position that is not ignored, in [0, 1]; None for all.
 
         Returns
         -------
         vectors : tensor of shape (n, n_cells * channels)
-            Cells in reading order, the channels of each together.
+            By cell (row, column), then channel.
         """
         if self.kind == "class_token":
             return prefix_tokens[:, 0]
@@ -60,9 +60,9 @@ class Pooling:
         return cells.permute(0, 2, 3, 1).flatten(1)
 
     def _pool_kept(self, feature_map, weights):
-        """Pool what is not ignored."""
+        """Pool with weights of the positions."""
         if self.kind == "max":
-            is_ignored = weights < LEAST_SHARE
+            is_ignored = weights < LEAST_FRACTION
             return feature_map.masked_fill(is_ignored, float("-inf")).amax(dim=(2, 3))
         if self.kind == "std":
             mean = _weighted_mean(feature_map, weights)[:, :, None, None]
@@ -80,23 +80,12 @@ class Pooling:
 
     @property
     def n_cells(self):
-        """Number of cells that give a value of each channel."""
+        """Number of cells, each with one value per channel."""
         return self.grid**2
 
     def cells(self, height, width):
-        """Positions of each cell of a map, for the poolings that average.
-
-        Parameters
-        ----------
-        height, width : int
-            Size of the map, in positions.
-
-        Returns
-        -------
-        cells : list of tuple of (slice, slice)
-            Rows and columns, cells in reading order.
-        """
-        # A cell takes every position that it touches, as adaptive pooling does.
+        """Return the rows and columns of each cell of a map as a pair of slices."""
+        # A cell has every position that it touches, as in adaptive pooling.
         rows, columns = (
             [
                 slice(cell * size // self.grid, -(-(cell + 1) * size // self.grid))
@@ -112,19 +101,18 @@ class Pooling:
         Parameters
         ----------
         level : int
-            Level number, for the message.
+            For the message.
         height, width : int
             Size of its feature map, in positions.
         has_class_token : bool
-            Whether the level comes with a class token.
         weights : ndarray of shape (height, width) or None, default=None
-            Share of each position that is not ignored, in [0, 1]; None for all.
+            Fraction of each position that is not ignored, in [0, 1]; None for all.
 
         Raises
         ------
         ValueError
-            If the grid is finer than the map, there is no class token, or too much is
-            ignored.
+            If the grid is finer than the map, there is no class token, or a cell is
+            ignored entirely.
         """
         if self.kind == "grid" and self.grid > min(height, width):
             raise ValueError(
@@ -143,11 +131,11 @@ class Pooling:
             self._check_kept(level, weights)
 
     def _check_kept(self, level, weights):
-        """Raise unless something is left of each cell."""
-        if self.kind == "max" and (weights < LEAST_SHARE).all():
+        """Raise if a cell is ignored entirely."""
+        if self.kind == "max" and (weights < LEAST_FRACTION).all():
             raise ValueError(
-                f"ignore leaves no position of the feature map of level {level} of "
-                f"which at least {LEAST_SHARE:.0%} is kept, for pooling='max'. Ignore "
+                f"ignore leaves no position of the feature map of level {level} with "
+                f"at least {LEAST_FRACTION:.0%} of its area, for pooling='max'. Ignore "
                 "less, or use a shallower level, a larger image_size or 'average'."
             )
         for index, cell in enumerate(self.cells(*weights.shape)):
@@ -160,17 +148,7 @@ class Pooling:
                 )
 
     def names(self, level, n_channels):
-        """Names of the entries of the vector, as ``level7_0012``.
-
-        Parameters
-        ----------
-        level : int
-        n_channels : int
-
-        Returns
-        -------
-        names : list of str
-        """
+        """Return the names of the features, such as ``level7_0012``."""
         cells = [f"{self.kind}_"]
         if self.kind == "average":
             cells = [""]
@@ -189,29 +167,14 @@ class Pooling:
 
 
 def _weighted_mean(values, weights):
-    """Mean over positions, of shape (n, channels)."""
+    """Return the weighted mean over positions, of shape (n, channels)."""
     import torch
 
     return torch.einsum("nchw,hw->nc", values, weights / weights.sum())
 
 
 def resolve_pooling(pooling):
-    """Turn the parameter ``pooling`` into poolings.
-
-    Parameters
-    ----------
-    pooling : str, int or list of these
-
-    Returns
-    -------
-    poolings : tuple of Pooling
-        In the order given.
-
-    Raises
-    ------
-    ValueError
-        If an entry is unknown or given twice, or there is none.
-    """
+    """Turn the parameter ``pooling`` into a tuple of `Pooling`, in the order given."""
     single = isinstance(pooling, str | numbers.Number)
     try:
         entries = [pooling] if single else list(pooling)

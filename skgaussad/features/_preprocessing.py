@@ -1,4 +1,4 @@
-"""From an image of any size to the network's input, always the same way."""
+"""Resizing and normalization of images to the network's input."""
 
 import numbers
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from PIL import Image
 
 from .._utils.validation import check_real
-from ._images import load_identified_image, load_image, place_crop
+from ._decoding import load_image, place_crop
+from ._identity import load_identified_image
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Preprocessing:
     interpolation : str
         Filter used for resizing: a name of `PIL.Image.Resampling` in lower case.
     crop_pct : float or None
-        Share of the shorter side that the centre crop keeps; None for the whole image.
+        Fraction of the shorter side that the centre crop keeps; None for the whole
+        image.
     mean, std : tuple of (float, float, float)
         Normalization of the red, green and blue values, which are in [0, 1].
     """
@@ -33,7 +35,7 @@ class Preprocessing:
 
     @classmethod
     def resolve(cls, native, *, image_size, interpolation, crop_pct, mean, std):
-        """Take the network's own settings where the user gives none.
+        """Complete the parameters of the user by the network's own settings.
 
         Parameters
         ----------
@@ -42,7 +44,7 @@ class Preprocessing:
         image_size : int, tuple of (int, int) or None
         interpolation : str or None
         crop_pct : float or None
-            None crops nothing, whatever the network's own setting.
+            None takes the whole image, whatever the network's own setting.
         mean, std : float, tuple of (float, float, float) or None
 
         Returns
@@ -69,22 +71,7 @@ class Preprocessing:
 
     @staticmethod
     def resolve_size(image_size):
-        """Turn the parameter ``image_size`` into height and width.
-
-        Parameters
-        ----------
-        image_size : int, tuple of (int, int) or None
-
-        Returns
-        -------
-        size : tuple of (int, int) or None
-            None stays None: the network's own.
-
-        Raises
-        ------
-        ValueError
-            If it is none of these or not positive.
-        """
+        """Turn the parameter ``image_size`` into (height, width), or None for None."""
         if image_size is None:
             return None
         try:
@@ -105,50 +92,15 @@ class Preprocessing:
         return int(height), int(width)
 
     def load(self, images, index):
-        """Decode and resize one image.
-
-        Parameters
-        ----------
-        images : sequence of images
-        index : int
-
-        Returns
-        -------
-        image : ndarray of shape (height, width, 3)
-            Float32, RGB in [0, 1], not yet normalized.
-        """
+        """Decode and resize one image, without normalizing it; see `load_image`."""
         return load_image(images, index, *self._resizing)
 
     def load_identified(self, images, index):
-        """Decode and resize one image, and tell which one it was.
-
-        Parameters
-        ----------
-        images : sequence of images
-        index : int
-
-        Returns
-        -------
-        image : ndarray of shape (height, width, 3)
-            As of `load`.
-        digest : bytes
-            SHA-256 of what was decoded.
-        """
+        """Return the image as of `load` and its digest; see `load_identified_image`."""
         return load_identified_image(images, index, *self._resizing)
 
     def visible_box(self, height, width):
-        """Tell which pixels of an image the network sees.
-
-        Parameters
-        ----------
-        height, width : int
-            Of the image, in pixels.
-
-        Returns
-        -------
-        rows, columns : slice
-            What is not cropped.
-        """
+        """Return the rows and columns of an image that are not cropped, as slices."""
         if self.crop_pct is None:
             return slice(0, height), slice(0, width)
         (left, top), scaled = place_crop(

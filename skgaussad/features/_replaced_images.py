@@ -1,13 +1,14 @@
-"""Images of which some may be unusable, for work that has to go on."""
+"""Images of which some may be unusable, for scoring that must not stop there."""
 
 import numpy as np
 
 from ..exceptions import InvalidImageError
-from ._images import LazyImages, decode_image
+from ._decoding import decode_image
+from ._input import LazyImages
 
 
 class ReplacedImages(LazyImages):
-    """Images, with black ones in place of those that cannot be used.
+    """Images, with black ones in place of those that are invalid.
 
     Parameters
     ----------
@@ -16,7 +17,7 @@ class ReplacedImages(LazyImages):
     Attributes
     ----------
     errors : dict of {int: str}
-        By position, what is wrong with those that were replaced so far.
+        By position, the problem of each image that was replaced so far.
     """
 
     def __init__(self, paths):

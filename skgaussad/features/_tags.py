@@ -1,8 +1,8 @@
-"""What scikit-learn is told of estimators that take images."""
+"""Scikit-learn's tags of estimators that take images."""
 
 
 class ImageInputMixin:
-    """Estimator whose input is images: paths or arrays, not a matrix."""
+    """Declares images, paths or arrays, as the input instead of a matrix."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -14,7 +14,7 @@ from .._utils.progress import progress_bar
 from .._utils.validation import check_choice
 from ._cache import resolve_cache
 from ._ignored import KeptArea
-from ._images import as_image_sequence, check_items
+from ._input import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
 from ._preprocessing import Preprocessing
@@ -27,10 +27,10 @@ from ._tags import ImageInputMixin
 class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     """Turn images into pooled features of a pretrained network.
 
-    Each image is resized whole to the network's input and sent through the network up
+    Each image is resized whole to the network's input and passed through the network up
     to the deepest level asked for. The feature map of each level is pooled to a vector,
-    and the vectors are joined to one row an image. Nothing is learned from the images:
-    `fit` loads the network.
+    and the vectors are concatenated to one row per image. Nothing is learned from the
+    images: `fit` loads the network.
 
     Parameters
     ----------
@@ -42,23 +42,25 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         the deepest. EfficientNets (with timm's other networks of that class, such as
         MobileNetV2) have the stem, the stages and the head before its pooling: 1 to 9
         for EfficientNet-B0. ResNets have the stem after its max-pooling and four
-        stages: 1 to 5. Other networks have what timm lists as their features: a level
-        a stage for convolutional networks (some count the stem too), a level a block
-        for vision transformers.
+        stages: 1 to 5. Other networks have the levels that timm lists as their
+        features: one per stage for convolutional networks (some count the stem, too),
+        one per block for vision transformers.
 
         ``"auto"`` takes what [1]_ found best: level 7 of EfficientNet's 9 (tables I
-        and II), 4 of ResNet's 5 (table VII). For other networks it carries the rule
-        over: the last level but one, or the block three quarters of the way up.
+        and II), 4 of ResNet's 5 (table VII). For other networks, by analogy: the last
+        level but one, or, with more than six levels, the one three quarters of the way
+        up.
 
     pooling : {"average", "max", "std", "class_token"}, int or list of these, \
             default="average"
         How a feature map becomes a vector: the mean over its positions (as in [1]_),
         the maximum, the standard deviation, a transformer's class token, or for an
-        integer g the means over each cell of a g x g grid. Cells of a map that g does
-        not divide overlap by a position. Several are joined in the order given.
+        integer g the means over each cell of a g x g grid. Where g does not divide the
+        side of the map, neighbouring cells overlap by one position. Several are
+        concatenated in the order given.
 
     weights : {"auto"}, path or None, default="auto"
-        ``"auto"`` takes ImageNet weights: for ``tf_efficientnet_lite0``, ``1`` and
+        ``"auto"`` takes ImageNet weights: those of ``tf_efficientnet_lite0``, ``1`` and
         ``2`` from the installed weight packages, otherwise timm's, which it downloads
         on first use. A path to a ``.pth`` (read with ``weights_only=True``) or
         ``.safetensors`` file of the same timm model. None for random weights.
@@ -73,65 +75,70 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     crop_pct : float or None, default=None
         None uses the whole image. A number in (0, 1] keeps the aspect ratio and takes a
-        centre crop of that share of the shorter side, which loses the border.
+        centre crop of that fraction of the shorter side, which loses the border.
 
     ignore : tuple of float, list of tuple, path, PIL image, ndarray or None, \
             default=None
-        Parts of the images that are not looked at, the same in all images, such as a
-        fixture or a time stamp: a rectangle (top, left, bottom, right), each in [0, 1]
-        as a share of the height or width of what the network sees (the whole image
-        unless `crop_pct` is set), a list of rectangles, or a mask that is not zero
-        there: a picture, or an array of shape (height, width). A mask is
-        stretched to the images; with `crop_pct` it is cropped as an image of its size,
-        so its sides must have the ratio of theirs. See Notes.
+        Regions to leave out, the same in all images, such as a fixture or a time stamp:
+        a rectangle (top, left, bottom, right) with each value in [0, 1] as a fraction
+        of the height or width of what the network sees (the whole image unless
+        `crop_pct` is set), a list of rectangles, or a mask, which is nonzero in the
+        regions: an image, or an array of shape (height, width). A mask is
+        stretched to the images; with `crop_pct` it is cropped like an image of its
+        size, and must have their aspect ratio. See Notes.
 
     mean, std : float, tuple of (float, float, float) or None, default=None
         Normalization of the colour values in [0, 1]. None takes the network's own.
 
     device : str or torch.device, default="auto"
-        Where the network runs; ``"auto"`` takes CUDA where present, then MPS, then the
-        CPU. Read at each call, so a pipeline fitted on CUDA scores on the CPU.
+        Where the network runs; ``"auto"`` takes CUDA if available, then MPS, then the
+        CPU. Not part of the fitted state: a pipeline fitted on CUDA can score on the
+        CPU.
 
     precision : {"float32", "bfloat16", "float16"}, default="float32"
         Number format of the network's computations; ``"float16"`` on CUDA only. Part of
-        the fitted state, as features of different precisions differ.
+        the fitted state, because features of different precisions differ.
 
     batch_size : int or "auto", default="auto"
-        Images a pass. ``"auto"`` is 4 on the CPU, where larger batches are slower
-        because their feature maps leave the cache, and 64 on a GPU. A GPU that runs
-        out of memory gets half as many, with a warning. On the CPU, as many batches
-        are on their way at once as torch has threads (``torch.set_num_threads``).
+        Images per pass. ``"auto"`` is 4 on the CPU, where the feature maps of larger
+        batches exceed the processor's cache, and 64 on a GPU. A GPU that runs out of
+        memory gets half as many, with a warning. On the CPU, as many batches run at
+        once as torch has threads (``torch.set_num_threads``).
 
     num_workers : int or "auto", default="auto"
         Threads that decode and resize images ahead of the network; with 0, the threads
         of the network do it. ``"auto"`` is 0 on the CPU, and one for each core, but at
-        most 8, for a GPU. More help where files come slowly, as over a network.
+        most 8, for a GPU. More help if files are read slowly, as over a network.
 
     torch_compile : bool, default=False
-        Whether to have ``torch.compile`` generate code for the network, which takes
-        a minute or so at the first call in each process and needs a C++ compiler. Pays
+        Whether to compile the network with :func:`torch.compile`, which takes about a
+        minute at the first call in each process and needs a C++ compiler. Worthwhile
         for many thousands of images on a GPU.
 
     cache : path, FeatureCache or None, default=None
-        Folder in which to keep the features of each image, so that it goes through the
+        Folder in which to store the features of each image, so that it goes through the
         network once, whatever the folds, candidates of a search, runs and processes
-        that need them: see :class:`FeatureCache`. That one pass is through the whole
-        network, and serves all of its levels. Read at each call, and to be given at
-        `fit` to keep other levels than those asked for.
+        that need them: see :class:`FeatureCache`. That pass stores the features of all
+        levels if `cache` was set at `fit`, and of those in `levels` if it was set
+        later.
 
     memmap_folder : path or None, default=None
         Folder for features that are too large for memory: each call of `transform`
-        writes them to a new ``.npy`` file there, and returns that as a
-        :class:`numpy.memmap`, whose ``filename`` tells where it is. The files are
-        yours to delete.
+        writes them to a new ``.npy`` file there and returns it as a
+        :class:`numpy.memmap`, whose ``filename`` is its path. The files are not
+        deleted automatically.
 
     random_state : int, RandomState instance or None, default=0
-        Seed of the random weights where ``weights=None``.
+        Seed of the random weights of ``weights=None``. With other weights it has no
+        effect, and a value other than 0 or None is an error.
 
     store_weights : bool, default=True
-        Whether pickles (joblib files, processes) carry the weights. If False the
-        weights are read again where the pickle is loaded, and must have the same
-        SHA-256.
+        Whether the weights are stored with the fitted transformer: in pickles, and so
+        in joblib files and in what is sent to other processes, and in the model files
+        of :func:`skgaussad.save`. If False these hold the SHA-256 of the weights only.
+        Once loaded, the first `transform` then reads the weights again from where
+        `backbone` and `weights` say (a path must still exist), and raises an error if
+        their SHA-256 differs from that of the fit.
 
     verbose : bool or int, default=False
         Whether to show a progress bar on standard error.
@@ -145,7 +152,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         Number of levels of the whole network.
 
     level_slices_ : dict of {int: slice}
-        The columns of the output that belong to each level.
+        The columns of each level in the output.
 
     preprocessing_ : Preprocessing
         Input size, interpolation, crop and normalization in use.
@@ -154,11 +161,11 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         Number format in use.
 
     weights_source_ : str
-        Where the weights came from.
+        Where the weights were found.
 
     weights_sha256_ : str
-        SHA-256 over the names, shapes and values of the weights of the network, its
-        classifier left out.
+        SHA-256 of the names, shapes and values of the weights of the whole network
+        without its classifier.
 
     See Also
     --------
@@ -173,23 +180,24 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     honoured. An image that cannot be used raises
     :class:`~skgaussad.exceptions.InvalidImageError`, which names it.
 
-    The output has the type float32 and a column a level, grid cell and channel, in
-    that order; :meth:`get_feature_names_out` names them ``level7_0012`` for the
-    average, ``level7_max_0012`` for other poolings, and ``level7_grid2_r0c1_0012`` for
-    row 0, column 1 of a 2 x 2 grid. The number of features of an image is not defined,
-    so there is no ``n_features_in_``.
+    The output is float32 with one column per level, grid cell and channel, in that
+    order; :meth:`get_feature_names_out` names them ``level7_0012`` for the average,
+    ``level7_max_0012`` for other poolings, and ``level7_grid2_r0c1_0012`` for row 0,
+    column 1 of a 2 x 2 grid. Images have no number of features, so there is no
+    ``n_features_in_``.
 
-    What `ignore` covers is not seen and has no weight. Pixels of the network's input
-    that it touches get the colour `mean`, so that what it covers reaches neither the
-    positions beside it nor a class token; only the filter of the resizing carries it
-    over the edge, by two pixels of the image or of the input, whichever are larger
-    (three with ``"lanczos"``). In the pooling, a position of a feature map has the
-    share of its area that is not covered as its weight in means (of the whole map or of
-    a cell) and standard deviations, and a maximum is taken over the positions of which
-    at least half is left. A cell with nothing left is an error.
+    Regions in `ignore` have no influence on the features. Pixels of the network's input
+    that they touch are set to the colour `mean`, so that no convolution or attention
+    carries their content elsewhere; only the filter of the resizing carries it over the
+    edge, by two pixels of the image or of the input, whichever are larger (three with
+    ``"lanczos"``). In the pooling, each position of a feature map is weighted by the
+    fraction of its area that is not ignored: in means (of the whole map or of a cell)
+    and standard deviations; a maximum is taken over the positions of which at least
+    half is left. A cell that is ignored entirely is an error.
 
-    The rows of a batch depend on its other images by rounding error only (about 1e-6 of
-    a feature). The same images in the same batches give the same bits.
+    The features of an image depend on the other images of its batch by rounding error
+    only (about 1e-6 of a feature). The same images in the same batches give
+    bit-identical features.
 
     References
     ----------
@@ -256,7 +264,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X, y=None):
-        """Load the network and check that the images are there.
+        """Load the network, and check the images without decoding them.
 
         Parameters
         ----------
@@ -272,10 +280,10 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or an item of `X` is no image or an
-            image file that is not there.
+            If a parameter is out of its range or has no effect with the others, or an
+            item of `X` is not an image or an image file that does not exist.
         OSError
-            If the weights cannot be had.
+            If the weights are not available.
         """
         from ._backbone import Backbone
         from ._device import resolve_batch_size, resolve_device, resolve_num_workers
@@ -287,6 +295,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         resolve_batch_size(self.batch_size, device)
         resolve_num_workers(self.num_workers, device)
         self._check_call()
+        seed = self._resolve_seed()
         check_items(as_image_sequence(X))
 
         backbone = Backbone(
@@ -294,7 +303,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             self.levels,
             self.weights,
             Preprocessing.resolve_size(self.image_size),
-            check_random_state(self.random_state).randint(2**31),
+            seed,
             bool(self.store_weights),
             whole=self.cache is not None,
         )
@@ -322,13 +331,25 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.weights_sha256_ = backbone.weights_sha256
         return self
 
+    def _resolve_seed(self):
+        """Return the seed of random weights, or raise if there are none to seed."""
+        if self.weights is None:
+            return check_random_state(self.random_state).randint(2**31)
+        if self.random_state not in (0, None):
+            raise ValueError(
+                f"random_state={self.random_state!r} has no effect with weights="
+                f"{self.weights!r}: it is the seed of random weights. Leave "
+                "random_state out, or set weights=None."
+            )
+        return 0
+
     def _check_call(self):
-        """Judge the parameters that are read at each call; return the cache."""
+        """Check the parameters that are read at each call; return the cache."""
         if self.memmap_folder is not None and not isinstance(
             self.memmap_folder, str | os.PathLike
         ):
             raise ValueError(
-                "memmap_folder must be a path, or None to keep features in memory; "
+                "memmap_folder must be a path, or None to return features in memory; "
                 f"got {self.memmap_folder!r}."
             )
         return resolve_cache(self.cache)
@@ -350,6 +371,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         ------
         InvalidImageError
             If an image cannot be used; names its position and path.
+        ValueError
+            If the weights were not stored and those found now are others.
         """
         check_is_fitted(self)
         cache = self._check_call()
@@ -366,39 +389,24 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         return features
 
     def _stream_with_maps(self, images):
-        """Yield the rows, features and feature maps of images, a batch at a time.
-
-        Parameters
-        ----------
-        images : sequence of images
-
-        Returns
-        -------
-        stream : iterator
-            As of ``Extractor.stream(..., with_maps=True)``.
-        """
+        """Yield what ``Extractor.stream(images, ..., with_maps=True)`` does."""
         self._check_call()
         return self._stream(images, None, with_maps=True)
 
     def _position_weights(self):
-        """Share of each position of the feature maps that is not ignored, by level.
-
-        Returns
-        -------
-        weights : dict of {int: ndarray of shape (height, width)}
-        """
+        """Fraction of each position that is not ignored, of the maps of all levels."""
         weights = {}
         for level in self.levels_:
             _, height, width, _ = self._backbone.shapes[level]
             weights[level] = (
                 np.ones((height, width))
                 if self._kept_area is None
-                else self._kept_area.shares(height, width)
+                else self._kept_area.fractions(height, width)
             )
         return weights
 
     def _stream(self, images, cache, **options):
-        """Start to compute what `transform` and `_stream_with_maps` yield or gather."""
+        """Stream features, and with ``with_maps=True`` feature maps, of images."""
         from ._device import resolve_batch_size, resolve_device, resolve_num_workers
 
         device = resolve_device(self.device, self.precision_)
@@ -411,20 +419,10 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         )
 
     def _make_extraction(self, device, cache):
-        """Make what turns images into features, by way of the cache where there is one.
-
-        Parameters
-        ----------
-        device : torch.device
-        cache : FeatureCache or None
-
-        Returns
-        -------
-        extraction : Extractor or CachedExtraction
-        """
+        """Make an `Extractor`, or a `CachedExtraction` if there is a cache."""
         from ._cached_extraction import CachedExtraction
         from ._extraction import Extractor
-        from ._recipe import Recipe
+        from ._recipe import make_recipe
 
         def extractor(parts):
             return Extractor(
@@ -443,7 +441,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             self._poolings, self._backbone.shapes, self._kept_area
         )
         recipes = [
-            Recipe.of(
+            make_recipe(
                 part,
                 self._backbone,
                 self.preprocessing_,
@@ -464,7 +462,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     @contextlib.contextmanager
     def _make_matrix(self, n_images):
-        """Make the matrix of features, and leave no file if filling it fails."""
+        """Make the matrix of features; its file is deleted if filling it fails."""
         shape = (n_images, sum(part.width for part in self._parts))
         if self.memmap_folder is None:
             yield np.empty(shape, dtype=np.float32)
@@ -507,10 +505,9 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
 
 def _reserve(path):
-    """Have the disk set aside what a file takes, or raise OSError if it is full.
+    """Allocate the disk space of a sparse file, or raise OSError if the disk is full.
 
-    The file is sparse until then, and writing to a memory map of it on a full disk ends
-    the process.
+    Writing to a memory map of a sparse file on a full disk would kill the process.
     """
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:

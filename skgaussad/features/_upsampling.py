@@ -1,31 +1,31 @@
-"""Maps of few positions to the size of an image."""
+"""Upsampling maps from the positions of a level to the size of an image."""
 
 import numbers
 
 import numpy as np
 from PIL import Image
 
-from ._images import read_image_size
+from ._decoding import read_image_size
 
 
 def draw_maps(layers, images, transformer, size):
-    """Bring maps of few positions to the size of their images.
+    """Upsample maps to the size of their images, or to another size.
 
     Parameters
     ----------
     layers : iterable of list of ndarray of shape (height, width)
         For each image maps of any sizes, which are added; NaN where a position does not
-        count. Begun once `size` is judged.
+        count. Consumed after `size` was checked.
     images : sequence of images
     transformer : DeepFeatureTransformer
-        By which the network saw them.
+        Fitted, whose crop and ignored regions are applied.
     size : "image" or tuple of (int, int)
         Height and width of the maps: each those of its image, or the same for all.
 
     Returns
     -------
     maps : list of ndarray of shape (height, width)
-        Float32. Zero where an image was cropped and where it is ignored.
+        Float32. Zero in what is cropped or ignored.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def draw_maps(layers, images, transformer, size):
 
 
 def draw_map(layers, image_size, box):
-    """Bring the maps of one image to its size.
+    """Upsample the maps of one image to its size.
 
     Parameters
     ----------
@@ -75,22 +75,7 @@ def draw_map(layers, image_size, box):
 
 
 def resolve_size(size):
-    """Judge the parameter ``size`` of maps.
-
-    Parameters
-    ----------
-    size : "image" or tuple of (int, int)
-
-    Returns
-    -------
-    size : tuple of (int, int) or None
-        Height and width; None for those of each image.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
+    """Turn the parameter ``size`` into (height, width), or None for ``"image"``."""
     if isinstance(size, str) and size == "image":
         return None
     if (
@@ -106,10 +91,7 @@ def resolve_size(size):
 
 
 def _interpolate(layer, size):
-    """Bring a map to a height and width, without those of its positions that are NaN.
-
-    A pixel that has none but these beside it gets zero.
-    """
+    """Interpolate a map without its positions that are NaN; zero where all are."""
     counts = ~np.isnan(layer)
     if counts.all():
         return resize(layer, size)
@@ -119,7 +101,7 @@ def _interpolate(layer, size):
 
 
 def _take_nearest(values, size):
-    """Take the value at the centre of each of height x width equal parts."""
+    """Resize by the value at the centre of each pixel of the result."""
     rows, columns = (
         ((np.arange(n_parts) + 0.5) * n_values / n_parts).astype(int)
         for n_parts, n_values in zip(size, values.shape, strict=True)
@@ -128,18 +110,6 @@ def _take_nearest(values, size):
 
 
 def resize(values, size):
-    """Interpolate values bilinearly.
-
-    Parameters
-    ----------
-    values : ndarray of shape (height, width)
-    size : tuple of (int, int)
-        Height and width of the result.
-
-    Returns
-    -------
-    resized : ndarray of shape `size`
-        Float32.
-    """
+    """Resize a map bilinearly to (height, width), as float32."""
     image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))

@@ -1,4 +1,4 @@
-"""Weights kept apart from the estimators that hold them, while these are saved."""
+"""Weights in files of their own while estimators are saved or loaded."""
 
 import contextlib
 import hashlib
@@ -11,20 +11,20 @@ _store = ContextVar("store", default=None)
 
 
 class WeightStore:
-    """Files of weights, each known by the SHA-256 of its content.
+    """Collects the weights of backbones as safetensors files, or reads them from such.
 
-    Within :meth:`in_use`, the state of a backbone has the key of its weights in place
-    of the weights.
+    Within :meth:`in_use`, the state of a `Backbone` holds a key instead of its weights:
+    the SHA-256 of the file with the weights.
 
     Parameters
     ----------
     read : callable or None, default=None
-        Maps a key to the content of its file, for keys that were not put here.
+        For loading: returns the content of the file with a given key.
 
     Attributes
     ----------
     files : dict of {str: bytes}
-        Content of the safetensors file of each key.
+        From saving: the content of each file by its key.
     """
 
     def __init__(self, read=None):
@@ -35,7 +35,7 @@ class WeightStore:
 
     @contextlib.contextmanager
     def in_use(self):
-        """Have backbones of this thread give their weights here, and take them."""
+        """Make the backbones that this thread saves or loads use this store."""
         token = _store.set(self)
         try:
             yield self
@@ -43,21 +43,12 @@ class WeightStore:
             _store.reset(token)
 
     def put(self, owner, arrays):
-        """Keep the weights of a backbone.
+        """Add the weights of a backbone, and return their key, equal for equal weights.
 
-        Parameters
-        ----------
-        owner : Backbone
-            Its state may be asked for several times.
-        arrays : dict of {str: ndarray}
-
-        Returns
-        -------
-        key : str
-            The same for equal weights.
+        The weights of an owner are written once, however often its state is requested.
         """
         if owner not in self._keys:
-            # Safetensors writes the memory of an array whatever its strides.
+            # Safetensors ignores strides, and writes the memory of an array as it is.
             arrays = {name: np.asarray(a, order="C") for name, a in arrays.items()}
             content = safetensors.numpy.save(arrays)
             key = hashlib.sha256(content).hexdigest()
@@ -66,23 +57,14 @@ class WeightStore:
         return self._keys[owner]
 
     def get(self, key):
-        """Return the weights of a key, the same arrays at each call.
-
-        Parameters
-        ----------
-        key : str
-
-        Returns
-        -------
-        arrays : dict of {str: ndarray}
-        """
+        """Return the weights of a key by name, the same arrays at each call."""
         if key not in self._arrays:
             arrays = safetensors.numpy.load(self._read(key))
-            # Safetensors gives them in any order.
+            # Safetensors returns them in no particular order.
             self._arrays[key] = dict(sorted(arrays.items()))
         return self._arrays[key]
 
 
 def weight_store_in_use():
-    """Return the store that backbones are to use, or None for none."""
+    """Return the store that backbones must use in this context, or None."""
     return _store.get()

@@ -1,4 +1,4 @@
-"""Fitted estimators in files that run no code when they are loaded."""
+"""Model files: fitted estimators that load without running code."""
 
 from ._model_file import load, model_info, save
 

@@ -1,4 +1,4 @@
-"""The file: a zip archive of members that are stored as they are, and a manifest."""
+"""The format of model files: a zip archive of uncompressed members and a manifest."""
 
 import contextlib
 import errno
@@ -16,23 +16,21 @@ FORMAT_VERSION = 1
 MANIFEST = "model.json"
 ESTIMATOR = "estimator.skops"
 _MEMBER = re.compile(r"estimator\.skops|weights/[0-9a-f]{64}\.safetensors")
-# Far more than facts take, and little enough to read from any file.
+# Far larger than any manifest, and small enough to read from untrusted files.
 _MAX_MANIFEST_BYTES = 2**22
-# What zipfile raises at damaged archives, the last for positions before the beginning.
+# What zipfile raises for damaged archives; OSError for negative positions.
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError)
 _SAVE_AGAIN = "Get the file again from where it was saved, or save the model again."
 
 
 def write_container(path, facts, members):
-    """Write a model file, in full or not at all.
-
-    Whatever stands at `path` stays whole until the new file is on the disk.
+    """Write a model file, which replaces `path` once it is complete on the disk.
 
     Parameters
     ----------
     path : path
     facts : dict
-        Readable facts for the manifest.
+        For the manifest.
     members : dict of {str: bytes}
         Content by name.
     """
@@ -51,7 +49,7 @@ def write_container(path, facts, members):
         zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED) as archive,
     ):
         for member, content in {MANIFEST: text, **members}.items():
-            # With a date of its own, so that equal models give equal files.
+            # With a fixed date, so that equal models give equal files.
             archive.writestr(zipfile.ZipInfo(member), content)
 
 
@@ -73,7 +71,7 @@ class Container:
     Raises
     ------
     ModelFileError
-        If it is no model file of a format known here, or not whole.
+        If it is damaged, not a model file, or of a newer format.
     """
 
     def __init__(self, path, file):
@@ -83,7 +81,7 @@ class Container:
         self._check_files()
 
     def refuse(self, reason, advice=_SAVE_AGAIN):
-        """Return the error that says why the file is refused."""
+        """Return the error to raise for this file."""
         return ModelFileError(f"{self.path!r} cannot be loaded: {reason}. {advice}")
 
     def read(self, name):
@@ -124,14 +122,14 @@ class Container:
             _raise_if_of_the_disk(error)
             if start == b"PK\x03\x04":
                 raise self.refuse(
-                    "it is cut off or damaged: its table of contents is to be found "
-                    f"at its end, and is not there ({error})"
+                    "it is truncated or damaged: the table of contents at its end "
+                    f"cannot be read ({error})"
                 ) from error
             raise self.refuse(
-                "it is no zip archive, which a model file is",
-                "Give a file written by skgaussad.save. Files of joblib "
-                "and pickle are for joblib.load and pickle.load, which run the code in "
-                "them: use these for files of your own only.",
+                "it is not a zip archive, as model files are",
+                "Give a file written by skgaussad.save. Files of joblib and pickle are "
+                "for joblib.load and pickle.load, which run the code in them: use "
+                "these for your own files only.",
             ) from error
         problem = find_unstored(archive, size)
         if problem is not None:
@@ -142,7 +140,7 @@ class Container:
         names = self._archive.namelist()
         if MANIFEST not in names:
             raise self.refuse(
-                f"it is a zip archive without {MANIFEST}, so it is no model file",
+                f"it is a zip archive without {MANIFEST}, so not a model file",
                 "Give a file written by skgaussad.save"
                 + (
                     "; a file of skops is for skops.io.load."
@@ -160,17 +158,17 @@ class Container:
         except (ValueError, RecursionError) as error:
             if isinstance(error, ModelFileError):
                 raise
-            raise self.refuse(f"its {MANIFEST} is no JSON ({error})") from error
+            raise self.refuse(f"its {MANIFEST} is not JSON ({error})") from error
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise self.refuse(
-                f"its {MANIFEST} does not say {{'format': {FORMAT!r}}}, so it is no "
+                f"its {MANIFEST} does not say {{'format': {FORMAT!r}}}, so it is not a "
                 "model file",
                 "Give a file written by skgaussad.save.",
             )
         version = facts.get("format_version")
         if type(version) is not int or version < 1:
             raise self.refuse(
-                f"its format_version must be an integer of 1 or more, and is "
+                f"its format_version must be an integer of at least 1, and is "
                 f"{version!r}"
             )
         if version > FORMAT_VERSION:
@@ -241,20 +239,10 @@ def open_container(path):
 
 
 def find_unstored(archive, size):
-    """Say why an archive could unfold to more than its own size, or return None.
+    """Say why an archive may need more memory than its own size, or return None.
 
-    A member that is stored as it is takes as many bytes in memory as in the file,
-    unless members overlap.
-
-    Parameters
-    ----------
-    archive : zipfile.ZipFile
-    size : int
-        Bytes of the archive.
-
-    Returns
-    -------
-    problem : str or None
+    Uncompressed members need as many bytes in memory as in the file, unless they
+    overlap.
     """
     seen = set()
     for info in archive.infolist():
@@ -262,7 +250,7 @@ def find_unstored(archive, size):
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             return (
                 f"its member {name!r} is compressed or encrypted, and members of a "
-                "model file are stored as they are"
+                "model file must be neither"
             )
         if name in seen:
             return f"it has two members of the name {name!r}"
@@ -274,13 +262,13 @@ def find_unstored(archive, size):
 
 
 def _raise_if_of_the_disk(error):
-    """Raise an error of reading that is not for damage of the archive."""
+    """Raise an error that comes from the disk, not from damage of the archive."""
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
         raise error
 
 
 def weights_name(key):
-    """Name of the member with the weights of this SHA-256."""
+    """Return the name of the member for the weights with this SHA-256."""
     return f"weights/{key}.safetensors"
 
 

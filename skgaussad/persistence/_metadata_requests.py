@@ -1,4 +1,4 @@
-"""Metadata requests of scikit-learn without a way back to their estimator."""
+"""Metadata requests of scikit-learn without references to their estimator."""
 
 import contextlib
 
@@ -7,15 +7,11 @@ from sklearn.base import BaseEstimator
 
 @contextlib.contextmanager
 def owners_by_name(estimator):
-    """Have metadata requests name their estimator instead of holding it.
+    """Replace the owner of all metadata requests by its name, for the time of a `with`.
 
-    Newer scikit-learn has them hold it, which makes a circle that skops cannot write.
-    Earlier ones have the name, and all take it: it is for messages.
-
-    Parameters
-    ----------
-    estimator : estimator
-        With all estimators in it. It is as before at the end.
+    In newer versions of scikit-learn the owner is the estimator itself, a circular
+    reference that skops cannot write. Earlier versions have the name, and all accept
+    it, because it serves for messages only.
     """
     owners = []
     for part in _estimators_in(estimator):
@@ -34,7 +30,7 @@ def owners_by_name(estimator):
 
 
 def _estimators_in(item):
-    """Yield the estimators in an object, by way of attributes and containers."""
+    """Yield the estimators in an object, in its attributes and in containers."""
     if isinstance(item, BaseEstimator):
         yield item
         children = list(vars(item).values())

@@ -1,4 +1,4 @@
-"""Saving, loading and describing fitted estimators."""
+"""Saving and loading fitted estimators, and reading what a file says of its own."""
 
 import io
 import json
@@ -17,37 +17,37 @@ from ._trust import TRUSTED, UntrustedError, check_trust
 
 
 def save(estimator, path):
-    """Write a fitted estimator to one file that holds no code.
+    """Save a fitted estimator to one file that contains no code.
 
-    The file is written under another name beside `path` and then takes its place: at
-    any moment, a kill included, there is the old file or the new one, whole. What a
-    kill leaves behind is called ``.NAME.*.tmp``.
+    The file is written under another name in the same folder and then renamed to
+    `path`, so that readers find the old or the new file, never a part of it. A killed
+    process may leave a file ``.NAME.*.tmp``.
 
     Parameters
     ----------
     estimator : estimator
         Of this package, or a pipeline or other estimator of scikit-learn.
     path : path
-        By convention it ends in ``.skgaussad``. Its folder must exist.
+        By convention with the extension ``.skgaussad``. Its folder must exist.
 
     Raises
     ------
     TypeError
-        If `estimator` is none, or holds what a model file cannot hold: functions,
-        estimators of other packages, trees.
+        If `estimator` is not an estimator, or contains what a model file cannot:
+        functions, estimators of other packages, trees.
     OSError
         If the file cannot be written.
 
     See Also
     --------
-    load : Makes the estimator of the file again.
-    model_info : Tells what is in the file.
+    load : Loads the estimator from the file.
+    model_info : Returns what the file says of its content.
 
     Notes
     -----
-    The weights of a network are in the file once, however many parts of the estimator
-    share it; with ``store_weights=False`` of
-    :class:`~skgaussad.DeepFeatureTransformer` only their SHA-256 is.
+    The weights of a network are stored once, however many parts of the estimator share
+    it. With ``store_weights=False`` of :class:`~skgaussad.DeepFeatureTransformer` only
+    their SHA-256 is stored, and the weights are read again after loading.
 
     Examples
     --------
@@ -94,10 +94,10 @@ def save(estimator, path):
 
 
 def load(path):
-    """Make the estimator of a model file again, without running code of the file.
+    """Load an estimator from a model file, without running code from the file.
 
-    Whoever can change the file decides what the estimator does with images, so load
-    files from places that you trust to be right, even though none can run code.
+    Whoever can change the file decides how the estimator scores images: load files from
+    trusted sources, even though they cannot run code.
 
     Parameters
     ----------
@@ -107,21 +107,21 @@ def load(path):
     Returns
     -------
     estimator : estimator
-        Equal to the one saved, to the bit.
+        With the same parameters and fitted attributes, bit for bit.
 
     Raises
     ------
     ModelFileError
-        If the file is damaged, of another kind or of a newer format, or holds what is
-        not trusted.
+        If the file is damaged, not a model file, of a newer format, or contains types
+        that are not trusted.
     OSError
         If the file cannot be read.
 
     Warns
     -----
     InconsistentVersionWarning
-        From scikit-learn, if parts of the estimator are its own and were saved with
-        another version.
+        From scikit-learn, if its estimators in the file were saved with another
+        version.
 
     See Also
     --------
@@ -129,9 +129,9 @@ def load(path):
 
     Notes
     -----
-    Everything in the file is judged before anything of it is made: the sizes of its
-    members and arrays, their SHA-256, and each type against a fixed list of estimators
-    of this package and scikit-learn. Nothing is unpacked to the disk.
+    The whole file is checked before any object is created: the sizes of its members and
+    arrays, their SHA-256, and each type against a fixed list of estimators of this
+    package and scikit-learn. Nothing is unpacked to the disk.
     """
     import skops.io
 
@@ -144,7 +144,7 @@ def load(path):
             raise _refuse_untrusted(container, error) from error
         except Exception as error:
             raise container.refuse(
-                f"its member {ESTIMATOR!r} is no archive of skops "
+                f"its member {ESTIMATOR!r} is not an archive of skops "
                 f"({type(error).__name__}: {error})"
             ) from error
         with store.in_use():
@@ -156,14 +156,13 @@ def load(path):
                 raise _refuse_unmade(container, error) from error
     if not isinstance(estimator, BaseEstimator):
         raise container.refuse(
-            f"it holds an object of type {type(estimator).__name__}, which is no "
-            "estimator"
+            f"it holds an object of type {type(estimator).__name__}, not an estimator"
         )
     return estimator
 
 
 def model_info(path):
-    """Tell what is in a model file, without making any of it.
+    """Return what a model file says of its content, without loading the estimator.
 
     Parameters
     ----------
@@ -175,16 +174,16 @@ def model_info(path):
     facts : dict
         What ``model.json`` in the file says: ``"estimator"``, its class, and
         ``"parameters"``; ``"networks"``, each with its levels, preprocessing and the
-        SHA-256 of its weights; ``"detector"``, with the distance (not squared, for
-        detectors of this package) that is its threshold, the rule and rate behind it
-        and the numbers found in training, or None; ``"python"`` and ``"packages"``,
-        the versions it was saved with; ``"files"``, the size in bytes and SHA-256 of
-        each member; ``"format"`` and ``"format_version"``.
+        SHA-256 of its weights; ``"detector"`` or None, with the distance that is its
+        threshold (not squared for detectors of this package), the parameters that it
+        was set by and fitted numbers; ``"python"`` and ``"packages"``, the versions it
+        was saved with; ``"files"``, the size in bytes and SHA-256 of each member;
+        ``"format"`` and ``"format_version"``.
 
     Raises
     ------
     ModelFileError
-        If it is no model file of a format known here, or not whole.
+        If it is damaged, not a model file, or of a newer format.
     OSError
         If the file cannot be read.
 
@@ -194,15 +193,15 @@ def model_info(path):
 
     Notes
     -----
-    These facts are what the one who wrote the file says of it. They are not compared
-    with the estimator, and neither is any SHA-256; :func:`load` does that.
+    The information is read as it was written, without comparing it with the estimator
+    or checking any SHA-256. :func:`load` checks the SHA-256.
     """
     with open_container(path) as container:
         return container.facts
 
 
 def _shorten(content):
-    """Take the indentation, two thirds of small models, out of an archive of skops."""
+    """Remove the indentation of the schema, two thirds of the size of small models."""
     shortened = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(content)) as source,
@@ -220,25 +219,25 @@ def _explain_unsupported(estimator, error):
     names = getattr(error, "names", ())
     found = f"{error}: {', '.join(names)}" if names else str(error)
     return (
-        f"{type(estimator).__name__} cannot be saved to a model file, which has room "
-        "for estimators of this package and scikit-learn with numbers, strings, arrays "
-        f"and paths as parameters ({found}). Leave that out, or use joblib.dump, whose "
+        f"{type(estimator).__name__} cannot be saved to a model file, which holds "
+        "estimators of this package and scikit-learn with numbers, strings, arrays and "
+        f"paths as parameters ({found}). Leave that out, or use joblib.dump, whose "
         "files run code when they are loaded. Of a fitted search save best_estimator_."
     )
 
 
 def _refuse_untrusted(container, error):
     advice = (
-        "Nothing of it was made or run. A file written by skgaussad.save "
-        "has nothing of the kind: find out where this one is from. If it is from a "
-        "newer skgaussad, which model_info(path) tells, install that."
+        "No object was created and no code was run. Files written by skgaussad.save "
+        "contain nothing of the kind: find out where this one is from. If it is from a "
+        "newer skgaussad, as model_info(path) says, install that."
     )
     names = ", ".join(error.names)
     return container.refuse(f"{error}: {names}" if names else str(error), advice)
 
 
 def _refuse_unmade(container, error):
-    reason = f"its estimator cannot be made ({type(error).__name__}: {error})"
+    reason = f"its estimator cannot be created ({type(error).__name__}: {error})"
     saved, here = container.facts.get("packages"), installed_versions()
     if saved == here:
         return container.refuse(reason)

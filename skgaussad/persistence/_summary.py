@@ -1,4 +1,4 @@
-"""Readable facts of a fitted estimator, for those who look at its file."""
+"""The readable part of a model file."""
 
 import contextlib
 import platform
@@ -23,12 +23,12 @@ _PACKAGES = (
     "timm",
     "pillow",
 )
-# Parameters may hold whole tables; the file has them in full elsewhere.
+# Long representations of parameters are cut; the estimator has them in full.
 _MAX_CHARACTERS = 200
 
 
 def summarize(estimator):
-    """Collect what there is to know of an estimator without its arrays.
+    """Collect the facts that `model_info` returns.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def installed_versions():
 
 
 def _walk(name, estimator):
-    """Yield an estimator and all that it is made of, with their names."""
+    """Yield an estimator and the estimators in it, with their names."""
     yield name, estimator
     if isinstance(estimator, Pipeline):
         parts = dict(estimator.steps)
@@ -121,7 +121,7 @@ def _full_name(estimator):
 
 
 def _readable(value):
-    """Turn a value into one that any reader of JSON takes."""
+    """Turn a value into one that JSON can represent."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

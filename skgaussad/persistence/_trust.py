@@ -1,8 +1,8 @@
-"""What a file may name: the types that loading makes, and nothing else.
+"""The types that a model file may contain.
 
-Skops trusts a type in any place of a file, and calls it in some of them. Here each kind
-of node has its own types, so that a type which is safe to restore is not called with
-what a file says.
+Skops accepts a trusted type in every kind of node, and calls it in some of them with
+arguments from the file. Here each kind of node has its own list, so that a type that is
+safe to restore is never called.
 """
 
 import io
@@ -64,13 +64,13 @@ _SKLEARN = frozenset(
         "utils._metadata_requests.MethodMetadataRequest",
     )
 )
-# Made by a call, with strings that do nothing but name something.
+# Called with strings from the file, which is harmless for these.
 _CALLED = frozenset(
     [
         "torch.device",
         *(
             f"{module}.{name}"
-            # Where Python 3.13 has them.
+            # The module in Python 3.13.
             for module in ("pathlib", "pathlib._local")
             for name in ("PosixPath", "WindowsPath")
         ),
@@ -79,10 +79,10 @@ _CALLED = frozenset(
 _TYPES = frozenset(f"builtins.{name}" for name in ("bool", "float", "int", "str"))
 _KEYS = frozenset(["builtins.int", "builtins.str"])
 
-# Given to skops, which has the last word on the types of scikit-learn and NumPy.
+# For skops, which adds its own list of types of scikit-learn and NumPy.
 TRUSTED = sorted(_SKGAUSSAD | _SKLEARN | _CALLED | {"numpy.dtype"})
 
-# For each kind of node, the types and the beginnings of names it may have.
+# For each kind of node, the types and the prefixes of types that it may have.
 _NODES = {
     "ConstructorFromReduceNode": (_CALLED, ()),
     "DTypeNode": ({"numpy.dtype"}, ()),
@@ -99,17 +99,17 @@ _NODES = {
     "TupleNode": ({"builtins.tuple"}, ()),
     "TypeNode": (_TYPES, ("numpy.",)),
 }
-# Earlier protocols of skops have weaker audits, and no model file has them.
+# Earlier protocols of skops have weaker checks, and no model file uses them.
 _LEAST_PROTOCOL = 2
 
 
 class UntrustedError(Exception):
-    """What skops wrote, or is to read, has something that is not trusted.
+    """An archive of skops contains something that is not trusted.
 
     Attributes
     ----------
     names : list of str
-        Of types and functions; empty where the archive itself is the problem.
+        Of types and functions; empty if the archive itself is the problem.
     """
 
     def __init__(self, message, names=()):
@@ -118,19 +118,10 @@ class UntrustedError(Exception):
 
 
 def check_trust(content):
-    """Raise unless an archive of skops holds nothing but what is trusted.
+    """Raise `UntrustedError` unless everything in an archive of skops is trusted.
 
-    Nothing in it is made or imported for that.
-
-    Parameters
-    ----------
-    content : bytes
-        The archive.
-
-    Raises
-    ------
-    UntrustedError
-        If something is not trusted, or takes more memory than bytes in the archive.
+    Objects must be of trusted types, and arrays no larger than their members. Nothing
+    is created or imported for this check.
     """
     import skops.io
 
@@ -142,7 +133,7 @@ def check_trust(content):
             if name.endswith(".npy"):
                 _check_array(name, archive.read(name))
             elif name != "schema.json":
-                raise UntrustedError(f"it has a member {name!r}, which is no array")
+                raise UntrustedError(f"it has a member {name!r}, which is not an array")
         schema = json.loads(archive.read("schema.json"))
     protocol = schema["protocol"]
     if type(protocol) is not int or protocol < _LEAST_PROTOCOL:
@@ -151,11 +142,11 @@ def check_trust(content):
     names.update(skops.io.get_untrusted_types(data=content))
     names.difference_update(TRUSTED)
     if names:
-        raise UntrustedError("it names what is not trusted", names)
+        raise UntrustedError("it contains types that are not trusted", names)
 
 
 def _check_array(name, content):
-    """Raise unless a .npy file has the numbers that its head announces."""
+    """Raise unless a .npy file has as many numbers as its header declares."""
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     readers = {
@@ -165,17 +156,17 @@ def _check_array(name, content):
     if version not in readers:
         raise UntrustedError(f"array {name!r} has the version {version}")
     shape, _, dtype = readers[version](stream)
-    announced = math.prod(shape) * dtype.itemsize
+    declared = math.prod(shape) * dtype.itemsize
     found = len(content) - stream.tell()
-    if dtype.hasobject or announced != found or min(shape, default=0) < 0:
+    if dtype.hasobject or declared != found or min(shape, default=0) < 0:
         raise UntrustedError(
-            f"array {name!r} announces the shape {shape} and type {dtype}, which is "
-            f"not that of {found} bytes of numbers"
+            f"array {name!r} declares the shape {shape} and type {dtype}, which does "
+            f"not match its {found} bytes of numbers"
         )
 
 
 def _untrusted_nodes(schema):
-    """Return the names in nodes that may not have them."""
+    """Return the names that are not allowed in their nodes."""
     untrusted = set()
     pending = [schema]
     while pending:
@@ -185,14 +176,14 @@ def _untrusted_nodes(schema):
             for child in (item.values() if isinstance(item, dict) else item)
             if isinstance(child, dict | list)
         )
-        # Whatever skops takes for a node has the name of its kind in it.
+        # Skops recognizes a node by this entry, the name of its kind.
         if isinstance(item, dict) and isinstance(item.get("__loader__"), str):
-            untrusted.update(_judge(item))
+            untrusted.update(_untrusted_in(item))
     return untrusted
 
 
-def _judge(node):
-    """Return what is not trusted of a node, without those in it."""
+def _untrusted_in(node):
+    """Return the names that are not trusted in a node, without nested nodes."""
     kind = node["__loader__"]
     name = f"{node['__module__']}.{node['__class__']}"
     names, beginnings = _NODES.get(kind, ((), ()))
@@ -201,7 +192,7 @@ def _judge(node):
     if kind == "DictNode":
         keys = node["key_types"]["content"]
         types = {f"{key['__module__']}.{key['__class__']}" for key in keys}
-        # JSON knows strings only: 1 and "1" have become one.
+        # Keys are strings in JSON, where 1 and "1" have become one.
         if not types <= _KEYS or len(keys) != len(node["content"]):
             return {"builtins.dict with keys other than str or int"}
     return set()

@@ -43,8 +43,19 @@ def changed(augmentation, picture, seed=0):
 def test_each_operation_changes_the_image_unless_it_is_excluded(name, picture):
     augmentation = only(name)
     assert (changed(augmentation, picture) != picture).any()
-    augmentation.set_params(exclude=(name,))
+    others = dict.fromkeys(set(OPERATIONS) - {name}, 0.0)
+    augmentation.set_params(p=others, exclude=(name,))
     np.testing.assert_array_equal(changed(augmentation, picture), picture)
+
+
+def test_probability_of_an_excluded_operation_is_refused(picture):
+    augmentation = ImageAugmentation(p={"blur": 0.2}, exclude=["noise", "blur"])
+    with pytest.raises(
+        ValueError, match=r"p\['blur'\]=0.2 has no effect with exclude="
+    ):
+        changed(augmentation, picture)
+    augmentation.set_params(p={"blur": 0})
+    assert "blur" not in augmentation.sample(np.random.default_rng(0))
 
 
 @settings(max_examples=60, deadline=None)
@@ -58,6 +69,8 @@ def test_each_operation_changes_the_image_unless_it_is_excluded(name, picture):
 )
 def test_no_excluded_operation_ever_applies(exclude, p, seed, picture):
     """Neither is one drawn, nor does the image show it: the rest makes the same."""
+    if isinstance(p, dict):
+        p = {name: value for name, value in p.items() if name not in exclude}
     augmentation = clone(STRONG).set_params(p=p, exclude=tuple(exclude))
     applied = augmentation.sample(np.random.default_rng(seed))
     assert not exclude & set(applied)

@@ -175,7 +175,7 @@ def test_pickle_keeps_the_scores(trained, textures):
 
 def test_training_starts_from_the_weights_and_preprocessing_of_the_network(textures):
     """With steps too small to move them, the weights are those of the package."""
-    from skgaussad.features._backbone import read_network
+    from skgaussad.features._weights import read_network
 
     network, _ = read_network("tf_efficientnet_lite0", "auto", 0)
     classifier = FineTunedClassifier(

@@ -239,7 +239,7 @@ def test_maps_are_drawn_to_files_of_their_own(run, parts, model, tmp_path):
         (["MODEL", "no.png"], "no.png: the file does not exist; check the path."),
         (["MODEL", "no*.png"], "No image matches 'no*.png'."),
         (["no.skgaussad", "a.png"], "'no.skgaussad'"),
-        (["a.png", "a.png"], "is no zip archive"),
+        (["a.png", "a.png"], "is not a zip archive"),
         (["MODEL", "a.png", "-o", "no/a.csv"], "There is no folder 'no'"),
         (["MODEL", "a.png", "-o", "/dev/null"], "'/dev/null' is no file"),
     ],

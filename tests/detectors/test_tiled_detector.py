@@ -25,8 +25,7 @@ from skgaussad import (
 from skgaussad.datasets import make_textures
 from skgaussad.detectors import p_values
 from skgaussad.exceptions import FalseAlarmRateWarning, InvalidImageError
-from skgaussad.features._images import LazyImages
-from skgaussad.features._tile_grid import TileGrid
+from skgaussad.features import LazyImages, TileGrid
 from skgaussad.inspection import anomaly_maps, split_distance
 
 few_images = pytest.mark.filterwarnings(
@@ -61,7 +60,7 @@ def tested():
 
 
 def cut(image, tile_size=(32, 32), overlap=0.25):
-    grid = TileGrid.of(image.shape[:2], tile_size, overlap)
+    grid = TileGrid.covering(image.shape[:2], tile_size, overlap)
     return [image[grid.box(index)] for index in range(len(grid))]
 
 
@@ -81,7 +80,7 @@ def test_score_is_that_of_the_worst_tile(normal, tested):
     for image, found, expected, box in zip(
         tested, distances, by_hand, boxes, strict=True
     ):
-        grid = TileGrid.of(image.shape[:2], (24, 32), 0.25)
+        grid = TileGrid.covering(image.shape[:2], (24, 32), 0.25)
         assert found.shape == grid.shape
         np.testing.assert_allclose(found.ravel(), expected, rtol=1e-5)
         top, left, bottom, right = box
@@ -304,7 +303,7 @@ def test_map_is_the_maximum_of_the_maps_of_tiles(normal, tested):
     pipe = detector.tile_estimator_
     unit = pipe[-1].offset_ ** 2 / detector.offset_**2
     for image, drawn in zip(tested, maps, strict=True):
-        grid = TileGrid.of(image.shape[:2], (32, 32), 0.25)
+        grid = TileGrid.covering(image.shape[:2], (32, 32), 0.25)
         expected = np.full(image.shape[:2], -np.inf)
         of_tiles = anomaly_maps(pipe, cut(image))
         for index, of_tile in enumerate(of_tiles):

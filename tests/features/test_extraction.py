@@ -139,17 +139,17 @@ def test_gpu_by_its_number(two_gpus, device):
 
 def test_gpu_that_is_one_too_many(two_gpus):
     message = (
-        r"device='cuda:2' is not there; torch .* sees: 1 cpu, 2 cuda\. Use device="
+        r"device='cuda:2' is not available; torch .* finds 1 cpu, 2 cuda\. Use device="
     )
     with pytest.raises(ValueError, match=message):
         resolve_device("cuda:2", "float32")
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps", "meta", "cpu:1"])
-def test_device_that_is_not_there(no_gpu, device):
+def test_device_that_is_not_available(no_gpu, device):
     message = (
-        f"device='{device}' is not there; torch {torch.__version__} sees: 1 cpu. Use "
-        "device='auto' to take the best one present."
+        f"device='{device}' is not available; torch {torch.__version__} finds 1 cpu. "
+        "Use device='auto' to take the best one available."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         resolve_device(device, "float32")
@@ -192,7 +192,7 @@ def test_batch_size(batch_size, device, expected):
 @pytest.mark.parametrize(
     ("batch_size", "message"),
     [
-        ("large", "batch_size must be a positive integer or 'auto'; got 'large'"),
+        ("large", "batch_size must be an integer of at least 1 or 'auto'; got 'large'"),
         (0, "batch_size must be at least 1; got 0"),
         (2.0, "batch_size must be an integer of at least 1; got 2.0"),
         (None, "batch_size must be an integer of at least 1; got None"),
@@ -558,8 +558,8 @@ def test_lack_of_memory_halves_the_batches_for_good(
     assert sizes == expected
     halved = [size // 2 for size in sizes if size > n_fitting]
     messages = [
-        f"Out of memory on cpu: going on with batch_size={size}. Set batch_size to "
-        "that to spare the failed attempts."
+        f"Out of memory on cpu: continuing with batch_size={size}. Set batch_size to "
+        "that to avoid the failed attempts."
         for size in halved
     ]
     assert [str(warning.message) for warning in caught] == messages

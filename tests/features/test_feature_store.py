@@ -312,7 +312,7 @@ def test_folder_that_cannot_be(tmp_path):
 
 def test_file_that_another_process_keeps_locked(path, monkeypatch):
     vectors = fill(path)
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     with FeatureStore(path, LARGE) as store:

@@ -36,7 +36,7 @@ def make_transformer(**settings):
     return DeepFeatureTransformer("test_resnet", weights=None, device="cpu", **settings)
 
 
-def shares_by_counting(rectangles, height, width, fine=60):
+def fractions_by_counting(rectangles, height, width, fine=60):
     """Share of each position that is in none of the rectangles, on a fine raster."""
     y = (np.arange(height * fine)[:, np.newaxis] + 0.5) / (height * fine)
     x = (np.arange(width * fine) + 0.5) / (width * fine)
@@ -59,20 +59,20 @@ rectangles = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(rectangles, st.integers(1, 6), st.integers(1, 6))
-def test_shares_of_rectangles_are_areas(given, height, width):
-    expected = shares_by_counting(given, height, width)
-    if not shares_by_counting(given, 1, 1).any():
+def test_fractions_of_rectangles_are_areas(given, height, width):
+    expected = fractions_by_counting(given, height, width)
+    if not fractions_by_counting(given, 1, 1).any():
         with pytest.raises(ValueError, match="ignore leaves nothing"):
             resolve(given)
         return
-    shares = resolve(given).shares(height, width)
-    np.testing.assert_allclose(shares, expected, rtol=0, atol=1e-9)
-    np.testing.assert_array_equal(shares == 0, expected == 0)
+    fractions = resolve(given).fractions(height, width)
+    np.testing.assert_allclose(fractions, expected, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(fractions == 0, expected == 0)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(1, 12), st.integers(1, 12))
-def test_shares_of_masks_are_areas(data, height, width):
+def test_fractions_of_masks_are_areas(data, height, width):
     """A mask is as many rectangles as it has pixels that are not zero."""
     bits = data.draw(st.lists(st.booleans(), min_size=60, max_size=60))
     mask = np.reshape(bits, (6, 10))
@@ -82,16 +82,16 @@ def test_shares_of_masks_are_areas(data, height, width):
         (row / 6, column / 10, (row + 1) / 6, (column + 1) / 10)
         for row, column in np.argwhere(mask)
     ]
-    shares = resolve(mask).shares(height, width)
-    expected = resolve(pixels).shares(height, width)
-    np.testing.assert_allclose(shares, expected, rtol=0, atol=2e-9)
-    np.testing.assert_allclose(shares.mean(), 1 - mask.mean(), rtol=0, atol=1e-8)
+    fractions = resolve(mask).fractions(height, width)
+    expected = resolve(pixels).fractions(height, width)
+    np.testing.assert_allclose(fractions, expected, rtol=0, atol=2e-9)
+    np.testing.assert_allclose(fractions.mean(), 1 - mask.mean(), rtol=0, atol=1e-8)
     np.testing.assert_array_equal(resolve(mask).pixels(6, 10), ~mask)
 
 
 def test_one_rectangle_is_a_list_of_one():
-    several = resolve([LEFT_HALF]).shares(5, 7)
-    np.testing.assert_array_equal(resolve(LEFT_HALF).shares(5, 7), several)
+    several = resolve([LEFT_HALF]).fractions(5, 7)
+    np.testing.assert_array_equal(resolve(LEFT_HALF).fractions(5, 7), several)
     np.testing.assert_array_equal(several[0], [0, 0, 0, 0.5, 1, 1, 1])
 
 
@@ -125,11 +125,11 @@ def test_mask_goes_through_the_crop_of_the_images(images):
     mask = np.kron(coarse, np.ones((40, 40), dtype=bool))
     preprocessing = make_preprocessing((64, 96), crop_pct=0.6)
     seen = preprocessing.load([255 * mask.astype(np.uint8)], 0)[:, :, 0]
-    shares = KeptArea.resolve(mask, preprocessing).shares(64, 96)
+    fractions = KeptArea.resolve(mask, preprocessing).fractions(64, 96)
     far_from_edges = (seen < 0.01) | (seen > 0.99)
     assert far_from_edges.mean() > 0.7
     np.testing.assert_allclose(
-        shares[far_from_edges], 1 - seen[far_from_edges], atol=0.05
+        fractions[far_from_edges], 1 - seen[far_from_edges], atol=0.05
     )
 
 
@@ -222,7 +222,7 @@ def test_pooling_with_all_weights_one_is_that_without(entry):
         (
             "max",
             STRIPES,
-            "no position of the feature map of level 4 of which at least 50% is kept",
+            "no position of the feature map of level 4 with at least 50% of its area",
         ),
     ],
 )
@@ -244,7 +244,7 @@ def test_features_are_weighted_means_of_the_maps(images):
     for feature_map in maps.values():
         values = feature_map.double().numpy()
         height, width = values.shape[2:]
-        weights = resolve(mask).shares(height, width)
+        weights = resolve(mask).fractions(height, width)
         for cell in [np.s_[:, :], *Pooling("grid", 2).cells(height, width)]:
             expected = (values[(..., *cell)] * weights[cell]).sum(axis=(2, 3))
             expected /= weights[cell].sum()
@@ -359,7 +359,7 @@ def test_cache_leaves_out_levels_of_which_nothing_is_left(images, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_digest_is_of_the_shares_at_all_sizes():
+def test_digest_is_of_the_fractions_at_all_sizes():
     half, as_mask = resolve(LEFT_HALF), resolve(np.array([[1, 0]]))
     assert half.digest((4, 4), (9, 9)) == as_mask.digest((4, 4), (9, 9))
     assert half.digest((4, 4)) != half.digest((4, 4), (9, 9))

@@ -16,13 +16,8 @@ from PIL import Image, features
 from scipy import sparse
 
 from skgaussad.exceptions import InvalidImageError
-from skgaussad.features._images import (
-    LazyImages,
-    as_image_sequence,
-    check_items,
-    decode_image,
-    load_image,
-)
+from skgaussad.features._decoding import decode_image, load_image
+from skgaussad.features._input import LazyImages, as_image_sequence, check_items
 
 BICUBIC = Image.Resampling.BICUBIC
 ORIENTATION = 0x0112

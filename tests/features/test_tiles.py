@@ -10,10 +10,9 @@ from PIL import Image
 
 from skgaussad import DeepFeatureTransformer
 from skgaussad.exceptions import InvalidImageError
-from skgaussad.features import _tiled_images
-from skgaussad.features._images import read_image_size
-from skgaussad.features._tile_grid import TileGrid
-from skgaussad.features._tiled_images import TiledImages
+from skgaussad.features import _tiles
+from skgaussad.features._decoding import read_image_size
+from skgaussad.features._tiles import TiledImages, TileGrid
 
 sides = st.integers(1, 60)
 
@@ -21,7 +20,7 @@ sides = st.integers(1, 60)
 @settings(max_examples=200, deadline=None)
 @given(sides, sides, sides, sides, st.floats(0, 0.99))
 def test_tiles_cover_the_image_and_overlap(height, width, tall, wide, overlap):
-    grid = TileGrid.of((height, width), (tall, wide), overlap)
+    grid = TileGrid.covering((height, width), (tall, wide), overlap)
     covered = np.zeros((height, width), dtype=int)
     for index in range(len(grid)):
         box = grid.box(index)
@@ -55,7 +54,7 @@ def test_tiles_cover_the_image_and_overlap(height, width, tall, wide, overlap):
     ],
 )
 def test_where_tiles_lie(image_size, tile_size, overlap, tops, lefts):
-    grid = TileGrid.of(image_size, tile_size, overlap)
+    grid = TileGrid.covering(image_size, tile_size, overlap)
     assert (grid.tops, grid.lefts) == (tops, lefts)
     assert grid.shape == (len(tops), len(lefts))
     assert grid.tile_size == tuple(map(min, image_size, tile_size))
@@ -69,20 +68,20 @@ def test_where_tiles_lie(image_size, tile_size, overlap, tops, lefts):
 def decoded(monkeypatch):
     """Positions of the images that have been decoded."""
     rows = []
-    decode = _tiled_images.decode_image
+    decode = _tiles.decode_image
 
     def counting(images, row):
         rows.append(row)
         return decode(images, row)
 
-    monkeypatch.setattr(_tiled_images, "decode_image", counting)
+    monkeypatch.setattr(_tiles, "decode_image", counting)
     return rows
 
 
 def make_tiles(images, rows=None, tile_size=(16, 20), on_done=lambda n: None):
     rows = range(len(images)) if rows is None else rows
     sizes = [read_image_size(images, row) for row in rows]
-    grids = [TileGrid.of(size, tile_size, 0.25) for size in sizes]
+    grids = [TileGrid.covering(size, tile_size, 0.25) for size in sizes]
     return TiledImages(images, rows, grids, on_done)
 
 
@@ -174,7 +173,7 @@ def test_threads_get_the_same_tiles(images, decoded):
 def test_bad_image_is_named_by_its_own_position(images, tmp_path):
     path = tmp_path / "bad.png"
     path.write_bytes(b"no image")
-    grids = [TileGrid.of((40, 60), (16, 20), 0)] * 2
+    grids = [TileGrid.covering((40, 60), (16, 20), 0)] * 2
     tiles = TiledImages([images[0], path], [0, 1], grids, lambda n: None)
     with pytest.raises(InvalidImageError, match=r"^X\[1\] \('.*bad.png'\)"):
         tiles[len(grids[0])]

@@ -106,6 +106,14 @@ def test_fit_refuses_parameters_and_stays_as_it_was(images, name, value, message
         transformer.transform(images)
 
 
+@pytest.mark.parametrize("random_state", [1, np.random.RandomState(0)])
+def test_seed_without_random_weights_is_refused(images, random_state):
+    transformer = DeepFeatureTransformer(random_state=random_state, image_size=64)
+    with pytest.raises(ValueError, match="random_state=.* no effect with weights='au"):
+        transformer.fit(images)
+    transformer.set_params(random_state=None).fit(images)
+
+
 def test_fit_that_fails_leaves_the_fit_before(images, tiny, tiny_features):
     transformer = copy.deepcopy(tiny)
     with pytest.raises(ValueError, match="class token"):
@@ -288,7 +296,7 @@ def decoding_threads():
     [
         ("batch_size", 0, "batch_size must be at least 1; got 0"),
         ("num_workers", 1.5, "num_workers must be an integer of at least 0; got 1.5"),
-        ("device", "meta", "device='meta' is not there"),
+        ("device", "meta", "device='meta' is not available"),
     ],
 )
 def test_transform_judges_what_it_reads(
@@ -348,7 +356,7 @@ def test_warning_of_lack_of_memory_points_to_the_caller(monkeypatch, tiny, image
 
     monkeypatch.setattr(Extractor, "_features", limited)
     monkeypatch.setattr(tiny, "batch_size", 7)
-    with pytest.warns(RuntimeWarning, match="going on with batch_size=3") as caught:
+    with pytest.warns(RuntimeWarning, match="continuing with batch_size=3") as caught:
         tiny.transform(images)
     assert [warning.filename for warning in caught] == [__file__]
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from skgaussad.exceptions import InvalidImageError
-from skgaussad.features._images import load_image
+from skgaussad.features._decoding import load_image
 
 SIZE = (16, 16)
 # Seconds for one file of at most two kilobytes; a hang is ended after these.

@@ -14,7 +14,7 @@ from PIL import Image
 
 from skgaussad import MahalanobisDetector
 from skgaussad.exceptions import InvalidImageError
-from skgaussad.features import _images as image_module
+from skgaussad.features import _decoding, _identity
 
 # Whether there are enough images for the rate is for others to test.
 pytestmark = pytest.mark.filterwarnings(
@@ -224,21 +224,21 @@ def test_file_that_vanishes_after_the_fit(make_pipeline, images, tmp_path):
         pipe.score_samples(paths)
 
 
-@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize(("cached", "reader"), [(False, _decoding), (True, _identity)])
 def test_file_that_vanishes_while_it_is_read(
-    make_pipeline, images, tmp_path, monkeypatch, cached
+    make_pipeline, images, tmp_path, monkeypatch, cached, reader
 ):
     """It is there when it is looked at, and gone when it is opened."""
     path = save(Image.fromarray(images[0]), tmp_path / "a.png")
     parameters = {"features__cache": tmp_path / "cache"} if cached else {}
     pipe = make_pipeline(**parameters).fit(images)
-    read = image_module._read_file
+    read = _decoding.read_file
 
     def remove_and_read(name):
         os.remove(name)
         return read(name)
 
-    monkeypatch.setattr(image_module, "_read_file", remove_and_read)
+    monkeypatch.setattr(reader, "read_file", remove_and_read)
     with pytest.raises(InvalidImageError, match=r"X\[1\] .*No such file") as caught:
         pipe.score_samples([images[0], path])
     assert "truncated" not in str(caught.value)
@@ -252,7 +252,7 @@ def test_disk_that_fails_is_told_from_a_damaged_file(
     def fail(name):
         raise OSError(errno.EIO, os.strerror(errno.EIO), name)
 
-    monkeypatch.setattr(image_module, "_read_file", fail)
+    monkeypatch.setattr(_decoding, "read_file", fail)
     with pytest.raises(InvalidImageError, match="cannot be read.*the disk") as caught:
         fitted.score_samples([path])
     assert "damaged" not in str(caught.value)
