@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from _harness import Verdict
 from scipy.stats import betabinom, binomtest
 
 from skgaussad.calibration import required_samples
@@ -126,27 +127,7 @@ class Cell:
         return float(betabinom.sf(n_allowed, n_test, n_train - k + 1, k))
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a criterion says, and the numbers behind it.
-
-    Attributes
-    ----------
-    criterion : str
-    holds : bool
-    finding : str
-    """
-
-    criterion: str
-    holds: bool
-    finding: str
-
-    def __str__(self):
-        judged = "holds" if self.holds else "FAILS"
-        return f"[{judged}] {self.criterion}\n        {self.finding}"
-
-
-def judge_average(cells):
+def check_average(cells):
     """Judge the rates of a rule that promises them on average over training sets.
 
     Parameters
@@ -180,7 +161,7 @@ def judge_average(cells):
     ]
 
 
-def judge_tail(cells):
+def check_tail(cells):
     """Judge the rates of the fitted tail.
 
     Parameters
@@ -201,7 +182,7 @@ def judge_tail(cells):
     ]
 
 
-def judge_contamination(losses):
+def check_contamination(losses):
     """Judge what a robust fit loses against one without defective images.
 
     Parameters
@@ -224,7 +205,7 @@ def judge_contamination(losses):
     ]
 
 
-def judge_bound(cells):
+def check_bound(cells):
     """Judge how often the rate of a bound with 95 % confidence is above its target.
 
     Parameters
@@ -258,7 +239,7 @@ def judge_bound(cells):
     ]
 
 
-def judge_cost(seconds):
+def check_cost(seconds):
     """Judge what the leave-one-out distances add to a fit.
 
     Parameters

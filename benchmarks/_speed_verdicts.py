@@ -1,6 +1,6 @@
 """Whether the measured speed reaches its targets, which were set beforehand."""
 
-from _calibration_verdicts import Verdict
+from _harness import Verdict
 
 # Times anomalib's images per second.
 RATE_TARGETS = {"skgaussad float32": 1.8, "skgaussad bfloat16": 3.0}
@@ -18,7 +18,7 @@ GRID_REPEAT = 0.05
 MAP_RATIO = 1.5
 
 
-def judge_rates(kind, ratios, peer):
+def check_rates(kind, ratios, peer):
     """Judge images per second against the peer's.
 
     Parameters
@@ -43,7 +43,7 @@ def judge_rates(kind, ratios, peer):
     ]
 
 
-def judge_aurocs(aurocs):
+def check_aurocs(aurocs):
     """Judge what bfloat16 changes.
 
     Parameters
@@ -65,7 +65,7 @@ def judge_aurocs(aurocs):
     ]
 
 
-def judge_fits(measurements):
+def check_fits(measurements):
     """Judge fits against scikit-learn's.
 
     Parameters
@@ -111,7 +111,7 @@ def judge_fits(measurements):
     return verdicts
 
 
-def judge_many(measurements):
+def check_many(measurements):
     """Judge how peak memory grows from the fewest images to the most.
 
     Parameters
@@ -137,7 +137,7 @@ def judge_many(measurements):
     return verdicts
 
 
-def judge_grid(measurement):
+def check_grid(measurement):
     """Judge a grid search with cached features.
 
     Parameters
@@ -164,7 +164,7 @@ def judge_grid(measurement):
     ]
 
 
-def judge_maps(measurements):
+def check_maps(measurements):
     """Judge what anomaly maps cost.
 
     Parameters

@@ -126,6 +126,7 @@ def test_blocks_of_the_decoder_are_residual(factor):
     assert output.any()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_on_real_images(trained, cells):
     losses = trained.history_["loss"]
     assert losses.shape == (16,)

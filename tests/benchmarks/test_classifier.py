@@ -45,6 +45,7 @@ def trained(textures, half):
     return classifier.fit(textures.images[half], textures.labels[half])
 
 
+@pytest.mark.slow
 def test_defects_are_found_after_a_short_training(trained, textures, half):
     others = np.setdiff1d(np.arange(120), half)
     images, labels = textures.images[others], textures.labels[others]

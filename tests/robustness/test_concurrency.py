@@ -105,6 +105,7 @@ def test_processes_that_are_forked_from_a_server(fitted, images):
             np.testing.assert_array_equal(scores, [expected] * 3)
 
 
+@pytest.mark.slow
 def test_processes_of_joblib(fitted, images):
     expected = fitted.score_samples(images)
     for scores in joblib.Parallel(n_jobs=2)(
