@@ -20,6 +20,8 @@ from skgaussad.datasets import load_solar_cells, make_textures
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.model_selection import NormalKFold, auroc_scorer
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"image_size": 32, "n_epochs": 1, "batch_size": 8, "fpr": 0.2, "device": "cpu"}
 
 
@@ -126,7 +128,6 @@ def test_blocks_of_the_decoder_are_residual(factor):
     assert output.any()
 
 
-@pytest.mark.slow
 def test_training_lowers_the_loss_on_real_images(trained, cells):
     losses = trained.history_["loss"]
     assert losses.shape == (16,)

@@ -15,6 +15,8 @@ from skgaussad.datasets import make_textures
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.model_selection import auroc_scorer
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "backbone": "test_resnet",
     "weights": None,
@@ -45,7 +47,6 @@ def trained(textures, half):
     return classifier.fit(textures.images[half], textures.labels[half])
 
 
-@pytest.mark.slow
 def test_defects_are_found_after_a_short_training(trained, textures, half):
     others = np.setdiff1d(np.arange(120), half)
     images, labels = textures.images[others], textures.labels[others]

@@ -15,9 +15,10 @@ from skgaussad import DeepFeatureTransformer
 from skgaussad.datasets import make_textures
 
 # The tables are made of scores; a dozen images support no rate.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning"),
+]
 
 BACKBONE = "tf_efficientnet_lite0"
 
@@ -162,7 +163,6 @@ def test_augmented_copies_enlarge_the_training_set_only(root, tmp_path, capsys):
     assert "3 epochs" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_trained_methods_are_in_tables_5_and_8(root, tmp_path, capsys):
     arguments = ["--data", str(root / "checks"), "--backbone", BACKBONE, "--trained"]
     arguments += ["--table", "5", "--training-epochs", "1", "--image-size", "32"]
