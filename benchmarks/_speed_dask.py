@@ -34,7 +34,7 @@ class DaskMeasurement:
         Seconds, with one worker process and with two, of one thread each.
     difference : float
         Largest difference between the leave-one-out distances of both and those of a
-        fit by this process, as a share of the distance.
+        fit by this process, as a fraction of the distance.
     """
 
     n_images: int
@@ -111,7 +111,7 @@ def format_dask(m):
 
 
 def check_dask(measurement):
-    """Judge two workers against one.
+    """Check two workers against one.
 
     Parameters
     ----------

@@ -34,13 +34,13 @@ class GridMeasurement:
         return self.first / (self.extraction + self.detectors)
 
     @property
-    def repeat_share(self):
-        """The second search as a share of the first."""
+    def repeat_fraction(self):
+        """The second search as a fraction of the first."""
         return self.second / self.first
 
     @property
-    def overhead_share(self):
-        """The second search without the detectors' own time, as a share of the first.
+    def overhead_fraction(self):
+        """The second search less the detectors' own time, as a fraction of the first.
 
         In (-inf, 1]: the times of separate runs scatter.
         """

@@ -19,7 +19,7 @@ MAP_RATIO = 1.5
 
 
 def check_rates(kind, ratios, peer):
-    """Judge images per second against the peer's.
+    """Check images per second against the peer's.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def check_rates(kind, ratios, peer):
 
 
 def check_aurocs(aurocs):
-    """Judge what bfloat16 changes.
+    """Check what bfloat16 changes.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def check_aurocs(aurocs):
 
 
 def check_fits(measurements):
-    """Judge fits against scikit-learn's.
+    """Check fits against scikit-learn's.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def check_fits(measurements):
 
 
 def check_many(measurements):
-    """Judge how peak memory grows from the fewest images to the most.
+    """Check how peak memory grows from the fewest images to the most.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def check_many(measurements):
 
 
 def check_grid(measurement):
-    """Judge a grid search with cached features.
+    """Check a grid search with cached features.
 
     Parameters
     ----------
@@ -157,15 +157,15 @@ def check_grid(measurement):
         ),
         Verdict(
             f"second grid search within {100 * GRID_REPEAT:.0f} % of the first",
-            measurement.repeat_share <= GRID_REPEAT,
-            f"{100 * measurement.repeat_share:.1f} %; without the detectors' own time "
-            f"{100 * measurement.overhead_share:.1f} %",
+            measurement.repeat_fraction <= GRID_REPEAT,
+            f"{100 * measurement.repeat_fraction:.1f} %; without the detectors' own "
+            f"time {100 * measurement.overhead_fraction:.1f} %",
         ),
     ]
 
 
 def check_maps(measurements):
-    """Judge what anomaly maps cost.
+    """Check what anomaly maps cost.
 
     Parameters
     ----------

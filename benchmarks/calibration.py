@@ -4,28 +4,28 @@
     python benchmarks/calibration.py rates bound --splits 60
 
 Normal samples are split at random, a detector is fitted to 100, 300 or 700 of them (as
-far as that leaves a fifth of the images), and the share of the others beyond the
+far as that leaves a fifth of the images), and the fraction of the others beyond the
 threshold of each rule is counted, for several target rates. The data are functional
 solar cells, mono- and polycrystalline, and synthetic samples, new ones in each split: a
-Gaussian whose k-th variance is 1 / k, and a multivariate t law with 5 degrees of
-freedom and the same shape. They have as many columns as the network's features. The
+Gaussian whose k-th variance is 1 / k, and a multivariate t distribution with 5 degrees
+of freedom and the same shape. They have as many columns as the network's features. The
 settings are level 7, the sum of all levels, one Gaussian over the cells of a 4 x 4 grid
 on level 7, and the sum of a Gaussian a cell.
 
 ``rates`` prints the mean rate over splits and its standard error, that between splits
 divided by the root of their number. The splits of a finite set of images share images,
-and yet the standard error is honest for this question. Given the images, the splits are
+and yet the standard error is right for this question. Given the images, the splits are
 independent draws; and in a random split the training and test images are exchangeable,
 whatever the images are, so that a conformal rule has its rate on average over the
 splits of just these images. The scatter of few test images is part of that between
-splits. What does depend on the images is a law fitted to the tail: at 0.1 % of some
-hundreds of images, the farthest one decides the rate.
+splits. What does depend on the images is a distribution fitted to the tail: at 0.1 % of
+some hundreds of images, the farthest one decides the rate.
 
 ``bound`` prints how often a threshold for a rate with 95 % confidence has a higher one.
 The rate is known to the precision of the test samples only, so a rate just below the
-target may seem to be above it. The share of splits in which a bound that keeps its
-promise exactly would seem to fail stands beside the share measured; it follows from the
-numbers of samples alone.
+target may seem to be above it. The fraction of splits in which a bound that keeps its
+promise exactly would seem to fail stands beside the fraction measured; it follows from
+the numbers of samples alone.
 
 ``contamination`` mixes defective cells into the training images, and compares a robust
 fit with one to the functional ones alone.
@@ -38,7 +38,7 @@ Each table is followed by verdicts on criteria that were set before the measurem
 import sys
 
 import numpy as np
-from _calibration_contamination import FITS, SHARES, measure_contamination
+from _calibration_contamination import FITS, FRACTIONS, measure_contamination
 from _calibration_protocol import (
     BOUND_TARGETS,
     CELL_TYPES,
@@ -128,12 +128,12 @@ def print_rates(measurements):
 def _show_rate(rule, cell):
     if np.isnan(cell.rate):
         return "-   "
-    judged_within = True
+    is_within = True
     if rule == "leave-one-out":
-        judged_within = cell.is_within
+        is_within = cell.is_within
     elif rule == "tail" and cell.target in TAIL_TARGETS:
-        judged_within = cell.is_within_factor_two
-    mark = " " if judged_within else "!"
+        is_within = cell.is_within_factor_two
+    mark = " " if is_within else "!"
     if rule in RANKED and not cell.is_supported:
         mark = "*"
     return f"{100 * cell.rate:.2f} {100 * cell.error:.2f}{mark}"
@@ -166,13 +166,14 @@ def _show_failures(cell):
         return "*"
     low, high = cell.failure_interval
     return (
-        f"{100 * cell.failure_share:.1f} ({100 * cell.expected_failure_share:.1f}) "
+        f"{100 * cell.failure_fraction:.1f} "
+        f"({100 * cell.expected_failure_fraction:.1f}) "
         f"{100 * low:.1f}-{100 * high:.1f}"
     )
 
 
 def print_contamination(figures):
-    """Print AUROC and false alarms of each share of defects, then the verdict.
+    """Print AUROC and false alarms of each fraction of defects, then the verdict.
 
     Parameters
     ----------
@@ -181,15 +182,17 @@ def print_contamination(figures):
     """
     print("\nAUROC, level 7, and false alarms for 5 % asked for, in percent, with")
     print("defective images among the training images\n")
-    columns = {"": "", "share": ".0%"}
+    columns = {"": "", "fraction": ".0%"}
     columns |= {f"{name} {of}": ".1f" for name in FITS for of in ("AUROC", "FPR")}
     losses, rows = {}, []
-    for kind, by_share in figures.items():
-        for share, by_fit in by_share.items():
+    for kind, by_fraction in figures.items():
+        for fraction, by_fit in by_fraction.items():
             means = {name: 100 * by_fit[name].mean(axis=0) for name in FITS}
             loss = means["clean"][0] - means["robust"][0]
-            losses[f"{kind}, {100 * share:.0f} % defective"] = loss
-            rows.append((kind, share, *np.ravel([means[name] for name in FITS]), loss))
+            losses[f"{kind}, {100 * fraction:.0f} % defective"] = loss
+            rows.append(
+                (kind, fraction, *np.ravel([means[name] for name in FITS]), loss)
+            )
     print(format_table(columns | {"loss": ".2f"}, rows))
     print_verdicts("Contamination", check_contamination(losses))
 
@@ -224,7 +227,7 @@ def main(argv=None):
                 kind: measure_contamination(
                     by_name["level 7"],
                     labels[kind],
-                    SHARES,
+                    FRACTIONS,
                     arguments.splits,
                     arguments.seed,
                 )

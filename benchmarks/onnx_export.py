@@ -197,7 +197,7 @@ def format_parity(parities):
 
 
 def check_parity(parities):
-    """Judge distances and labels of all pipelines by the targets."""
+    """Check distances and labels of all pipelines by the targets."""
     worst = max(parities, key=lambda parity: parity.difference)
     n_labels = sum(parity.n_labels for parity in parities)
     n_images = sum(parity.n_images for parity in parities)

@@ -103,8 +103,8 @@ FULL = {
     "many": (10_000, 100_000),
     "rows": (2_000, 20_000),
     "n_folds": 5,
-    # A second search has the detectors' work only, a share that is the smaller the more
-    # the network has.
+    # A second search has the detectors' work only, a fraction that is the smaller the
+    # more the network has.
     "grid_size": 448,
     # A round takes minutes.
     "grid_rounds": 1,

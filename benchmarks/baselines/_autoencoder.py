@@ -197,7 +197,7 @@ class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
         return self
 
     def _check_parameters(self):
-        """Judge all parameters; return the image size as a pair."""
+        """Validate all parameters; return the image size as a pair."""
         check_training(self.n_epochs, self.batch_size, self.learning_rate)
         check_integer("latent_dim", self.latent_dim, 1)
         check_choice("aggregation", self.aggregation, AGGREGATIONS)

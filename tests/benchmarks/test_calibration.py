@@ -111,7 +111,7 @@ def test_synthetic_samples_have_the_law_they_name():
     np.testing.assert_allclose(rows.var(axis=0), variances, rtol=0.05)
     np.testing.assert_allclose(kurtosis(rows), 0, atol=0.2)
     rows = heavy.rows(setting, rng, 100)
-    # A t law of 5 degrees of freedom has 5/3 of the variance of its Gaussian. All
+    # The t distribution has 5/3 of the variance of its Gaussian. All
     # columns share their radius, so their squares are correlated.
     np.testing.assert_allclose(rows.var(axis=0), 5 / 3 * variances, rtol=0.1)
     assert (kurtosis(rows) > 1.5).all()
@@ -207,7 +207,7 @@ def test_cells_know_their_mean_and_standard_error():
         (0.0869, False, False, True),
     ],
 )
-def test_cell_is_judged_by_interval_and_step(rate, within, within_sum, far_off):
+def test_cell_is_checked_by_interval_and_step(rate, within, within_sum, far_off):
     made = cell(rate)
     assert (made.is_within, made.is_within_sum) == (within, within_sum)
     assert made.is_far_off == far_off
@@ -222,13 +222,13 @@ def test_average_holds_with_95_percent_of_the_cells_within():
     for n_outside, holds in ((1, True), (2, False)):
         cells = [cell(0.1)] * (20 - n_outside)
         cells += [cell(0.105, name="culprit")] * n_outside
-        share, far_off = check_average(cells)
-        assert share.holds == holds
+        fraction, far_off = check_average(cells)
+        assert fraction.holds == holds
         assert far_off.holds
-        assert str(share).count("culprit at 10 %: 10.50 % +- 0.10") == n_outside
-        assert ("[holds]" in str(share)) == holds
-    share, far_off = check_average([cell(0.1)] * 20 + [cell(0.2, name="culprit")])
-    assert share.holds
+        assert str(fraction).count("culprit at 10 %: 10.50 % +- 0.10") == n_outside
+        assert ("[holds]" in str(fraction)) == holds
+    fraction, far_off = check_average([cell(0.1)] * 20 + [cell(0.2, name="culprit")])
+    assert fraction.holds
     assert not far_off.holds
     assert "culprit" in str(far_off)
 
@@ -266,7 +266,7 @@ def test_bound_fails_where_the_interval_lies_above_5_percent():
         (verdict,) = check_bound([bound(n_failures)])
         assert verdict.holds == holds
     made = bound(10)
-    assert made.failure_share == 0.1
+    assert made.failure_fraction == 0.1
     low, high = made.failure_interval
     assert low == pytest.approx(beta.ppf(0.025, 10, 91))
     assert high == pytest.approx(beta.ppf(0.975, 11, 90))
@@ -275,7 +275,7 @@ def test_bound_fails_where_the_interval_lies_above_5_percent():
 def test_bound_may_seem_to_fail_with_few_test_samples():
     # Of 60 test samples none may lie beyond the largest of 299 distances.
     made = bound(20, n_test=60)
-    assert made.expected_failure_share == pytest.approx(1 - 299 / 359)
+    assert made.expected_failure_fraction == pytest.approx(1 - 299 / 359)
     assert check_bound([made])[0].holds
     assert not check_bound([bound(20)])[0].holds
     assert not check_bound([bound(30, n_test=60)])[0].holds
@@ -301,16 +301,18 @@ def test_expected_failures_are_those_of_random_ranks(n_test):
         ranks = rng.permutation(100 + n_test)
         threshold = np.sort(ranks[:100])[100 - n_above - 1]
         failures += np.mean(ranks[100:] > threshold) > 0.05
-    assert made.expected_failure_share == pytest.approx(failures / n_splits, abs=0.007)
+    assert made.expected_failure_fraction == pytest.approx(
+        failures / n_splits, abs=0.007
+    )
 
 
 def test_expected_failures_with_many_test_samples_are_at_most_those_promised():
-    shares = [
+    fractions = [
         Cell("made up", target, n, 10**7, np.zeros(2), CONFIDENCE)
         for target in (0.1, 0.046, 0.01)
         for n in (300, 700)
     ]
-    assert all(0.01 < made.expected_failure_share < 0.0501 for made in shares)
+    assert all(0.01 < made.expected_failure_fraction < 0.0501 for made in fractions)
 
 
 def test_cost_holds_up_to_twice_the_fit():
@@ -395,7 +397,7 @@ def test_only_computes_and_prints_the_tables_asked_for(tables, monkeypatch):
 
 
 def test_measured_rates_follow_the_rule(small_settings):
-    """A detector with the chi-square law of its own features, from many samples."""
+    """Of a detector with the chi-square distribution of its features."""
     found = protocol.measure(
         protocol.make_synthetic(2_000)[:1], (2_000,), 4, n_jobs=1, verbose=False
     )

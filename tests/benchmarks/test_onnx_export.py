@@ -10,7 +10,7 @@ from skgaussad.datasets import load_solar_cells
 from skgaussad.export import to_onnx
 
 
-def test_parity_is_judged_by_the_worst_pipeline():
+def test_parity_is_checked_by_the_worst_pipeline():
     good = Parity("good", 10, 1e-4, 0, 1, 9_600_000)
     assert [verdict.holds for verdict in check_parity([good])] == [True, True]
     bad = Parity("bad", 20, 1.1e-4, 3, 0, 500_000)

@@ -38,7 +38,7 @@ def holds(verdicts):
     return [verdict.holds for verdict in verdicts]
 
 
-def test_rates_are_judged_against_the_peer():
+def test_rates_are_checked_against_the_peer():
     ratios = {"skgaussad float32": 1.8, "skgaussad bfloat16": 2.99, "anomalib": 1.0}
     verdicts = check_rates("PNG", ratios, "anomalib")
     assert holds(verdicts) == [True, False]
@@ -64,7 +64,7 @@ def fitted(n_samples, n_features, seconds, sklearn_seconds, difference=1e-15):
     }
 
 
-def test_fits_are_judged_at_one_size_and_at_all():
+def test_fits_are_checked_at_one_size_and_at_all():
     measurements = [fitted(500, 3072, 1.0, 50.0), fitted(50, 50, 1.1, 1.0)]
     assert holds(check_fits(measurements)) == [True, True, True]
     measurements = [
@@ -84,16 +84,16 @@ def many(n_images, extraction_peak, fit_peak):
     return ManyMeasurement(n_images, 40, 2.0, 0.5, extraction_peak, fit_peak)
 
 
-def test_memory_is_judged_from_the_fewest_to_the_most():
+def test_memory_is_checked_from_the_fewest_to_the_most():
     measurements = [many(10, 100, 50), many(50, 500, 500), many(100, 120, 61)]
     assert holds(check_many(measurements)) == [True, False]
 
 
-def test_grid_search_is_judged_twice():
+def test_grid_search_is_checked_twice():
     measurement = GridMeasurement(24, 5, 100, 13.0, 0.66, 9.0, 1.0)
     assert measurement.ratio == pytest.approx(1.3)
-    assert measurement.repeat_share == pytest.approx(0.66 / 13)
-    assert measurement.overhead_share == pytest.approx(-0.34 / 13)
+    assert measurement.repeat_fraction == pytest.approx(0.66 / 13)
+    assert measurement.overhead_fraction == pytest.approx(-0.34 / 13)
     assert holds(check_grid(measurement)) == [True, False]
     measurement = GridMeasurement(24, 5, 100, 13.1, 0.64, 9.0, 1.0)
     assert holds(check_grid(measurement)) == [False, True]
