@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MAX_WHEEL_BYTES = 1_000_000
-NEEDED = ("skgaussad/py.typed", "skgaussad/reporting/report.html")
+NEEDED = {"skgaussad/reporting/report.html"}
 
 
 def git(*arguments):
@@ -76,7 +76,7 @@ def main(target):
     if len(built[wheel]) > MAX_WHEEL_BYTES:
         sys.exit(f"{wheel} has {len(built[wheel]):,d} bytes, over {MAX_WHEEL_BYTES:,d}")
     with zipfile.ZipFile(target / wheel) as archive:
-        missing = set(NEEDED) - set(archive.namelist())
+        missing = NEEDED - set(archive.namelist())
     if missing:
         sys.exit(f"{wheel} lacks {', '.join(sorted(missing))}")
     for name, content in sorted(built.items()):

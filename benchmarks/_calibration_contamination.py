@@ -8,39 +8,39 @@ from sklearn.metrics import roc_auc_score
 from skgaussad import MahalanobisDetector, RobustDetector
 from skgaussad.exceptions import FalseAlarmRateWarning
 
-SHARES = (0.0, 0.05, 0.1, 0.2)
+FRACTIONS = (0.0, 0.05, 0.1, 0.2)
 FITS = ("clean", "all", "robust", "rechecked")
 FPR = 0.05
 
 
-def measure_contamination(features, labels, shares, n_splits, seed):
+def measure_contamination(features, labels, fractions, n_splits, seed):
     """Fit with defective images among the training images, over several splits.
 
     Three fifths of the normal images are for training, with so many defective ones
-    added that these are a given share of all. The others, normal and defective, are for
-    testing.
+    added that these are a given fraction of all. The others, normal and defective, are
+    for testing.
 
     Parameters
     ----------
     features : ndarray of shape (n_images, n_features)
     labels : ndarray of shape (n_images,)
         +1 for normal, -1 for defective images.
-    shares : sequence of float
+    fractions : sequence of float
     n_splits, seed : int
 
     Returns
     -------
     figures : dict of {float: dict of {str: ndarray of shape (n_splits, 2)}}
-        AUROC and false-positive rate at a target of 5 %, by share and fit: to the
+        AUROC and false-positive rate at a target of 5 %, by fraction and fit: to the
         normal images only, to all, robust to all, and to all but those suspects that
         are defective.
     """
     normal, defective = (np.flatnonzero(labels == label) for label in (1, -1))
     n_normal = int(0.6 * len(normal))
     figures = {}
-    for share in shares:
+    for fraction in fractions:
         rng = np.random.default_rng(seed)
-        n_defective = round(share / (1 - share) * n_normal)
+        n_defective = round(fraction / (1 - fraction) * n_normal)
         rows = {name: [] for name in FITS}
         for _ in range(n_splits):
             good, bad = rng.permutation(normal), rng.permutation(defective)
@@ -51,7 +51,7 @@ def measure_contamination(features, labels, shares, n_splits, seed):
                 flagged = scores[labels[test] == 1] < detector.offset_
                 auroc = roc_auc_score(labels[test] == 1, scores)
                 rows[name].append((auroc, flagged.mean()))
-        figures[share] = {name: np.array(values) for name, values in rows.items()}
+        figures[fraction] = {name: np.array(values) for name, values in rows.items()}
     return figures
 
 

@@ -16,7 +16,8 @@ from skgaussad.covariance._estimation import CentredRows, estimate, mean_of
 from skgaussad.covariance._leave_out import leave_out
 from skgaussad.datasets import load_solar_cells
 
-# One to three standard deviations of a normal law, 1 in 10, 1 in 100 and 1 in 1000.
+# One to three standard deviations of a normal distribution, 1 in 10, 1 in 100 and 1 in
+# 1000.
 TARGETS = (0.317, 0.1, 0.046, 0.01, 0.003, 0.001)
 # The last one is for the fitted tail alone.
 LEAVE_ONE_OUT_TARGETS = TARGETS[:-1]
@@ -101,7 +102,7 @@ class NormalImages:
 
 @dataclass(frozen=True)
 class SyntheticNormals:
-    """Normal samples of a known law, new ones in each split.
+    """Normal samples of a known distribution, new ones in each split.
 
     The variance of a block's k-th column is 1 / k.
 
@@ -109,7 +110,7 @@ class SyntheticNormals:
     ----------
     name : str
     n_dof : int or None
-        Degrees of freedom of a multivariate t law, None for a Gaussian.
+        Degrees of freedom of a multivariate t distribution, None for a Gaussian.
     n_test : int or None, default=None
         Number of samples to test on, None for the setting's.
     """
@@ -209,8 +210,8 @@ def thresholds(detector, training_distances):
     -------
     thresholds : ndarray of shape (n_rules, n_targets)
         Not squared, in the order of `RULES` and `TARGETS`. NaN where a rule has none:
-        no chi-square law is known for sums. Where the samples are too few for a rate,
-        leave-one-out's is the largest distance.
+        no chi-square distribution is known for sums. Where the samples are too few for
+        a rate, leave-one-out's is the largest distance.
     """
     distances = detector.calibration_distances_
     held_out = HeldOutDistances(distances)

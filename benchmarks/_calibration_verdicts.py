@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from _harness import Verdict
 from scipy.stats import betabinom, binomtest
 
 from skgaussad.calibration import required_samples
@@ -11,8 +12,8 @@ from skgaussad.calibration._held_out import HeldOutDistances
 
 # Half the width of a 95 % interval of a mean, in standard errors.
 _Z_95 = 1.96
-# The least share of cells that must have their target in the interval.
-_SHARE_WITHIN = 0.95
+# The least fraction of cells that must have their target in the interval.
+_FRACTION_WITHIN = 0.95
 # A rate that equals a limit must not miss it by rounding.
 _ROUNDING = 1e-12
 
@@ -99,25 +100,25 @@ class Cell:
         return int(np.count_nonzero(self.rates > self.target + _ROUNDING))
 
     @property
-    def failure_share(self):
+    def failure_fraction(self):
         """Share of splits whose rate, as measured, is above the target."""
         return self.n_failures / len(self.rates)
 
     @cached_property
     def failure_interval(self):
-        """95 % interval of the share of splits (Clopper and Pearson's)."""
+        """95 % interval of the fraction of splits (Clopper and Pearson's)."""
         test = binomtest(self.n_failures, len(self.rates))
         interval = test.proportion_ci(0.95, method="exact")
         return float(interval.low), float(interval.high)
 
     @cached_property
-    def expected_failure_share(self):
+    def expected_failure_fraction(self):
         """Share of splits that seem to fail where the promise is kept exactly.
 
         With the k-th smallest of n exchangeable distances for a threshold, the number
-        of m test samples beyond it follows a beta-binomial law with the parameters m,
-        n - k + 1 and k. With few test samples it is above m times the target more often
-        than the rate itself is above the target.
+        of m test samples beyond it follows a beta-binomial distribution with the
+        parameters m, n - k + 1 and k. With few test samples it is above m times the
+        target more often than the rate itself is above the target.
         """
         n_train, n_test = self.n_train, self.n_test
         ranks = HeldOutDistances(np.arange(1, n_train + 1))
@@ -126,28 +127,8 @@ class Cell:
         return float(betabinom.sf(n_allowed, n_test, n_train - k + 1, k))
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a criterion says, and the numbers behind it.
-
-    Attributes
-    ----------
-    criterion : str
-    holds : bool
-    finding : str
-    """
-
-    criterion: str
-    holds: bool
-    finding: str
-
-    def __str__(self):
-        judged = "holds" if self.holds else "FAILS"
-        return f"[{judged}] {self.criterion}\n        {self.finding}"
-
-
-def judge_average(cells):
-    """Judge the rates of a rule that promises them on average over training sets.
+def check_average(cells):
+    """Check the rates of a rule that promises them on average over training sets.
 
     Parameters
     ----------
@@ -167,7 +148,7 @@ def judge_average(cells):
         Verdict(
             "rate within the 95 % interval of its target, or below it by at most "
             "1 / (n + 1), in 95 % of the cells",
-            n_within >= _SHARE_WITHIN * len(counted),
+            n_within >= _FRACTION_WITHIN * len(counted),
             f"{_of(n_within, counted)}; with both allowances at once "
             f"{_of(n_within_sum, counted)}; {len(cells) - len(counted)} cells with too "
             f"few training samples not counted{_list(outside, _show_rate)}",
@@ -180,8 +161,8 @@ def judge_average(cells):
     ]
 
 
-def judge_tail(cells):
-    """Judge the rates of the fitted tail.
+def check_tail(cells):
+    """Check the rates of the fitted tail.
 
     Parameters
     ----------
@@ -201,8 +182,8 @@ def judge_tail(cells):
     ]
 
 
-def judge_contamination(losses):
-    """Judge what a robust fit loses against one without defective images.
+def check_contamination(losses):
+    """Check what a robust fit loses against one without defective images.
 
     Parameters
     ----------
@@ -224,8 +205,8 @@ def judge_contamination(losses):
     ]
 
 
-def judge_bound(cells):
-    """Judge how often the rate of a bound with 95 % confidence is above its target.
+def check_bound(cells):
+    """Check how often the rate of a bound with 95 % confidence is above its target.
 
     Parameters
     ----------
@@ -240,26 +221,27 @@ def judge_bound(cells):
     failed = [
         cell
         for cell in counted
-        if cell.failure_interval[0] > max(0.05, cell.expected_failure_share)
+        if cell.failure_interval[0] > max(0.05, cell.expected_failure_fraction)
     ]
-    at_most = sum(cell.failure_share <= 0.05 for cell in counted)
-    mean = np.mean([cell.failure_share for cell in counted])
-    expected = np.mean([cell.expected_failure_share for cell in counted])
+    at_most = sum(cell.failure_fraction <= 0.05 for cell in counted)
+    mean = np.mean([cell.failure_fraction for cell in counted])
+    expected = np.mean([cell.expected_failure_fraction for cell in counted])
     return [
         Verdict(
             "bound with 95 % confidence fails in at most 5 % of splits, or in no more "
             "than so few test samples make it seem to",
             not failed,
-            f"95 % interval of the share above that in {len(failed)} of {len(counted)} "
-            f"cells; measured share at most 5 % in {_of(at_most, counted)}; mean "
+            f"95 % interval of the fraction above that in {len(failed)} of "
+            f"{len(counted)} cells; measured fraction at most 5 % in "
+            f"{_of(at_most, counted)}; mean "
             f"{100 * mean:.1f} %, {100 * expected:.1f} % expected of an exact bound"
             f"{_list(failed, _show_failures)}",
         )
     ]
 
 
-def judge_cost(seconds):
-    """Judge what the leave-one-out distances add to a fit.
+def check_cost(seconds):
+    """Check what the leave-one-out distances add to a fit.
 
     Parameters
     ----------
@@ -295,6 +277,6 @@ def _show_rate(cell):
 def _show_failures(cell):
     low, high = cell.failure_interval
     return (
-        f"{100 * cell.failure_share:.1f} % ({100 * low:.1f} to {100 * high:.1f} %), "
-        f"{100 * cell.expected_failure_share:.1f} % expected"
+        f"{100 * cell.failure_fraction:.1f} % ({100 * low:.1f} to {100 * high:.1f} %), "
+        f"{100 * cell.expected_failure_fraction:.1f} % expected"
     )

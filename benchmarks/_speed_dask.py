@@ -2,10 +2,11 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import dask
 import numpy as np
-from _calibration_verdicts import Verdict
+from _harness import Verdict, format_table, take_turns
 from dask.distributed import Client, LocalCluster
 from sklearn.pipeline import make_pipeline
 
@@ -33,7 +34,7 @@ class DaskMeasurement:
         Seconds, with one worker process and with two, of one thread each.
     difference : float
         Largest difference between the leave-one-out distances of both and those of a
-        fit by this process, as a share of the distance.
+        fit by this process, as a fraction of the distance.
     """
 
     n_images: int
@@ -67,14 +68,11 @@ def measure_dask(paths, n_rounds):
     measurement : DaskMeasurement
     """
     expected = _make_pipeline().fit(paths)[-1].calibration_distances_
-    seconds = {1: [], 2: []}
-    difference = 0.0
-    for _ in range(n_rounds):
-        for n_workers, taken in seconds.items():
-            duration, distances = _time_fit(paths, n_workers)
-            taken.append(duration)
-            difference = max(difference, float(np.abs(distances / expected - 1).max()))
-    one, two = (float(np.median(seconds[n_workers])) for n_workers in (1, 2))
+    sides = {n_workers: partial(_time_fit, paths, n_workers) for n_workers in (1, 2)}
+    found = take_turns(sides, n_rounds)
+    one, two = (float(np.median([t for t, _ in found[n]])) for n in (1, 2))
+    distances = np.array([d for fits in found.values() for _, d in fits])
+    difference = float(np.abs(distances / expected - 1).max())
     return DaskMeasurement(len(paths), one, two, difference)
 
 
@@ -102,18 +100,18 @@ def _time_fit(paths, n_workers):
 
 def format_dask(m):
     """Format a measurement as a table."""
-    return "\n".join(
-        [
-            f"{m.n_images} images, extraction and fit, one thread a worker",
-            f"one worker   {m.one:8.2f} s {m.n_images / m.one:8.1f} images per second",
-            f"two workers  {m.two:8.2f} s {m.n_images / m.two:8.1f} images per second",
-            f"distances left out within {m.difference:.1g} of those of a local fit",
-        ]
+    table = format_table(
+        {"workers, one thread each": "d", "s": ".2f", "images per second": ".1f"},
+        [(1, m.one, m.n_images / m.one), (2, m.two, m.n_images / m.two)],
+    )
+    return (
+        f"{m.n_images} images, extraction and fit\n{table}\n"
+        f"distances left out within {m.difference:.1g} of those of a local fit"
     )
 
 
-def judge_dask(measurement):
-    """Judge two workers against one.
+def check_dask(measurement):
+    """Check two workers against one.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from _harness import format_table
 from _speed_processes import Process
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
@@ -88,12 +89,18 @@ def _ask(name, ours, theirs, files):
 
 def format_detectors(timings):
     """Format the medians of times, and the means of AUROCs, as a table."""
-    lines = [f"{'':12}{'fit ms':>10}{'times':>8}{'score ms':>10}{'AUROC':>8}"]
     unit = np.median(timings[OURS].fit)
-    lines += [
-        f"{name:12}{1e3 * np.median(timing.fit):10.1f}"
-        f"{np.median(timing.fit) / unit:8.1f}{1e3 * np.median(timing.score):10.1f}"
-        f"{np.mean(timing.aurocs):8.1f}"
-        for name, timing in timings.items()
-    ]
-    return "\n".join(lines)
+    columns = {"": "", "fit ms": ".1f", "times": ".1f", "score ms": ".1f"}
+    return format_table(
+        columns | {"AUROC": ".1f"},
+        [
+            (
+                name,
+                1e3 * np.median(timing.fit),
+                np.median(timing.fit) / unit,
+                1e3 * np.median(timing.score),
+                np.mean(timing.aurocs),
+            )
+            for name, timing in timings.items()
+        ],
+    )

@@ -3,11 +3,13 @@
 import contextlib
 import itertools
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from _harness import format_table, take_turns
 from _speed_child import list_images
 from _speed_processes import Process, ask_once
 from _speed_sides import BACKBONE
@@ -204,10 +206,9 @@ def measure_rates(folder, weights, peers, n_rounds, n_tuned):
                 side.tune(folder, n_tuned)
             else:
                 side.run(folder, limit=n_tuned)
-        for _ in range(n_rounds):
-            for side in sides:
-                side.rates.append(side.run(folder))
-    return sides
+        turns = {side.name: partial(side.run, folder) for side in sides}
+        rates = take_turns(turns, n_rounds)
+    return [replace(side, rates=rates[side.name]) for side in sides]
 
 
 def format_rates(sides):
@@ -216,17 +217,24 @@ def format_rates(sides):
     The memory is that of the process without its workers.
     """
     unit = sides[-1]
-    lines = [
-        f"{'images per second':20}{'median':>8}{'lowest':>8}{'highest':>8}"
-        f"{'times':>7}{'MB':>7}{'columns':>8}  setting"
-    ]
-    lines += [
-        f"{side.name:20}{side.rate:8.1f}{min(side.rates):8.1f}{max(side.rates):8.1f}"
-        f"{side.times(unit):7.2f}{side.answer['peak'] / 1e6:7.0f}"
-        f"{side.answer['n_columns']:8d}  {side.setting}"
-        for side in sides
-    ]
-    return "\n".join(lines)
+    columns = {"images per second": "", "median": ".1f", "lowest": ".1f"}
+    columns |= {"highest": ".1f", "times": ".2f", "MB": ".0f", "columns": "d"}
+    return format_table(
+        columns | {"setting": ""},
+        [
+            (
+                side.name,
+                side.rate,
+                min(side.rates),
+                max(side.rates),
+                side.times(unit),
+                side.answer["peak"] / 1e6,
+                side.answer["n_columns"],
+                side.setting,
+            )
+            for side in sides
+        ],
+    )
 
 
 def relative_difference(sides):

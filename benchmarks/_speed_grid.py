@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from _harness import format_table
 from _speed_processes import ask_once
 
 
@@ -33,13 +34,13 @@ class GridMeasurement:
         return self.first / (self.extraction + self.detectors)
 
     @property
-    def repeat_share(self):
-        """The second search as a share of the first."""
+    def repeat_fraction(self):
+        """The second search as a fraction of the first."""
         return self.second / self.first
 
     @property
-    def overhead_share(self):
-        """The second search without the detectors' own time, as a share of the first.
+    def overhead_fraction(self):
+        """The second search less the detectors' own time, as a fraction of the first.
 
         In (-inf, 1]: the times of separate runs scatter.
         """
@@ -102,15 +103,14 @@ def _check_scores(*answers):
 
 def format_grid(m):
     """Format a measurement as a table."""
-    return "\n".join(
-        [
-            f"{m.n_candidates} candidates, {m.n_folds} folds, {m.n_images} images",
-            f"one extraction          {m.extraction:8.1f} s",
-            f"detectors' own time     {m.detectors:8.1f} s",
-            f"search, empty cache     {m.first:8.1f} s  {m.ratio:6.2f} times the sum",
-            f"search again            {m.second:8.1f} s  {100 * m.repeat_share:6.1f} % "
-            "of the first",
-            f"  without detectors     {m.second - m.detectors:8.1f} s  "
-            f"{100 * m.overhead_share:6.1f} % of the first",
-        ]
+    rows = {
+        "one extraction": m.extraction,
+        "detectors' own time": m.detectors,
+        "search, empty cache": m.first,
+        "search again": m.second,
+        "search again without detectors": m.second - m.detectors,
+    }
+    return (
+        f"{m.n_candidates} candidates, {m.n_folds} folds, {m.n_images} images\n"
+        + format_table({"": "", "s": ".1f"}, rows.items())
     )

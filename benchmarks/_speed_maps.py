@@ -1,10 +1,10 @@
 """What anomaly maps cost beside the scores of the same images."""
 
-import time
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from _harness import format_table, take_turns, time_call
 from sklearn.pipeline import make_pipeline
 
 from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
@@ -65,39 +65,19 @@ def measure_maps(paths, n_images, n_rounds):
     measurements = []
     for name, pipeline in pipelines.items():
         pipeline.fit(fitted)
-        seconds = [
-            (
-                _time(pipeline.score_samples, scored),
-                _time(partial(anomaly_maps, pipeline), scored),
-            )
-            for _ in range(n_rounds)
-        ]
-        measurements.append(
-            MapMeasurement(name, n_images, *np.median(seconds, axis=0).tolist())
-        )
+        sides = {
+            "scores": partial(time_call, pipeline.score_samples, scored),
+            "maps": partial(time_call, anomaly_maps, pipeline, scored),
+        }
+        seconds = take_turns(sides, n_rounds)
+        medians = {side: float(np.median(taken)) for side, taken in seconds.items()}
+        measurements.append(MapMeasurement(name, n_images, **medians))
     return measurements
 
 
 def format_maps(measurements):
-    """Format measurements as a table.
-
-    Parameters
-    ----------
-    measurements : list of MapMeasurement
-
-    Returns
-    -------
-    table : str
-    """
-    lines = [f"{measurements[0].n_images} images{'':11}scores, s   maps, s  times"]
-    lines += [
-        f"{m.name:22}{m.scores:9.2f} {m.maps:9.2f}  {m.ratio:5.2f}"
-        for m in measurements
-    ]
-    return "\n".join(lines)
-
-
-def _time(function, X):
-    start = time.perf_counter()
-    function(X)
-    return time.perf_counter() - start
+    """Format measurements as a table."""
+    return format_table(
+        {"": "", "images": "d", "scores s": ".2f", "maps s": ".2f", "times": ".2f"},
+        [(m.name, m.n_images, m.scores, m.maps, m.ratio) for m in measurements],
+    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from _harness import format_table
 from _speed_processes import Process, ask_once
 from PIL import Image
 
@@ -100,16 +101,22 @@ def measure_many(folder, numbers):
 
 def format_many(measurements):
     """Format the measurements as a table."""
-    lines = [
-        f"{'images':>10}{'extract s':>11}{'per second':>11}{'MB':>7}"
-        f"{'fit s':>9}{'MB':>7}"
-    ]
-    lines += [
-        f"{m.n_images:10,d}{m.extraction:11.1f}{m.n_images / m.extraction:11.0f}"
-        f"{m.extraction_peak / 1e6:7.0f}{m.fit:9.2f}{m.fit_peak / 1e6:7.0f}"
-        for m in measurements
-    ]
-    return "\n".join(lines)
+    columns = {"images": ",d", "extract s": ".1f", "per second": ".0f"}
+    columns |= {"extract MB": ".0f", "fit s": ".2f", "fit MB": ".0f"}
+    return format_table(
+        columns,
+        [
+            (
+                m.n_images,
+                m.extraction,
+                m.n_images / m.extraction,
+                m.extraction_peak / 1e6,
+                m.fit,
+                m.fit_peak / 1e6,
+            )
+            for m in measurements
+        ],
+    )
 
 
 def measure_row_cost(folder, n_columns, numbers, n_rounds):
@@ -221,12 +228,24 @@ def format_projection(projections):
         "- machines share nothing but sums of "
         f"{first.moments_bytes / 1e6:.1f} MB, which take no time.",
         "",
-        f"{'machines':>9}{'extraction':>16}{'matrix':>11}{'fit':>14}{'memory':>12}",
-    ]
-    lines += [
-        f"{p.n_machines:9d}{p.extraction_days:11.2f} days"
-        f"{p.matrix_bytes / 1e9:8.2f} GB{p.fit_minutes:10.2f} min"
-        f"{p.fit_bytes / 1e9:9.2f} GB"
-        for p in projections
+        format_table(
+            {
+                "machines": "d",
+                "extraction, days": ".2f",
+                "matrix, GB": ".2f",
+                "fit, minutes": ".2f",
+                "memory, GB": ".2f",
+            },
+            [
+                (
+                    p.n_machines,
+                    p.extraction_days,
+                    p.matrix_bytes / 1e9,
+                    p.fit_minutes,
+                    p.fit_bytes / 1e9,
+                )
+                for p in projections
+            ],
+        ),
     ]
     return "\n".join(lines)

@@ -261,7 +261,7 @@ def search_apart(paths, labels, image_size, n_folds):
 
 
 def _grid_transformer(levels, image_size, **options):
-    # Not to be counted: a share of a short search, and the same for all of them.
+    # Not to be counted: a fraction of a short search, and the same for all of them.
     import timm  # noqa: F401
 
     return DeepFeatureTransformer(

@@ -1,6 +1,6 @@
 """Whether the measured speed reaches its targets, which were set beforehand."""
 
-from _calibration_verdicts import Verdict
+from _harness import Verdict
 
 # Times anomalib's images per second.
 RATE_TARGETS = {"skgaussad float32": 1.8, "skgaussad bfloat16": 3.0}
@@ -18,8 +18,8 @@ GRID_REPEAT = 0.05
 MAP_RATIO = 1.5
 
 
-def judge_rates(kind, ratios, peer):
-    """Judge images per second against the peer's.
+def check_rates(kind, ratios, peer):
+    """Check images per second against the peer's.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def judge_rates(kind, ratios, peer):
     ]
 
 
-def judge_aurocs(aurocs):
-    """Judge what bfloat16 changes.
+def check_aurocs(aurocs):
+    """Check what bfloat16 changes.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def judge_aurocs(aurocs):
     ]
 
 
-def judge_fits(measurements):
-    """Judge fits against scikit-learn's.
+def check_fits(measurements):
+    """Check fits against scikit-learn's.
 
     Parameters
     ----------
@@ -111,8 +111,8 @@ def judge_fits(measurements):
     return verdicts
 
 
-def judge_many(measurements):
-    """Judge how peak memory grows from the fewest images to the most.
+def check_many(measurements):
+    """Check how peak memory grows from the fewest images to the most.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def judge_many(measurements):
     return verdicts
 
 
-def judge_grid(measurement):
-    """Judge a grid search with cached features.
+def check_grid(measurement):
+    """Check a grid search with cached features.
 
     Parameters
     ----------
@@ -157,15 +157,15 @@ def judge_grid(measurement):
         ),
         Verdict(
             f"second grid search within {100 * GRID_REPEAT:.0f} % of the first",
-            measurement.repeat_share <= GRID_REPEAT,
-            f"{100 * measurement.repeat_share:.1f} %; without the detectors' own time "
-            f"{100 * measurement.overhead_share:.1f} %",
+            measurement.repeat_fraction <= GRID_REPEAT,
+            f"{100 * measurement.repeat_fraction:.1f} %; without the detectors' own "
+            f"time {100 * measurement.overhead_fraction:.1f} %",
         ),
     ]
 
 
-def judge_maps(measurements):
-    """Judge what anomaly maps cost.
+def check_maps(measurements):
+    """Check what anomaly maps cost.
 
     Parameters
     ----------

@@ -1,31 +1,31 @@
 """Whether false-alarm rates hold, on solar cells and on synthetic samples.
 
     python benchmarks/calibration.py
-    python benchmarks/calibration.py --only cost --splits 60
+    python benchmarks/calibration.py rates bound --splits 60
 
 Normal samples are split at random, a detector is fitted to 100, 300 or 700 of them (as
-far as that leaves a fifth of the images), and the share of the others beyond the
+far as that leaves a fifth of the images), and the fraction of the others beyond the
 threshold of each rule is counted, for several target rates. The data are functional
 solar cells, mono- and polycrystalline, and synthetic samples, new ones in each split: a
-Gaussian whose k-th variance is 1 / k, and a multivariate t law with 5 degrees of
-freedom and the same shape. They have as many columns as the network's features. The
+Gaussian whose k-th variance is 1 / k, and a multivariate t distribution with 5 degrees
+of freedom and the same shape. They have as many columns as the network's features. The
 settings are level 7, the sum of all levels, one Gaussian over the cells of a 4 x 4 grid
 on level 7, and the sum of a Gaussian a cell.
 
 ``rates`` prints the mean rate over splits and its standard error, that between splits
 divided by the root of their number. The splits of a finite set of images share images,
-and yet the standard error is honest for this question. Given the images, the splits are
+and yet the standard error is right for this question. Given the images, the splits are
 independent draws; and in a random split the training and test images are exchangeable,
 whatever the images are, so that a conformal rule has its rate on average over the
 splits of just these images. The scatter of few test images is part of that between
-splits. What does depend on the images is a law fitted to the tail: at 0.1 % of some
-hundreds of images, the farthest one decides the rate.
+splits. What does depend on the images is a distribution fitted to the tail: at 0.1 % of
+some hundreds of images, the farthest one decides the rate.
 
 ``bound`` prints how often a threshold for a rate with 95 % confidence has a higher one.
 The rate is known to the precision of the test samples only, so a rate just below the
-target may seem to be above it. The share of splits in which a bound that keeps its
-promise exactly would seem to fail stands beside the share measured; it follows from the
-numbers of samples alone.
+target may seem to be above it. The fraction of splits in which a bound that keeps its
+promise exactly would seem to fail stands beside the fraction measured; it follows from
+the numbers of samples alone.
 
 ``contamination`` mixes defective cells into the training images, and compares a robust
 fit with one to the functional ones alone.
@@ -35,11 +35,10 @@ fit with one to the functional ones alone.
 Each table is followed by verdicts on criteria that were set before the measurement.
 """
 
-import argparse
 import sys
 
 import numpy as np
-from _calibration_contamination import FITS, SHARES, measure_contamination
+from _calibration_contamination import FITS, FRACTIONS, measure_contamination
 from _calibration_protocol import (
     BOUND_TARGETS,
     CELL_TYPES,
@@ -56,12 +55,13 @@ from _calibration_protocol import (
 )
 from _calibration_verdicts import (
     Cell,
-    judge_average,
-    judge_bound,
-    judge_contamination,
-    judge_cost,
-    judge_tail,
+    check_average,
+    check_bound,
+    check_contamination,
+    check_cost,
+    check_tail,
 )
+from _harness import format_table, make_parser, print_verdicts
 
 # The rules whose threshold is one of the distances, which may be too few.
 RANKED = ("leave-one-out", "95 % confidence")
@@ -119,22 +119,21 @@ def print_rates(measurements):
             )
             shown = "".join(f"{_show_rate(rule, cell):>14}" for cell in cells)
             print(f"{measurement.n_train:4d} {rule:16}{shown}")
-    print()
     cells = make_cells(measurements, "leave-one-out", LEAVE_ONE_OUT_TARGETS)
-    print_verdicts("Leave-one-out", judge_average(cells))
+    print_verdicts("Leave-one-out", check_average(cells))
     cells = make_cells(measurements, "tail", TAIL_TARGETS)
-    print_verdicts("Fitted tail", judge_tail(cells))
+    print_verdicts("Fitted tail", check_tail(cells))
 
 
 def _show_rate(rule, cell):
     if np.isnan(cell.rate):
         return "-   "
-    judged_within = True
+    is_within = True
     if rule == "leave-one-out":
-        judged_within = cell.is_within
+        is_within = cell.is_within
     elif rule == "tail" and cell.target in TAIL_TARGETS:
-        judged_within = cell.is_within_factor_two
-    mark = " " if judged_within else "!"
+        is_within = cell.is_within_factor_two
+    mark = " " if is_within else "!"
     if rule in RANKED and not cell.is_supported:
         mark = "*"
     return f"{100 * cell.rate:.2f} {100 * cell.error:.2f}{mark}"
@@ -156,11 +155,10 @@ def print_bounds(measurements):
         cells = make_bounds([measurement])
         shown = "".join(f"{_show_failures(cell):>22}" for cell in cells)
         print(f"{cells[0].name:40}{shown}")
-    print()
     images = [m for m in measurements if m.source in CELL_TYPES]
     synthetic = [m for m in measurements if m.source not in CELL_TYPES]
-    print_verdicts("Bound, synthetic samples", judge_bound(make_bounds(synthetic)))
-    print_verdicts("Bound, images", judge_bound(make_bounds(images)))
+    print_verdicts("Bound, synthetic samples", check_bound(make_bounds(synthetic)))
+    print_verdicts("Bound, images", check_bound(make_bounds(images)))
 
 
 def _show_failures(cell):
@@ -168,13 +166,14 @@ def _show_failures(cell):
         return "*"
     low, high = cell.failure_interval
     return (
-        f"{100 * cell.failure_share:.1f} ({100 * cell.expected_failure_share:.1f}) "
+        f"{100 * cell.failure_fraction:.1f} "
+        f"({100 * cell.expected_failure_fraction:.1f}) "
         f"{100 * low:.1f}-{100 * high:.1f}"
     )
 
 
 def print_contamination(figures):
-    """Print AUROC and false alarms of each share of defects, then the verdict.
+    """Print AUROC and false alarms of each fraction of defects, then the verdict.
 
     Parameters
     ----------
@@ -182,19 +181,20 @@ def print_contamination(figures):
         What `measure_contamination` returns, by name of the images.
     """
     print("\nAUROC, level 7, and false alarms for 5 % asked for, in percent, with")
-    print("defective images among the training images; ! loses more than 1 point\n")
-    print(f"{'':6}{'share':>6}" + "".join(f"{name:>16}" for name in FITS) + "    loss")
-    losses = {}
-    for kind, by_share in figures.items():
-        for share, by_fit in by_share.items():
+    print("defective images among the training images\n")
+    columns = {"": "", "fraction": ".0%"}
+    columns |= {f"{name} {of}": ".1f" for name in FITS for of in ("AUROC", "FPR")}
+    losses, rows = {}, []
+    for kind, by_fraction in figures.items():
+        for fraction, by_fit in by_fraction.items():
             means = {name: 100 * by_fit[name].mean(axis=0) for name in FITS}
             loss = means["clean"][0] - means["robust"][0]
-            losses[f"{kind}, {100 * share:.0f} % defective"] = loss
-            cells = "".join("{:9.1f}{:7.1f}".format(*means[name]) for name in FITS)
-            mark = "" if loss <= 1 else "!"
-            print(f"{kind:6}{100 * share:5.0f}%{cells}{loss:8.2f}{mark}")
-    print()
-    print_verdicts("Contamination", judge_contamination(losses))
+            losses[f"{kind}, {100 * fraction:.0f} % defective"] = loss
+            rows.append(
+                (kind, fraction, *np.ravel([means[name] for name in FITS]), loss)
+            )
+    print(format_table(columns | {"loss": ".2f"}, rows))
+    print_verdicts("Contamination", check_contamination(losses))
 
 
 def print_cost(n_samples, n_features, repeats):
@@ -202,56 +202,39 @@ def print_cost(n_samples, n_features, repeats):
     seconds = measure_cost(n_samples, n_features, repeats)
     print(f"\nSeconds for {n_samples} samples of {n_features} features, median of")
     print(f"{repeats}, and ratio to the fit alone\n")
-    for name, value in seconds.items():
-        print(f"{name:14}{value:9.3f}{value / seconds['fit']:9.2f}")
-    print()
-    print_verdicts("Cost", judge_cost(seconds))
-
-
-def print_verdicts(title, verdicts):
-    """Print verdicts under a title."""
-    print(title)
-    for verdict in verdicts:
-        print(f"{verdict}")
+    rows = [(name, value, value / seconds["fit"]) for name, value in seconds.items()]
+    print(format_table({"": "", "s": ".3f", "ratio": ".2f"}, rows))
+    print_verdicts("Cost", check_cost(seconds))
 
 
 def main(argv=None):
     """Run the benchmark; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, "--quick", "--quiet", sections=TABLES)
     parser.add_argument("--splits", type=int, default=50, help="at least 2")
-    parser.add_argument(
-        "--only", nargs="+", choices=TABLES, default=TABLES, metavar="TABLE"
-    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n-jobs", type=int, default=-1, help="processes; -1: all")
-    parser.add_argument(
-        "--quick", action="store_true", help="few samples, to see that it runs"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args(argv)
     scale = QUICK if arguments.quick else FULL
-    if "cost" in arguments.only:
+    if "cost" in arguments.sections:
         print_cost(*scale["cost"])
-    if {"rates", "bound", "contamination"} & set(arguments.only):
+    if {"rates", "bound", "contamination"} & set(arguments.sections):
         features, labels = extract_solar_cells(
             scale["n_images"], scale["image_size"], verbose=not arguments.quiet
         )
-    if "contamination" in arguments.only:
+    if "contamination" in arguments.sections:
         print_contamination(
             {
                 kind: measure_contamination(
                     by_name["level 7"],
                     labels[kind],
-                    SHARES,
+                    FRACTIONS,
                     arguments.splits,
                     arguments.seed,
                 )
                 for kind, by_name in features.items()
             }
         )
-    if {"rates", "bound"} & set(arguments.only):
+    if {"rates", "bound"} & set(arguments.sections):
         images = [
             NormalImages(
                 kind,
@@ -268,9 +251,9 @@ def main(argv=None):
             verbose=not arguments.quiet,
         )
         print(f"\n{arguments.splits} splits, seed {arguments.seed}")
-        if "rates" in arguments.only:
+        if "rates" in arguments.sections:
             print_rates(measurements)
-        if "bound" in arguments.only:
+        if "bound" in arguments.sections:
             print_bounds(measurements)
     return 0
 

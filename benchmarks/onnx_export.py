@@ -20,10 +20,8 @@ Targets were set before the measurement: distances within 1e-4, and the same lab
 exit status is 1 if one is missed.
 """
 
-import argparse
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +29,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from _calibration_verdicts import Verdict
+from _harness import (
+    Verdict,
+    describe_machine,
+    format_table,
+    make_parser,
+    print_verdicts,
+    take_turns,
+    time_call,
+)
 from PIL import Image
 from sklearn.pipeline import make_pipeline
 
@@ -184,17 +190,17 @@ def measure_parity(name, train, paths, folder, n_threads):
 
 def format_parity(parities):
     """Format a table of parities."""
-    lines = [f"{'':34}{'difference':>11}{'labels':>8}{'p-values':>10}{'MB':>7}"]
-    lines += [
-        f"{parity.name:34}{parity.difference:11.1e}{parity.n_labels:8d}"
-        f"{parity.n_p_values:10d}{parity.size / 1e6:7.1f}"
-        for parity in parities
-    ]
-    return "\n".join(lines)
+    return format_table(
+        {"": "", "difference": ".1e", "labels": "d", "p-values": "d", "MB": ".1f"},
+        [
+            (p.name, p.difference, p.n_labels, p.n_p_values, p.size / 1e6)
+            for p in parities
+        ],
+    )
 
 
-def judge_parity(parities):
-    """Judge distances and labels of all pipelines by the targets."""
+def check_parity(parities):
+    """Check distances and labels of all pipelines by the targets."""
     worst = max(parities, key=lambda parity: parity.difference)
     n_labels = sum(parity.n_labels for parity in parities)
     n_images = sum(parity.n_images for parity in parities)
@@ -222,40 +228,37 @@ def measure_speed(name, train, paths, folder, n_threads, n_rounds):
         file = Path(folder, f"{resize}.onnx")
         to_onnx(pipe, file, resize=resize, images=paths[:2])
         sides[side] = Runtime(file, None if resize else image_size, n_threads)
-    rates = {side: [] for side in sides}
     for score in sides.values():
         score(paths[: 2 * n_threads])
-    for _ in range(n_rounds):
-        for side, score in sides.items():
-            started = time.perf_counter()
-            score(paths)
-            rates[side].append(len(paths) / (time.perf_counter() - started))
-    return rates
+    turns = {side: partial(time_call, score, paths) for side, score in sides.items()}
+    return {
+        side: [len(paths) / taken for taken in seconds]
+        for side, seconds in take_turns(turns, n_rounds).items()
+    }
 
 
 def format_speed(rates):
     """Format a table of rates: medians, range and ratio to the pipeline's."""
-    lines = [f"{'':20}{'images/s':>9}{'from':>8}{'to':>8}{'ratio':>8}"]
-    for side, of_rounds in rates.items():
-        ratio = np.median(np.divide(of_rounds, rates[OURS]))
-        lines.append(
-            f"{side:20}{np.median(of_rounds):9.1f}{min(of_rounds):8.1f}"
-            f"{max(of_rounds):8.1f}{ratio:8.2f}"
-        )
-    return "\n".join(lines)
+    return format_table(
+        {"": "", "images/s": ".1f", "from": ".1f", "to": ".1f", "ratio": ".2f"},
+        [
+            (
+                side,
+                np.median(of_rounds),
+                min(of_rounds),
+                max(of_rounds),
+                np.median(np.divide(of_rounds, rates[OURS])),
+            )
+            for side, of_rounds in rates.items()
+        ],
+    )
 
 
 def main(argv=None):
     """Run the benchmark; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("sections", nargs="*", metavar="{parity,speed}")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a few images only")
+    parser = make_parser(__doc__, "--rounds", "--quick", sections=("parity", "speed"))
     arguments = parser.parse_args(argv)
-    sections = arguments.sections or ["parity", "speed"]
-    for section in sections:
-        if section not in ("parity", "speed"):
-            parser.error(f"there is no section {section!r}; take parity or speed.")
+    sections = arguments.sections
     step = QUICK["step"] if arguments.quick else 1
     n_timed = QUICK["n_timed"] if arguments.quick else N_TIMED
     n_threads = torch.get_num_threads()
@@ -264,7 +267,7 @@ def main(argv=None):
     train = cells.paths[cells.labels == 1][:: 2 * min(step, 25)]
     timed = paths[:: max(1, len(paths) // n_timed)][:n_timed]
     verdicts = []
-    print(f"onnxruntime {onnxruntime.__version__}, {n_threads} threads")
+    print(describe_machine(("skgaussad", "torch", "onnxruntime")))
     with tempfile.TemporaryDirectory() as folder:
         if "parity" in sections:
             parities = [
@@ -274,15 +277,13 @@ def main(argv=None):
             print(
                 f"\nparity on {len(paths)} cells\n{format_parity(parities)}", flush=True
             )
-            verdicts = judge_parity(parities)
+            verdicts = check_parity(parities)
         for name in TIMED if "speed" in sections else ():
             rates = measure_speed(
                 name, train, timed, folder, n_threads, arguments.rounds
             )
             print(f"\n{name}, {len(timed)} files\n{format_speed(rates)}", flush=True)
-    for verdict in verdicts:
-        print(verdict)
-    return int(not all(verdict.holds for verdict in verdicts))
+    return print_verdicts("Targets", verdicts)
 
 
 if __name__ == "__main__":

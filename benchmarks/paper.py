@@ -14,13 +14,13 @@ The autoencoder and the supervised classifier of tables 5 and 8 train networks f
 without a GPU; they run with ``--trained`` only.
 """
 
-import argparse
 import shutil
 import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+from _harness import make_parser
 from _paper_figures import TABLE_1, TABLE_2, TABLE_3, TABLE_4, TABLE_5, TABLE_7, TABLE_8
 from _paper_protocol import SIGMAS, TRAINED, Protocol, Store, read_categories
 from scipy.stats import norm
@@ -238,9 +238,7 @@ def run(arguments):
 
 def main(argv=None):
     """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, "--quiet")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", metavar="ROOT", help="data set in MVTec AD's layout")
     source.add_argument("--solar-cells", action="store_true", help="elpv-dataset")
@@ -267,7 +265,6 @@ def main(argv=None):
     parser.add_argument(
         "--work", default="paper-work", help="folder of features and figures"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
     # The tables set thresholds of their own, by the paper's equation 8.
     warnings.simplefilter("ignore", FalseAlarmRateWarning)
     return run(parser.parse_args(argv))

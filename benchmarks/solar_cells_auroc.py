@@ -13,11 +13,11 @@ sum, the differences are printed too, and the exit status is 1 if one of them ex
 ``--tolerance``.
 """
 
-import argparse
 import csv
 import sys
 
 import numpy as np
+from _harness import Verdict, make_parser, print_verdicts
 from _paper_protocol import DETECTORS, level_aurocs
 from baselines import NearestNeighborDetector
 from sklearn.model_selection import KFold
@@ -72,13 +72,12 @@ def read_reference(path, backbone):
 
 def main():
     """Run the benchmark; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = make_parser(__doc__, "--quiet")
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--interpolation", default="bilinear")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--reference", metavar="CSV")
     parser.add_argument("--tolerance", type=float, default=0.3)
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     arguments = parser.parse_args()
     reference = {}
     if arguments.reference:
@@ -115,10 +114,9 @@ def main():
                 print(
                     f"{'  difference':18}" + "".join(f"{d:+8.2f}" for d in difference)
                 )
-    if reference:
-        verdict = "within" if worst <= arguments.tolerance else "NOT within"
-        print(f"largest difference {worst:.2f}: {verdict} {arguments.tolerance}")
-    return int(worst > arguments.tolerance)
+    criterion = f"differences from the reference within {arguments.tolerance} points"
+    verdict = Verdict(criterion, worst <= arguments.tolerance, f"at most {worst:.2f}")
+    return print_verdicts("Reference", [verdict] if reference else [])
 
 
 if __name__ == "__main__":

@@ -46,17 +46,13 @@ Targets were set before the measurement. The exit status is 1 if one is missed.
 
 """
 
-import argparse
-import os
-import platform
 import sys
 import tempfile
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 
+import _harness as harness
 import _speed_extraction as extraction
-import torch
 from _speed_detectors import format_detectors, measure_detectors
 from _speed_fit import (
     GRID,
@@ -77,12 +73,12 @@ from _speed_scale import (
     measure_row_cost,
 )
 from _speed_verdicts import (
-    judge_aurocs,
-    judge_fits,
-    judge_grid,
-    judge_many,
-    judge_maps,
-    judge_rates,
+    check_aurocs,
+    check_fits,
+    check_grid,
+    check_many,
+    check_maps,
+    check_rates,
 )
 
 from skgaussad.datasets import load_solar_cells
@@ -107,8 +103,8 @@ FULL = {
     "many": (10_000, 100_000),
     "rows": (2_000, 20_000),
     "n_folds": 5,
-    # A second search has the detectors' work only, a share that is the smaller the more
-    # the network has.
+    # A second search has the detectors' work only, a fraction that is the smaller the
+    # more the network has.
     "grid_size": 448,
     # A round takes minutes.
     "grid_rounds": 1,
@@ -185,13 +181,13 @@ class Run:
             peer = sides.get(extraction.ANOMALIB)
             if peer is not None:
                 ratios = {name: side.times(peer) for name, side in sides.items()}
-                verdicts += judge_rates(kind, ratios, peer.name)
+                verdicts += check_rates(kind, ratios, peer.name)
         aurocs = extraction.measure_aurocs(self._folder, self._scale["cell_step"])
         print("\nAUROC of the solar cells at level 7, in percent")
         for kind, found in aurocs.items():
             values = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
             print(f"{kind}: {values}")
-        return verdicts + judge_aurocs(aurocs)
+        return verdicts + check_aurocs(aurocs)
 
     def memory(self):
         """Peak memory by number of images."""
@@ -218,16 +214,16 @@ class Run:
             exponents = growth_exponents(grown, axis)
             for low, high, exponent in zip(sizes, sizes[1:], exponents, strict=False):
                 print(f"{low:6,d} to {high:6,d}: {exponent:5.2f}")
-        return judge_fits(measurements)
+        return check_fits(measurements)
 
     def dask(self):
         """Fits on Dask clusters."""
-        from _speed_dask import format_dask, judge_dask, measure_dask
+        from _speed_dask import check_dask, format_dask, measure_dask
 
         paths = load_solar_cells().paths[: self._scale["dask_images"]]
         measurement = measure_dask(list(map(str, paths)), self._rounds)
         print(format_dask(measurement))
-        return judge_dask(measurement)
+        return check_dask(measurement)
 
     def pyod(self):
         """Detectors of PyOD."""
@@ -261,20 +257,20 @@ class Run:
             n_rounds=self._scale["grid_rounds"],
         )
         print(format_grid(measurement))
-        return judge_grid(measurement)
+        return check_grid(measurement)
 
     def maps(self):
         """Anomaly maps against scores."""
         paths = load_solar_cells().paths
         measurements = measure_maps(paths, self._scale["mapped"], self._rounds)
         print(format_maps(measurements))
-        return judge_maps(measurements)
+        return check_maps(measurements)
 
     def many(self):
         """Very many images."""
         measurements = measure_many(self._folder, self._scale["many"])
         print(format_many(measurements))
-        return judge_many(measurements)
+        return check_many(measurements)
 
     def projection(self):
         """Ten million images, on paper."""
@@ -320,102 +316,33 @@ SECTIONS = (
 SLOW = ("many",)
 
 
-def describe_machine():
-    """Describe processor, threads and versions."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = (line.partition(":")[2] for line in lines if "model name" in line)
-        processor = next(names, "").strip()
-    except OSError:
-        processor = ""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return (
-        f"{processor or platform.processor() or platform.machine()}, "
-        f"{os.cpu_count()} CPUs, torch threads {torch.get_num_threads()}, "
-        f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}\n"
-        f"{platform.platform()}, Python {platform.python_version()}, {versions}"
-    )
-
-
-def print_summary(verdicts):
-    """Print all verdicts, then the targets missed; return the exit status."""
-    print("\nTargets")
-    for verdict in verdicts:
-        print(verdict)
-    missed = [verdict.criterion for verdict in verdicts if not verdict.holds]
-    print(f"\n{len(missed)} of {len(verdicts)} targets missed")
-    for criterion in missed:
-        print(f"- {criterion}")
-    return int(bool(missed))
-
-
 def make_parser():
     """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=f"{__doc__}Packages of the peers: {', '.join(PEERS)}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "sections",
-        nargs="*",
-        metavar="SECTION",
-        help=f"{', '.join(SECTIONS)}, or all",
+    parser = harness.make_parser(
+        f"{__doc__}Packages of the peers: {', '.join(PEERS)}",
+        "--rounds",
+        "--quick",
+        sections=SECTIONS,
+        slow=SLOW,
     )
     parser.add_argument(
         "--peers", metavar="DIR", help="virtual environment of the peers"
     )
     parser.add_argument("--images", metavar="DIR", help="images to time, at any depth")
-    parser.add_argument("--rounds", type=int, default=5, help="of each side")
-    parser.add_argument(
-        "--quick", action="store_true", help="few images, to see that it runs"
-    )
     return parser
-
-
-def choose_sections(names):
-    """Resolve the names of sections, in the order in which they run.
-
-    Parameters
-    ----------
-    names : list of str
-        Empty for all that are not slow; may hold ``"all"``.
-
-    Returns
-    -------
-    names : list of str
-
-    Raises
-    ------
-    ValueError
-        If there is no such section.
-    """
-    unknown = set(names) - {*SECTIONS, "all"}
-    if unknown:
-        raise ValueError(
-            f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)} "
-            "and all"
-        )
-    if not names:
-        return [name for name in SECTIONS if name not in SLOW]
-    return [name for name in SECTIONS if name in names or "all" in names]
 
 
 def main(argv=None):
     """Run the benchmark; return the exit status."""
-    parser = make_parser()
-    arguments = parser.parse_args(argv)
-    try:
-        sections = choose_sections(arguments.sections)
-    except ValueError as error:
-        parser.error(str(error))
+    arguments = make_parser().parse_args(argv)
     verdicts = []
     with tempfile.TemporaryDirectory() as folder:
         run = Run(arguments, Path(folder))
-        print(f"{describe_machine()}\n{run.describe_peers()}")
-        for name in sections:
+        print(f"{harness.describe_machine(PACKAGES)}\n{run.describe_peers()}")
+        for name in arguments.sections:
             print(f"\n== {name} ==", flush=True)
             verdicts += getattr(run, name)()
-    return print_summary(verdicts)
+    return harness.print_verdicts("Targets", verdicts)
 
 
 if __name__ == "__main__":

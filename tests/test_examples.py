@@ -20,6 +20,7 @@ PACKAGES = [
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_example_runs_without_a_warning(path, tmp_path, monkeypatch, capsys):
     if "__main__" in path.read_text():
         # Its processes import it.
@@ -41,6 +42,7 @@ def test_example_runs_without_a_warning(path, tmp_path, monkeypatch, capsys):
     assert shown.strip(), "an example shows something"
 
 
+@pytest.mark.slow
 def test_own_folder_takes_two_folders(tmp_path):
     """As in docs/start.rst, which a newcomer follows."""
     textures = make_textures(20, 3, size=64, random_state=0)

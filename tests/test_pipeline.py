@@ -80,6 +80,7 @@ def test_named_output_reaches_the_detector(cells):
     ]
 
 
+@pytest.mark.slow
 def test_grid_search_over_both_steps(cells, normal_folds):
     paths, labels = cells
     grid = {
@@ -103,6 +104,7 @@ def test_grid_search_over_both_steps(cells, normal_folds):
         assert results[7, pooling, "ledoit_wolf"] > results[2, pooling, "isotropic"]
 
 
+@pytest.mark.slow
 def test_cross_validation_in_two_processes_equals_one(cells, normal_folds):
     paths, labels = cells
     scores = [
@@ -120,6 +122,7 @@ def test_cross_validation_in_two_processes_equals_one(cells, normal_folds):
     assert min(scores[0]) > 0.8
 
 
+@pytest.mark.slow
 def test_joblib_round_trip_into_a_new_process_is_bit_exact(cells, fitted, tmp_path):
     paths, _ = cells
     joblib.dump(fitted, tmp_path / "pipe.joblib")
@@ -152,6 +155,7 @@ def test_one_list_may_mix_kinds_and_sizes(cells, fitted):
     assert scores[5] != pytest.approx(scores[0], rel=1e-2)
 
 
+@pytest.mark.slow
 def test_a_fit_on_cookies_finds_broken_ones(test_data):
     folder = test_data / "data" / "cookies"
     good = sorted(map(str, (folder / "train" / "good").iterdir()))

@@ -2,13 +2,13 @@
 
 import numpy as np
 import torch
+from skgaussad.detectors._decisions import ThresholdMixin
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch.nn import functional
 
 from skgaussad._utils.validation import check_choice, check_integer, check_real
-from skgaussad.detectors._decisions import ThresholdMixin
 from skgaussad.features._device import resolve_device
 from skgaussad.features._preprocessing import Preprocessing
 from skgaussad.features._tags import ImageInputMixin
@@ -197,7 +197,7 @@ class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
         return self
 
     def _check_parameters(self):
-        """Judge all parameters; return the image size as a pair."""
+        """Validate all parameters; return the image size as a pair."""
         check_training(self.n_epochs, self.batch_size, self.learning_rate)
         check_integer("latent_dim", self.latent_dim, 1)
         check_choice("aggregation", self.aggregation, AGGREGATIONS)

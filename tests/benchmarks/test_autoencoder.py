@@ -20,6 +20,8 @@ from skgaussad.datasets import load_solar_cells, make_textures
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.model_selection import NormalKFold, auroc_scorer
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"image_size": 32, "n_epochs": 1, "batch_size": 8, "fpr": 0.2, "device": "cpu"}
 
 
@@ -54,13 +56,13 @@ def naive_component_score(residual_map, min_area):
     seed=st.integers(0, 2**32 - 1),
     shape=st.sampled_from([(1, 1), (1, 9), (6, 8), (12, 12)]),
     n_values=st.sampled_from([1, 3, 1000]),
-    share=st.floats(0, 1),
+    fraction=st.floats(0, 1),
 )
 def test_component_score_is_that_of_a_loop_over_all_thresholds(
-    seed, shape, n_values, share
+    seed, shape, n_values, fraction
 ):
     residual_map = np.random.default_rng(seed).integers(0, n_values, shape) / 7
-    min_area = max(1, round(share * residual_map.size))
+    min_area = max(1, round(fraction * residual_map.size))
     found = component_score(residual_map, min_area)
     assert found == naive_component_score(residual_map, min_area)
 

@@ -15,6 +15,8 @@ from skgaussad.datasets import make_textures
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.model_selection import auroc_scorer
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "backbone": "test_resnet",
     "weights": None,

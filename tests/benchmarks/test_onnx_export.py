@@ -4,30 +4,21 @@ import pytest
 pytest.importorskip("onnxruntime")
 
 import onnx_export
-from onnx_export import Parity, Runtime, format_parity, format_speed, judge_parity
+from onnx_export import Parity, Runtime, check_parity
 
 from skgaussad.datasets import load_solar_cells
 from skgaussad.export import to_onnx
 
 
-def test_parity_is_judged_by_the_worst_pipeline():
+def test_parity_is_checked_by_the_worst_pipeline():
     good = Parity("good", 10, 1e-4, 0, 1, 9_600_000)
-    assert [verdict.holds for verdict in judge_parity([good])] == [True, True]
+    assert [verdict.holds for verdict in check_parity([good])] == [True, True]
     bad = Parity("bad", 20, 1.1e-4, 3, 0, 500_000)
-    distances, labels = judge_parity([good, bad, good])
+    distances, labels = check_parity([good, bad, good])
     assert not distances.holds
     assert "1.1e-04 (bad)" in distances.finding
     assert not labels.holds
     assert labels.finding == "3 of 40 differ"
-
-
-def test_tables():
-    row = format_parity([Parity("level 7", 10, 2e-6, 0, 1, 9_600_000)]).splitlines()[1]
-    assert row.split() == ["level", "7", "2.0e-06", "0", "1", "9.6"]
-    rates = {"pipeline": [10.0, 20.0, 30.0], "graph resizes": [20.0, 80.0, 30.0]}
-    row = format_speed(rates).splitlines()[2]
-    # The median of 2, 4 and 1, which is not the ratio of the medians.
-    assert row.split() == ["graph", "resizes", "30.0", "20.0", "80.0", "2.00"]
 
 
 @pytest.mark.parametrize("resize", [True, False])
@@ -40,9 +31,3 @@ def test_runtime_scores_as_the_pipeline_does(resize, tmp_path):
     found = runtime([str(path) for path in cells[:5]])
     np.testing.assert_allclose(found["distance"], -pipe.score_samples(cells[:5]), 1e-4)
     np.testing.assert_array_equal(found["label"], pipe.predict(cells[:5]))
-
-
-def test_unknown_sections_are_refused(capsys):
-    with pytest.raises(SystemExit):
-        onnx_export.main(["nonsense"])
-    assert "no section 'nonsense'" in capsys.readouterr().err

@@ -2,9 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "solar_cells_auroc.py"
 
 
+@pytest.mark.slow
 def test_aurocs_are_those_of_the_independent_reference(test_data):
     """Every level, distance and cell type within 0.3 points; a minute of work."""
     reference = test_data / "reference" / "elpv_auroc.csv"
@@ -15,4 +18,4 @@ def test_aurocs_are_those_of_the_independent_reference(test_data):
     )
     assert process.returncode == 0, process.stdout + process.stderr
     assert process.stdout.count("difference  ") == 16
-    assert "within 0.3" in process.stdout
+    assert "[holds]" in process.stdout

@@ -7,24 +7,22 @@ import _speed_extraction as extraction
 import numpy as np
 import pytest
 import speed
-from _calibration_verdicts import Verdict
-from _speed_detectors import OURS, Timing, format_detectors, measure_detectors
-from _speed_grid import GridMeasurement, format_grid, measure_grid
+from _speed_detectors import measure_detectors
+from _speed_grid import GridMeasurement, measure_grid
 from _speed_processes import Process, ProcessError, ask_once
 from _speed_scale import (
     FILE_SIZE,
     ManyMeasurement,
     Projection,
-    format_many,
     format_projection,
     make_images,
 )
 from _speed_verdicts import (
-    judge_aurocs,
-    judge_fits,
-    judge_grid,
-    judge_many,
-    judge_rates,
+    check_aurocs,
+    check_fits,
+    check_grid,
+    check_many,
+    check_rates,
 )
 from PIL import Image
 from solar_cells_auroc import aurocs_by_level
@@ -40,9 +38,9 @@ def holds(verdicts):
     return [verdict.holds for verdict in verdicts]
 
 
-def test_rates_are_judged_against_the_peer():
+def test_rates_are_checked_against_the_peer():
     ratios = {"skgaussad float32": 1.8, "skgaussad bfloat16": 2.99, "anomalib": 1.0}
-    verdicts = judge_rates("PNG", ratios, "anomalib")
+    verdicts = check_rates("PNG", ratios, "anomalib")
     assert holds(verdicts) == [True, False]
     assert "2.99 times" in verdicts[1].finding
 
@@ -52,7 +50,7 @@ def test_rates_are_judged_against_the_peer():
 )
 def test_aurocs_may_differ_either_way_by_the_tolerance(bfloat16, expected):
     aurocs = {"mono": {"float32": 90.0, "bfloat16": bfloat16}}
-    assert holds(judge_aurocs(aurocs)) == [expected]
+    assert holds(check_aurocs(aurocs)) == [expected]
 
 
 def fitted(n_samples, n_features, seconds, sklearn_seconds, difference=1e-15):
@@ -66,57 +64,44 @@ def fitted(n_samples, n_features, seconds, sklearn_seconds, difference=1e-15):
     }
 
 
-def test_fits_are_judged_at_one_size_and_at_all():
+def test_fits_are_checked_at_one_size_and_at_all():
     measurements = [fitted(500, 3072, 1.0, 50.0), fitted(50, 50, 1.1, 1.0)]
-    assert holds(judge_fits(measurements)) == [True, True, True]
+    assert holds(check_fits(measurements)) == [True, True, True]
     measurements = [
         fitted(500, 3072, 1.0, 49.0),
         fitted(50, 50, 1.2, 1.0),
         fitted(60, 50, 1.0, 1.0, difference=2e-9),
     ]
-    verdicts = judge_fits(measurements)
+    verdicts = check_fits(measurements)
     assert holds(verdicts) == [False, False, False]
     assert "1 of 3 do" in verdicts[1].finding
     assert "(50, 50, 'white'): 1.20 times" in verdicts[1].finding
     assert "2.0e-09" in verdicts[2].finding
-    assert len(judge_fits([fitted(50, 50, 1.0, 1.0)])) == 2
+    assert len(check_fits([fitted(50, 50, 1.0, 1.0)])) == 2
 
 
 def many(n_images, extraction_peak, fit_peak):
     return ManyMeasurement(n_images, 40, 2.0, 0.5, extraction_peak, fit_peak)
 
 
-def test_memory_is_judged_from_the_fewest_to_the_most():
+def test_memory_is_checked_from_the_fewest_to_the_most():
     measurements = [many(10, 100, 50), many(50, 500, 500), many(100, 120, 61)]
-    assert holds(judge_many(measurements)) == [True, False]
+    assert holds(check_many(measurements)) == [True, False]
 
 
-def test_grid_search_is_judged_twice():
+def test_grid_search_is_checked_twice():
     measurement = GridMeasurement(24, 5, 100, 13.0, 0.66, 9.0, 1.0)
     assert measurement.ratio == pytest.approx(1.3)
-    assert measurement.repeat_share == pytest.approx(0.66 / 13)
-    assert measurement.overhead_share == pytest.approx(-0.34 / 13)
-    assert holds(judge_grid(measurement)) == [True, False]
+    assert measurement.repeat_fraction == pytest.approx(0.66 / 13)
+    assert measurement.overhead_fraction == pytest.approx(-0.34 / 13)
+    assert holds(check_grid(measurement)) == [True, False]
     measurement = GridMeasurement(24, 5, 100, 13.1, 0.64, 9.0, 1.0)
-    assert holds(judge_grid(measurement)) == [False, True]
+    assert holds(check_grid(measurement)) == [False, True]
 
 
-def test_missed_targets_are_listed_and_set_the_exit_status(capsys):
-    kept, missed = Verdict("swift", True, "1 s"), Verdict("small", False, "9 MB")
-    assert speed.print_summary([kept]) == 0
-    assert "0 of 1 targets missed" in capsys.readouterr().out
-    assert speed.print_summary([kept, missed]) == 1
-    assert capsys.readouterr().out.endswith("1 of 2 targets missed\n- small\n")
-
-
-def test_sections_are_chosen_by_name():
-    assert "many" not in speed.choose_sections([])
-    assert set(speed.choose_sections([])) | {"many"} == set(speed.SECTIONS)
-    assert speed.choose_sections(["all"]) == list(speed.SECTIONS)
-    assert speed.choose_sections(["projection", "grid"]) == ["grid", "projection"]
+def test_sections_are_methods():
     assert all(callable(getattr(speed.Run, name)) for name in speed.SECTIONS)
-    with pytest.raises(SystemExit, match="2"):
-        speed.main(["grids"])
+    assert "many" not in speed.make_parser().parse_args([]).sections
 
 
 def test_help_names_the_sections_and_the_versions_of_the_peers(capsys):
@@ -138,44 +123,15 @@ def test_projection_by_hand():
     # Scatter, mean, cubic moments, fourth moment and number of samples.
     assert projection.moments_bytes == 8 * (200 * 200 + 200 + 200 + 1 + 1)
     text = format_projection([projection])
-    assert "10,000,000 images" in text
-    assert "10.0 microseconds and 3,000 bytes" in text
-    assert re.search(r" 4 +0\.58 days +8\.00 GB +0\.42 min +7\.50 GB$", text)
+    assert {"10,000,000", "0.58", "8.00", "0.42", "7.50"} <= set(text.split())
 
 
-def test_tables_show_medians_and_times():
-    def side(name, rates):
-        answer = {"peak": 5e8, "n_columns": 112}
-        return extraction.Side(name, None, "extract", {}, False, rates, answer)
-
-    text = extraction.format_rates([side("a", [1, 30, 9]), side("b", [2, 3, 1])])
-    row_a, row_b = text.splitlines()[1:]
-    assert row_a.split() == [
-        "a",
-        "9.0",
-        "1.0",
-        "30.0",
-        "9.00",
-        "500",
-        "112",
-        "defaults",
-    ]
-    assert row_b.split()[4] == "1.00"
-
-    timings = {OURS: Timing([0.1, 0.2, 0.9], [0.01], [80, 90])}
-    timings["MCD"] = Timing([1.0], [0.02], [70])
-    rows = [line.split() for line in format_detectors(timings).splitlines()[1:]]
-    assert rows == [
-        [OURS, "200.0", "1.0", "10.0", "85.0"],
-        ["MCD", "1000.0", "5.0", "20.0", "70.0"],
-    ]
-
-    (row,) = format_many([many(1000, 10**8, 5 * 10**7)]).splitlines()[1:]
-    assert row.split() == ["1,000", "2.0", "500", "100", "0.50", "50"]
-    text = format_grid(GridMeasurement(24, 5, 100, 13.0, 0.65, 9.0, 0.6))
-    assert "1.35 times the sum" in text
-    assert "5.0 % of the first" in text
-    assert "0.4 % of the first" in text
+def test_sides_have_the_median_of_rates_and_of_ratios():
+    a = extraction.Side("a", None, "extract", {}, False, [1, 30, 9])
+    b = extraction.Side("b", None, "extract", {}, False, [2, 3, 1])
+    assert a.rate == 9
+    assert a.times(b) == 9
+    assert b.times(a) == 1 / 9
 
 
 @pytest.fixture
@@ -276,6 +232,7 @@ def test_generated_images_are_small_and_differ(tmp_path):
     assert np.abs(images[0] - images[1]).mean() > 10
 
 
+@pytest.mark.slow
 def test_all_sides_of_this_environment_extract_the_same_files(tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "BATCH_SIZES", (2,))
     monkeypatch.setattr(extraction, "NUM_WORKERS", (0,))
@@ -338,6 +295,7 @@ def test_aurocs_of_detectors_are_those_of_the_protocol(tmp_path):
     assert min(timing.fit + timing.score) > 0
 
 
+@pytest.mark.slow
 def test_grid_search_and_its_parts_do_the_same(tmp_path):
     data = load_solar_cells("mono")
     rows = np.concatenate(
@@ -359,6 +317,7 @@ def test_grid_search_and_its_parts_do_the_same(tmp_path):
     assert min(measurement.extraction, measurement.detectors) > 0
 
 
+@pytest.mark.slow
 def test_a_section_runs_from_the_command_line(capsys, monkeypatch):
     monkeypatch.setitem(speed.QUICK, "many", (6, 30))
     assert speed.main(["many", "--quick"]) == 0
@@ -366,10 +325,10 @@ def test_a_section_runs_from_the_command_line(capsys, monkeypatch):
     assert "== many ==" in printed
     assert "OMP_NUM_THREADS" in printed
     assert "peers: none" in printed
-    assert re.search(r"^ +30 +[\d.]+ +\d+ +\d+ +[\d.]+ +\d+$", printed, re.MULTILINE)
     assert printed.count("[holds]") == 2
 
 
+@pytest.mark.slow
 def test_features_are_left_in_a_file(tmp_path):
     images = extraction.copy_images(tmp_path, 2)["PNG"]
     kept = tmp_path / "kept"

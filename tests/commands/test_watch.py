@@ -211,6 +211,7 @@ with ResultFile(output, "csv") as results:
 """
 
 
+@pytest.mark.slow
 def test_each_image_is_there_once_after_kills(folder, tmp_path):
     output = tmp_path / "a.csv"
     n_images = 0

@@ -55,6 +55,7 @@ def test_steps_before_the_detector_do_not_see_the_samples_left_out():
     ],
     ids=["npca", "forest"],
 )
+@pytest.mark.slow
 def test_the_rate_holds_for_any_detector(inner):
     rng = np.random.default_rng(1)
     rates = []

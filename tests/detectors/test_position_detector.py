@@ -143,6 +143,7 @@ def test_copies(normal, tested, tmp_path, positions):
 @pytest.mark.parametrize(
     ("positions", "pixels_at_least"), [("shared", 0.94), ("each", 0.75)]
 )
+@pytest.mark.slow
 def test_broken_cookies(test_data, positions, pixels_at_least):
     root = test_data / "data" / "cookies"
     train, test = (load_mvtec(root, split=split) for split in ("train", "test"))

@@ -26,6 +26,7 @@ from skgaussad.distributed import _fit, _tasks
 from skgaussad.distributed._partitions import choose_partition_size, cut
 from skgaussad.exceptions import FalseAlarmRateWarning, InvalidImageError
 
+pytestmark = pytest.mark.slow
 FITTED = (
     "location_",
     "shrinkage_",

@@ -2,11 +2,13 @@
 
 import joblib
 import numpy as np
+import pytest
 from sklearn.model_selection import GridSearchCV
 
 from skgaussad.model_selection import NormalKFold, auroc_scorer
 
 
+@pytest.mark.slow
 def test_grid_search_on_a_cluster_is_that_of_one_process(client, make, paths, tmp_path):
     X = np.array(paths)
     y = np.where(np.arange(len(X)) % 4 == 0, -1, 1)

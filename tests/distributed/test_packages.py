@@ -15,6 +15,7 @@ CODE = """if True:
 """
 
 
+@pytest.mark.slow
 def test_import_loads_no_dask():
     process = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, check=True

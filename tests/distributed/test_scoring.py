@@ -18,6 +18,7 @@ from skgaussad.distributed._fingerprint import hash_model
 from skgaussad.distributed._scoring import score_part
 from skgaussad.exceptions import InvalidImageError
 
+pytestmark = pytest.mark.slow
 COLUMNS = ["index", "path", "distance", "decision", "label", "p_value"]
 TYPES = ["int64", "string", "double", "double", "int8", "double"]
 

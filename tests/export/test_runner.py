@@ -50,6 +50,7 @@ def verdicts(lines):
     return np.array(labels), *np.array([row[1:] for row in rows], dtype=float).T
 
 
+@pytest.mark.slow
 def test_runner_gives_our_verdicts_without_us(solar_cells):
     path, pipe, cells = solar_cells
     lines = run_runner(path, *cells)

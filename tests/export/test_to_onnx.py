@@ -111,6 +111,7 @@ PIPELINES = {
 
 
 @pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.slow
 def test_graph_gives_what_the_pipeline_gives(name, normal, tested, tmp_path):
     pipe = PIPELINES[name]().fit(normal)
     to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
@@ -140,6 +141,7 @@ def test_graph_gives_what_the_pipeline_gives(name, normal, tested, tmp_path):
     ],
     ids=["all poolings", "ignore", "class token"],
 )
+@pytest.mark.slow
 def test_features_for_which_there_are_no_maps(settings, normal, tested, tmp_path):
     pipe = make_pipeline(transformer(**settings), MahalanobisDetector()).fit(normal)
     to_onnx(pipe, tmp_path / "file.onnx")

@@ -176,6 +176,7 @@ def test_only_what_the_deepest_level_needs_is_kept(name):
 
 
 @pytest.mark.parametrize("name", SMALL_FAMILIES)
+@pytest.mark.slow
 def test_a_level_alone_is_that_level_of_all(name):
     all_levels = run(shared_backbone(name))
     for level in (1, 2, len(all_levels)):

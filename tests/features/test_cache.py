@@ -222,6 +222,7 @@ def make_search(cache, n_jobs=None):
 
 
 @pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+@pytest.mark.slow
 def test_grid_search_extracts_each_image_once(paths, cache, computed):
     search = make_search(cache).fit(paths)
     assert len(search.cv_results_["params"]) == 24
@@ -434,6 +435,7 @@ def start(processes, paths, cache):
 
 
 @forking
+@pytest.mark.slow
 def test_processes_at_once_compute_each_image_once(tmp_path, cache, processes):
     paths = write_images(tmp_path / "images", 200)
     workers = [start(processes, paths, cache) for _ in range(2)]
@@ -448,6 +450,7 @@ def test_processes_at_once_compute_each_image_once(tmp_path, cache, processes):
 
 
 @forking
+@pytest.mark.slow
 def test_kill_at_any_moment_leaves_no_wrong_feature(tmp_path, cache, processes, tell):
     """Fifty times, while the features of 400 images are kept."""
     paths = write_images(tmp_path / "images", 400)

@@ -250,6 +250,7 @@ def test_damaged_file_is_set_aside_and_begun_anew(path, damage):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 60_000), st.binary(min_size=1, max_size=64))
+@pytest.mark.slow
 def test_no_damage_gives_a_wrong_vector(tmp_path_factory, start, content):
     path = tmp_path_factory.mktemp("store") / "features.sqlite"
     vectors = fill(path, 200, WIDE)

@@ -422,6 +422,7 @@ def test_what_is_no_folder(tiny, images, folder):
 @pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="needs a C++ compiler"
 )
+@pytest.mark.slow
 def test_compiled_network(tiny, images):
     # Of few layers, each of which takes the compiler seconds.
     plain = clone(tiny).set_params(levels=[1, 2])
@@ -675,6 +676,7 @@ def pickled_elsewhere(images, tmp_path_factory):
     "name",
     ["package", "random", "transformer", "bfloat16", "read again", "drawn again"],
 )
+@pytest.mark.slow
 def test_pickle_gives_the_same_bits_in_another_process(pickled_elsewhere, name):
     here, there = pickled_elsewhere
     np.testing.assert_array_equal(there[name], here[name])

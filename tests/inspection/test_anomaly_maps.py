@@ -127,6 +127,7 @@ def test_shares_add_up_to_the_score(name, normal, tested):
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
+@pytest.mark.slow
 def test_shares_add_up_whatever_the_pipeline(normal, data):
     draw = data.draw
     levels = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True))
@@ -341,6 +342,7 @@ def test_map_is_where_its_position_is(normal):
 @pytest.mark.parametrize(
     ("levels", "at_least"), [(6, 0.90), (7, 0.89), ([5, 6, 7], 0.85)]
 )
+@pytest.mark.slow
 def test_maps_of_broken_cookies(test_data, levels, at_least):
     root = test_data / "data" / "cookies"
     train, test = (load_mvtec(root, split=split) for split in ("train", "test"))

@@ -523,6 +523,7 @@ GUARD = """if True:
 """
 
 
+@pytest.mark.slow
 def test_scores_are_equal_in_a_process_without_pickle_and_network(tmp_path, path):
     cells = load_solar_cells("mono")
     train, test = cells.paths[cells.labels == 1][:12], cells.paths[::100]
@@ -627,6 +628,7 @@ KILLER = """if True:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+@pytest.mark.slow
 def test_kill_leaves_a_whole_file(path, tell):
     process = subprocess.run(
         [sys.executable, "-c", KILLER, str(path)], capture_output=True, text=True

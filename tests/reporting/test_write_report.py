@@ -472,6 +472,7 @@ addEventListener("load", () => {
 
 @needs_browser
 @pytest.mark.parametrize("width", [360, 800, 1400])
+@pytest.mark.slow
 def test_in_a_browser(path, tmp_path, width):
     """On a phone, a tablet and a screen, without a network."""
     probed = tmp_path / "probed.html"

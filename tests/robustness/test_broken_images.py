@@ -145,6 +145,7 @@ def test_corpus_has_five_thousand_files():
 
 
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.slow
 def test_damaged_files_are_decoded_or_refused(tmp_path, name, tell):
     """Where warnings are errors and where not; the one thing that warns is EXIF."""
     data = FILES[name]

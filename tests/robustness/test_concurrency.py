@@ -96,6 +96,7 @@ def score(pipe, images, n_calls):
     "forkserver" not in multiprocessing.get_all_start_methods(),
     reason="needs processes that start in no time",
 )
+@pytest.mark.slow
 def test_processes_that_are_forked_from_a_server(fitted, images):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["skgaussad.features._backbone"])
@@ -105,6 +106,7 @@ def test_processes_that_are_forked_from_a_server(fitted, images):
             np.testing.assert_array_equal(scores, [expected] * 3)
 
 
+@pytest.mark.slow
 def test_processes_of_joblib(fitted, images):
     expected = fitted.score_samples(images)
     for scores in joblib.Parallel(n_jobs=2)(

@@ -19,6 +19,7 @@ def resident_bytes():
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="needs the figures of Linux")
+@pytest.mark.slow
 def test_ten_thousand_images(fitted, tmp_path, tell):
     """From files and memory; every tenth call meets an image that is refused.
 

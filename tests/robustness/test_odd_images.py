@@ -347,6 +347,7 @@ def test_a_pipeline_of_another_width_is_refused(make_pipeline, images):
 # Warnings
 
 
+@pytest.mark.slow
 def test_nothing_warns_where_warnings_are_errors():
     """From the import on, in a process of its own."""
     code = """
