@@ -14,9 +14,9 @@ from .._utils.validation import check_integer
 from ..augmentation import AugmentedImages, ImageAugmentation
 from ..exceptions import FalseAlarmRateWarning
 from ..features import ImageInputMixin
-from ._base import BaseDetector
+from ._base import BaseDetector, check_unchanged, working_point_of
 from ._hold_out import number_groups, takes_groups
-from ._walk import find_part
+from ._walk import find_decider, find_part
 
 
 def _estimator_has(attribute):
@@ -156,24 +156,31 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         images = AugmentedImages(X, augmentation, self.n_epochs, seed)
         n_images = len(images) // self.n_epochs
         groups = number_groups(groups, range(n_images))
-        if groups is None and self.n_epochs > 1:
-            groups = np.arange(n_images)
         self.estimator_ = clone(self.estimator)
-        self.estimator_.fit(images, **self._fit_parameters(groups))
+        self.estimator_.fit(images, **self._fit_parameters(groups, n_images))
         return self
 
-    def _fit_parameters(self, groups):
+    def _fit_parameters(self, groups, n_images):
         """Return the group of each row, by the name that the detector takes it by."""
         detector, names = self.estimator, []
         while isinstance(detector, Pipeline):
             names.append(detector.steps[-1][0])
             detector = detector[-1]
-        if groups is None or not hasattr(detector, "fpr"):
-            return {}
         if takes_groups(detector):
+            if groups is None and self.n_epochs > 1:
+                groups = np.arange(n_images)
+            if groups is None:
+                return {}
             routed = get_config()["enable_metadata_routing"]
             name = "groups" if routed else "__".join([*names, "groups"])
             return {name: np.tile(groups, self.n_epochs)}
+        if groups is not None:
+            raise ValueError(
+                f"groups have no effect on {type(detector).__name__}, whose fit takes "
+                "none. Fit without groups, or put a ConformalDetector around it."
+            )
+        if self.n_epochs == 1 or not hasattr(detector, "fpr"):
+            return {}
         warnings.warn(
             f"{type(detector).__name__} takes no groups: it holds out one copy of an "
             "image and keeps the others, so more normal images will be called "
@@ -187,7 +194,10 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     @property
     def offset_(self):
         """Minus the threshold, from the fitted estimator."""
-        return self._ask("offset_")
+        offset = self._ask("offset_")
+        fitted = working_point_of(find_decider(self.estimator_))
+        check_unchanged(find_decider(self.estimator), fitted)
+        return offset
 
     @property
     def calibration_distances_(self):

@@ -152,21 +152,13 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     def offset_(self):
         """Minus the threshold on the distance."""
         offset = self._calibrated("_offset")
-        for name, fitted in self._fitted_working_point.items():
-            if getattr(self, name) != fitted:
-                raise ValueError(
-                    f"{name} was set to {getattr(self, name)!r} after the threshold "
-                    f"had been set by {name}={fitted!r}, and has no effect on it. Call "
-                    "fit again, or set it back."
-                )
+        check_unchanged(self, self._fitted_working_point)
         return offset
 
     @offset_.setter
     def offset_(self, offset):
         self._offset = offset
-        self._fitted_working_point = {
-            name: getattr(self, name) for name in _WORKING_POINT
-        }
+        self._fitted_working_point = working_point_of(self)
 
     # -- Score, decide -----------------------------------------------------------------
 
@@ -295,3 +287,23 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         distances = self.calibration_distances_
         n_exceeding = np.count_nonzero(distances > -self.offset_)
         return fpr_bound(n_exceeding, len(distances), confidence)
+
+
+def working_point_of(detector):
+    """Return the parameters that say where the threshold of a detector lies."""
+    return {
+        name: getattr(detector, name)
+        for name in _WORKING_POINT
+        if hasattr(detector, name)
+    }
+
+
+def check_unchanged(detector, fitted):
+    """Raise where the working point of a detector is not the fitted one any more."""
+    for name, value in fitted.items():
+        if getattr(detector, name, value) != value:
+            raise ValueError(
+                f"{name} was set to {getattr(detector, name)!r} after the threshold "
+                f"had been set by {name}={value!r}, and has no effect on it. Call fit "
+                "again, or set it back."
+            )

@@ -149,6 +149,20 @@ def test_a_working_point_changed_after_the_fit_is_refused(name, changed):
     assert detector.offset_ == before[0]
 
 
+def test_a_working_point_changed_around_copies_is_refused(pictures):
+    pipe = make_pipeline(network(), MahalanobisDetector(fpr=0.2))
+    detector = AugmentedDetector(pipe, n_epochs=2).fit(pictures)
+    detector.set_params(estimator__mahalanobisdetector__fpr=0.3)
+    with pytest.raises(ValueError, match=r"fpr was set to 0.3 after .*fpr=0.2"):
+        detector.predict(pictures)
+    with pytest.raises(ValueError, match="groups have no effect on RobustDetector"):
+        AugmentedDetector(make_pipeline(network(), RobustDetector())).fit(
+            pictures, groups=np.arange(24) % 3
+        )
+    lots = AugmentedDetector(pipe, n_epochs=2).fit(pictures, groups=np.arange(24) % 6)
+    assert lots.p_values(pictures[:1] // 9) == pytest.approx(1 / 7), "six lots"
+
+
 def test_parameters_without_effect_are_refused():
     for covariance in ("ledoit_wolf", "oas", "empirical", "diagonal", "isotropic"):
         for kind in (MahalanobisDetector, VariantMahalanobisDetector):
