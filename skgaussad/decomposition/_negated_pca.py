@@ -169,7 +169,7 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         # In this unit squares neither overflow nor vanish.
         unit = np.abs(centred).max()
         centred /= unit
-        spectrum = Spectrum.of(centred)
+        spectrum, _ = Spectrum.of_rows(centred)
         ratio = spectrum.eigenvalues / spectrum.eigenvalues.sum()
         first = self._choose_first(ratio, n_samples)
         self.components_ = _with_fixed_signs(spectrum.axes[first:])

@@ -8,12 +8,9 @@ from .._utils.array_api import score_dtype, to_host
 from ..calibration import check_law, chi2_threshold, f_threshold
 from ..covariance import (
     DIAGONAL_COVARIANCES,
-    CentredRows,
     Gaussian,
     Moments,
     TooFewSamplesError,
-    estimate,
-    leave_one_out,
     leave_out,
 )
 from ._base import CalibratedMixin
@@ -237,24 +234,13 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         self._check_parameters(groups)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
-        centred = CentredRows.of(X)
-        estimated = estimate(centred, self.covariance, self.shrinkage)
-        moments = Moments.of_fit(centred, estimated.spectrum)
-        self._set_gaussian(
-            Gaussian(moments, self.covariance, self.shrinkage, estimated.shrinkage)
-        )
+        gaussian, coordinates = Gaussian.fit(X, self.covariance, self.shrinkage)
+        self._set_gaussian(gaussian)
 
         def distances_without(groups):
             """Distances of the training samples without their groups, not squared."""
-            return np.sqrt(
-                leave_out(
-                    centred,
-                    self.covariance,
-                    self.shrinkage,
-                    estimated.spectrum,
-                    groups,
-                )
-            )
+            squared = leave_out(gaussian, X, groups, coordinates=coordinates)
+            return np.sqrt(squared)
 
         self._set_leave_one_out(distances_without(None))
         if groups is not None:
@@ -275,7 +261,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         samples, to rounding: samples of any number of calls, one by one or many at a
         time, in any order, after a `fit` or from the start. It costs O(m D^2) for m
         samples, whatever their total; the covariance is decomposed when it is first
-        used.
+        used, without shrinkage at once.
 
         As long as the samples do not determine a Gaussian, scoring raises an error that
         says what is missing.
@@ -469,9 +455,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
                 f"{moments.n_samples}. Give these, or a random sample of them."
             )
         moments.check_range(X.min(axis=0), X.max(axis=0))
-        # Raises where the covariance is singular.
-        _ = self._covariance
-        squared = leave_one_out(self._gaussian, X, are_all=moments.are_of(X))
+        squared = leave_out(self._gaussian, X, are_all=moments.are_of(X))
         self._set_leave_one_out(np.sqrt(squared))
         if self.threshold in _LAWS:
             self._set_law_threshold()
@@ -486,14 +470,6 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         if self._gaussian is None:
             raise NotFittedError(self._lacking)
         return True
-
-    @property
-    def _covariance(self):
-        """The covariance, decomposed when it is first used after `partial_fit`."""
-        try:
-            return self._gaussian.covariance
-        except TooFewSamplesError as error:
-            raise NotFittedError(str(error)) from error
 
     @property
     def offset_(self):
@@ -557,7 +533,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     def _go_on_with(self, moments):
         """Set the Gaussian from moments that may be of too few samples for it."""
         try:
-            gaussian = Gaussian.of(moments, self.covariance, self.shrinkage)
+            gaussian = Gaussian.from_moments(moments, self.covariance, self.shrinkage)
         except TooFewSamplesError as error:
             for name in ("location_", "shrinkage_", "n_dof_"):
                 vars(self).pop(name, None)
@@ -570,7 +546,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
     def _fit_moments(self, moments):
         """Fit to moments of training samples, such as those merged from many machines.
 
-        What is missing for a fit are the leave-one-out distances: `leave_one_out` of
+        What is missing for a fit are the leave-one-out distances: `leave_out` with
         ``_gaussian``, for each part of the samples apart, set by `_set_leave_one_out`,
         and then `_set_law_threshold` or `_set_held_out_threshold`.
 
@@ -586,17 +562,17 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         self._check_parameters()
         self.n_features_in_ = moments.n_features
-        self._set_gaussian(Gaussian.of(moments, self.covariance, self.shrinkage))
+        self._set_gaussian(Gaussian.from_moments(moments, self.covariance, self.shrinkage))
 
     def _set_gaussian(self, gaussian):
         """Set all that scoring needs, and the threshold if it comes from a law."""
-        moments = gaussian.moments
         self._discard_threshold()
-        self._gaussian, self._moments, self._lacking = gaussian, moments, None
-        self.location_ = moments.location
-        self.shrinkage_ = gaussian.rho
-        self.n_dof_ = int(np.count_nonzero(moments.varies))
-        self.n_samples_seen_ = moments.n_samples
+        self._gaussian, self._moments = gaussian, gaussian.moments
+        self._lacking = None
+        self.location_ = gaussian.location
+        self.shrinkage_ = gaussian.shrinkage
+        self.n_dof_ = gaussian.n_dof
+        self.n_samples_seen_ = gaussian.n_samples
         if self.threshold in _LAWS:
             self.offset_ = -self._law_threshold()
 
@@ -642,7 +618,7 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=score_dtype(X), reset=False)
-        return self._covariance.mahalanobis(X, self.location_)
+        return self._gaussian.mahalanobis(X)
 
     def score(self, X, y=None):
         """Mean log-likelihood of the samples under the Gaussian, equation 1.
@@ -664,5 +640,5 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         squared = to_host(self.mahalanobis(X))
         constant = self.n_features_in_ * np.log(2 * np.pi)
         return float(
-            -(squared.mean() + self._covariance.log_determinant + constant) / 2
+            -(squared.mean() + self._gaussian.log_determinant + constant) / 2
         )

@@ -12,7 +12,7 @@ from ._decisions import ThresholdMixin
 class BaseMahalanobisDetector(ThresholdMixin, BaseEstimator):
     """Scores and threshold from the squared distances of a subclass.
 
-    A subclass has the parameters ``covariance`` and ``shrinkage``, sets ``_covariance``
+    A subclass has the parameters ``covariance`` and ``shrinkage``, sets ``_gaussian``
     and ``offset_`` in its fit, and defines ``mahalanobis``.
     """
 
@@ -26,13 +26,13 @@ class BaseMahalanobisDetector(ThresholdMixin, BaseEstimator):
     def covariance_(self):
         """Estimated covariance, of shape (n_features, n_features)."""
         check_is_fitted(self)
-        return self._covariance.matrix()
+        return self._gaussian.matrix()
 
     @property
     def precision_(self):
         """Inverse of the estimated covariance, of shape (n_features, n_features)."""
         check_is_fitted(self)
-        return self._covariance.precision()
+        return self._gaussian.precision()
 
     def score_samples(self, X):
         """Minus the Mahalanobis distance (not squared): higher is more normal.

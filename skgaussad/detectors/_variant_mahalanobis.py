@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
 from .._utils.array_api import like, score_dtype, to_host
 from .._utils.validation import check_choice, check_integer, check_real
 from ..calibration import chi2_threshold
-from ..covariance import CentredRows, estimate, mean_of
+from ..covariance import Gaussian, mean_of
 from ._mahalanobis_base import BaseMahalanobisDetector
 
 _THRESHOLDS = ("chi2",)
@@ -205,10 +205,9 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         self.locations_ = np.stack(
             [mean_of(X[assigned == index]) for index in range(len(self.variants_))]
         )
-        centred = CentredRows.around(X, self.locations_[assigned])
-        estimated = estimate(centred, self.covariance, self.shrinkage)
-        self._covariance, self.shrinkage_ = estimated.covariance, estimated.shrinkage
-        self.n_dof_ = centred.n_dof
+        deviations = X - self.locations_[assigned]
+        self._gaussian, _ = Gaussian.fit(deviations, self.covariance, self.shrinkage)
+        self.shrinkage_, self.n_dof_ = self._gaussian.shrinkage, self._gaussian.n_dof
         self.offset_ = -chi2_threshold(self.fpr, self.n_dof_)
 
     def _search(self, X):
@@ -239,7 +238,7 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
     def _squared_distances(self, X):
         """Squared distance of each row to each variant, a column each."""
         return np.column_stack(
-            [self._covariance.mahalanobis(X, location) for location in self.locations_]
+            [self._gaussian.mahalanobis(X, location) for location in self.locations_]
         )
 
     def _log_posteriors(self, X):
@@ -293,7 +292,7 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         densities = logsumexp(self._log_posteriors(self._validate(X)), axis=1)
         constant = self.n_features_in_ * np.log(2 * np.pi)
         return float(
-            densities.mean() - (self._covariance.log_determinant + constant) / 2
+            densities.mean() - (self._gaussian.log_determinant + constant) / 2
         )
 
     def _validate(self, X):
