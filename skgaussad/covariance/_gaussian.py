@@ -53,9 +53,8 @@ class Gaussian:
         Returns
         -------
         gaussian : Gaussian
-        coordinates : ndarray of shape (n_samples, rank) or None
-            The centred rows in the eigenbasis, in units of the moments, where they are
-            a by-product.
+        row_vectors : ndarray of shape (n_samples, rank) or None
+            Left singular vectors of the centred rows, where they are a by-product.
 
         Raises
         ------
@@ -82,9 +81,9 @@ class Gaussian:
         floor = np.inf
         if shrinkage < 1:
             floor = shrinkage / (1 - shrinkage) * norms.sum() / rows.size
-        spectrum, coordinates = Spectrum.of_rows(rows, floor, products)
+        spectrum, row_vectors = Spectrum.of_rows(rows, floor, products)
         moments = replace(moments, scatter=spectrum)
-        return cls(moments, covariance, intensity, shrinkage), coordinates
+        return cls(moments, covariance, intensity, shrinkage), row_vectors
 
     @classmethod
     def from_moments(cls, moments, covariance, intensity=None):

@@ -35,6 +35,9 @@ _CANCELLED = 1e-4
 _LOST = 1e-8
 # The same for the least eigenvalue of K where it is a product of vectors U_g.
 _ILL_CONDITIONED = 1e-3
+# A squared norm times this, over the floor, is how small a K may be made of coordinates
+# along imprecise axes: they are accurate to eps, and K shall be to nine digits.
+_IMPRECISE = 1e9 * np.finfo(float).eps
 # The same for the error of Ledoit and Wolf, which is zero where the rows left are +z or
 # -z, as copies of two samples are.
 _DEGENERATE = 1e-6
@@ -42,7 +45,7 @@ _DEGENERATE = 1e-6
 _BLOCK_VALUES = 2**17
 
 
-def leave_out(gaussian, X, groups=None, *, coordinates=None, are_all=True):
+def leave_out(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
     """Squared distance of training samples to the Gaussian fitted without their group.
 
     All that is estimated, the shrinkage included, is what a fit to the other samples
@@ -57,7 +60,7 @@ def leave_out(gaussian, X, groups=None, *, coordinates=None, are_all=True):
     groups : ndarray of shape (n_samples,) or None, default=None
         Number of each sample's group, counted from 0 without gaps; of a group all
         samples must be there. None leaves out one sample at a time.
-    coordinates : ndarray of shape (n_samples, rank) or None, default=None
+    row_vectors : ndarray of shape (n_samples, rank) or None, default=None
         Those that `Gaussian.fit` returned for these samples.
     are_all : bool, default=True
         Whether these are all the samples. Distances that a difference has no digits for
@@ -86,12 +89,8 @@ def leave_out(gaussian, X, groups=None, *, coordinates=None, are_all=True):
             continue
         failed = np.full(len(members), size > width and are_all)
         if not failed.any():
-            if coordinates is None:
-                flat = rows.reshape(-1, moments.n_features) @ gaussian.axes.T
-                of_groups = flat.reshape(*members.shape, width)
-            else:
-                of_groups = coordinates[members]
-            distances, failed = _without_groups(gaussian, rows, of_groups, are_all)
+            vectors = None if row_vectors is None else row_vectors[members]
+            distances, failed = _without_groups(gaussian, rows, vectors, are_all)
             squared[members] = np.where(failed[:, np.newaxis], np.inf, distances)
         if are_all:
             for left_out in members[failed]:
@@ -122,7 +121,7 @@ def _refit(gaussian, X, left_out):
     return refitted.mahalanobis(X[left_out].astype(float, copy=False))
 
 
-def _without_groups(gaussian, rows, coordinates, are_all):
+def _without_groups(gaussian, rows, vectors, are_all):
     """Distances by the formulas above, for groups of one size.
 
     Parameters
@@ -130,8 +129,8 @@ def _without_groups(gaussian, rows, coordinates, are_all):
     gaussian : Gaussian
     rows : ndarray of shape (n_groups, size, n_features)
         Around the mean, in units of the moments.
-    coordinates : ndarray of shape (n_groups, size, rank)
-        The same in the eigenbasis.
+    vectors : ndarray of shape (n_groups, size, rank) or None
+        Their left singular vectors U_g, if known; else they are found by projection.
     are_all : bool
         As for `leave_out`.
 
@@ -144,7 +143,13 @@ def _without_groups(gaussian, rows, coordinates, are_all):
     moments, spectrum = gaussian.moments, gaussian.spectrum
     eigenvalues, size = spectrum.eigenvalues, rows.shape[1]
     n_samples, n_left = moments.n_samples, moments.n_samples - size
-    identity = np.eye(size)
+    lengths, identity = np.sqrt(n_samples * eigenvalues), np.eye(size)
+    if vectors is None:
+        flat = rows.reshape(-1, moments.n_features) @ spectrum.axes.T
+        coordinates = flat.reshape(*rows.shape[:2], spectrum.rank)
+        vectors = coordinates / lengths
+    else:
+        coordinates = vectors * lengths
 
     rho, trace, failed = _shrinkage_without(
         gaussian,
@@ -158,15 +163,18 @@ def _without_groups(gaussian, rows, coordinates, are_all):
         failed |= floor < (1 - rho) * spectrum.least_floor
     slope = np.where(failed, 0.0, (1 - rho) * n_samples / n_left)[:, None, None]
     floor = np.where(failed, 1.0, floor)[:, None, None]
-    solved = coordinates / (slope * eigenvalues + floor)
-    G = _products(solved, coordinates)
+    shrunk = slope * eigenvalues + floor
+    G = _products(coordinates / shrunk, coordinates)
     if spectrum.is_precise and spectrum.rank == n_samples - 1:
-        K = floor / n_samples * _products(solved / eigenvalues, coordinates)
+        K = floor * _products(vectors / shrunk, vectors)
         # A number is as exact as its terms, a matrix of inexact vectors is not.
         limit = _ILL_CONDITIONED * (rho > 0) if size > 1 else 0.0
     else:
         K = identity - 1 / n_samples - slope / n_samples * G
         limit = _CANCELLED if are_all else _LOST
+        if are_all and spectrum.least_floor > 0:
+            largest = np.einsum("gif,gif->gi", rows, rows).max(axis=1)
+            limit = np.maximum(limit, _IMPRECISE * largest / (n_samples * floor[:, 0, 0]))
     failed |= np.linalg.eigvalsh(K)[:, 0] <= limit
     K[failed] = identity
     CG = G + G.sum(axis=1, keepdims=True) / n_left

@@ -20,6 +20,8 @@ _EPS = np.finfo(float).eps
 _PRECISE = 1e-6
 # The same for squares of singular values, and twelve digits of the singular vectors.
 _PRECISE_SVD = 1e-12
+# Eigenvalues of a matrix of products below this fraction of the largest are rounding.
+_ROUNDING = 10 * _EPS
 # Least ratio of the floor to `least_floor`: it may be a little lower without a sample.
 _MARGIN = 1.25
 
@@ -36,8 +38,7 @@ class Spectrum:
     Attributes
     ----------
     eigenvalues : ndarray of shape (rank,)
-        Largest first. With a floor, `rank` may be min(n - 1, D) also where rows are
-        linearly dependent, with eigenvalues that are rounding errors.
+        Largest first, without those that are zero to rounding.
     axes : ndarray of shape (rank, n_features)
         Unit eigenvectors, one a row. Those of eigenvalues far below the floor may be
         less than orthonormal.
@@ -69,8 +70,9 @@ class Spectrum:
         Returns
         -------
         spectrum : Spectrum
-        coordinates : ndarray of shape (n_samples, rank) or None
-            The rows in the eigenbasis; None where it takes their projection.
+        row_vectors : ndarray of shape (n_samples, rank) or None
+            Left singular vectors U of Z, accurate to nine digits, where they are a
+            by-product: Z = U diag(n eigenvalues)^(1/2) axes.
         """
         n_samples, n_features = rows.shape
         products = product_matrix(rows) if products is None else products
@@ -81,29 +83,32 @@ class Spectrum:
         is_precise = bool(eigenvalues[-1] > _PRECISE * eigenvalues[0])
         least_floor = 0.0 if is_precise else _PRECISE * eigenvalues[0]
         if floor < _MARGIN * least_floor:
-            return cls._by_singular_values(rows), None
-        eigenvalues = np.maximum(eigenvalues, _EPS * eigenvalues[0])
+            return cls._by_singular_values(rows)
+        kept = eigenvalues > _ROUNDING * eigenvalues[0]
+        eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
         if n_samples > n_features:
             # One memory order, so that a pickled copy rounds as the original does.
-            axes, coordinates = np.ascontiguousarray(vectors.T), None
+            axes, row_vectors = np.ascontiguousarray(vectors.T), None
         else:
-            coefficients = vectors / np.sqrt(n_samples * eigenvalues)
-            axes, coordinates = coefficients.T @ rows, products @ coefficients
-        return cls(eigenvalues, axes, least_floor, is_precise), coordinates
+            axes = (vectors / np.sqrt(n_samples * eigenvalues)).T @ rows
+            row_vectors = vectors if is_precise else None
+        return cls(eigenvalues, axes, least_floor, is_precise), row_vectors
 
     @classmethod
     def _by_singular_values(cls, rows):
         n_samples, n_features = rows.shape
-        if n_samples > n_features:
+        is_tall = n_samples > n_features
+        if is_tall:
             rows = linalg.qr(rows, mode="r", check_finite=False)[0][:n_features]
-        _, singular_values, axes = linalg.svd(
+        row_vectors, singular_values, axes = linalg.svd(
             rows, full_matrices=False, check_finite=False
         )
         # Singular values are accurate to eps relative to the largest.
         kept = singular_values > _EPS * n_features * singular_values[0]
         eigenvalues = singular_values[kept] ** 2 / n_samples
         is_precise = bool(eigenvalues[-1] > _PRECISE_SVD * eigenvalues[0])
-        return cls(eigenvalues, np.ascontiguousarray(axes[kept]), 0.0, is_precise)
+        spectrum = cls(eigenvalues, np.ascontiguousarray(axes[kept]), 0.0, is_precise)
+        return spectrum, None if is_tall else row_vectors[:, kept]
 
     @classmethod
     def of_scatter(cls, scatter, n_samples):

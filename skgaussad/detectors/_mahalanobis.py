@@ -234,12 +234,12 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         self._check_parameters(groups)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
-        gaussian, coordinates = Gaussian.fit(X, self.covariance, self.shrinkage)
+        gaussian, row_vectors = Gaussian.fit(X, self.covariance, self.shrinkage)
         self._set_gaussian(gaussian)
 
         def distances_without(groups):
             """Distances of the training samples without their groups, not squared."""
-            squared = leave_out(gaussian, X, groups, coordinates=coordinates)
+            squared = leave_out(gaussian, X, groups, row_vectors=row_vectors)
             return np.sqrt(squared)
 
         self._set_leave_one_out(distances_without(None))
