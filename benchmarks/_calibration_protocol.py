@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
+from skgaussad.covariance._estimation import CentredRows, estimate, mean_of
 from sklearn.covariance import LedoitWolf
 from tqdm import tqdm
 
@@ -12,7 +13,6 @@ from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
 from skgaussad.calibration._held_out import HeldOutDistances
 from skgaussad.calibration._parametric_thresholds import chi2_threshold
 from skgaussad.calibration._tail import GeneralizedParetoTail
-from skgaussad.covariance._estimation import CentredRows, estimate, mean_of
 from skgaussad.covariance._leave_out import leave_out
 from skgaussad.datasets import load_solar_cells
 

@@ -147,7 +147,6 @@ def _without_groups(gaussian, rows, vectors, are_all):
     if vectors is None:
         flat = rows.reshape(-1, moments.n_features) @ spectrum.axes.T
         coordinates = flat.reshape(*rows.shape[:2], spectrum.rank)
-        vectors = coordinates / lengths
     else:
         coordinates = vectors * lengths
 
@@ -166,6 +165,7 @@ def _without_groups(gaussian, rows, vectors, are_all):
     shrunk = slope * eigenvalues + floor
     G = _products(coordinates / shrunk, coordinates)
     if spectrum.is_precise and spectrum.rank == n_samples - 1:
+        vectors = coordinates / lengths if vectors is None else vectors
         K = floor * _products(vectors / shrunk, vectors)
         # A number is as exact as its terms, a matrix of inexact vectors is not.
         limit = _ILL_CONDITIONED * (rho > 0) if size > 1 else 0.0
@@ -174,7 +174,9 @@ def _without_groups(gaussian, rows, vectors, are_all):
         limit = _CANCELLED if are_all else _LOST
         if are_all and spectrum.least_floor > 0:
             largest = np.einsum("gif,gif->gi", rows, rows).max(axis=1)
-            limit = np.maximum(limit, _IMPRECISE * largest / (n_samples * floor[:, 0, 0]))
+            limit = np.maximum(
+                limit, _IMPRECISE * largest / (n_samples * floor[:, 0, 0])
+            )
     failed |= np.linalg.eigvalsh(K)[:, 0] <= limit
     K[failed] = identity
     CG = G + G.sum(axis=1, keepdims=True) / n_left

@@ -562,7 +562,9 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         self._check_parameters()
         self.n_features_in_ = moments.n_features
-        self._set_gaussian(Gaussian.from_moments(moments, self.covariance, self.shrinkage))
+        self._set_gaussian(
+            Gaussian.from_moments(moments, self.covariance, self.shrinkage)
+        )
 
     def _set_gaussian(self, gaussian):
         """Set all that scoring needs, and the threshold if it comes from a law."""
@@ -639,6 +641,4 @@ class MahalanobisDetector(CalibratedMixin, BaseMahalanobisDetector):
         """
         squared = to_host(self.mahalanobis(X))
         constant = self.n_features_in_ * np.log(2 * np.pi)
-        return float(
-            -(squared.mean() + self._gaussian.log_determinant + constant) / 2
-        )
+        return float(-(squared.mean() + self._gaussian.log_determinant + constant) / 2)

@@ -291,9 +291,7 @@ class VariantMahalanobisDetector(BaseMahalanobisDetector):
         """
         densities = logsumexp(self._log_posteriors(self._validate(X)), axis=1)
         constant = self.n_features_in_ * np.log(2 * np.pi)
-        return float(
-            densities.mean() - (self._gaussian.log_determinant + constant) / 2
-        )
+        return float(densities.mean() - (self._gaussian.log_determinant + constant) / 2)
 
     def _validate(self, X):
         check_is_fitted(self)

@@ -630,7 +630,9 @@ def test_moments_and_distances_made_elsewhere(covariance):
     detector = MahalanobisDetector(covariance)
     detector._fit_moments(moments[0].merge(moments[1].merge(moments[2])))
     gaussian = clone_of(detector._gaussian)
-    squared = np.concatenate([leave_out(gaussian, part, are_all=False) for part in parts])
+    squared = np.concatenate(
+        [leave_out(gaussian, part, are_all=False) for part in parts]
+    )
     detector._set_leave_one_out(np.sqrt(squared))
     detector._set_held_out_threshold()
     expected = MahalanobisDetector(covariance).fit(X)
