@@ -150,9 +150,10 @@ def _without_groups(gaussian, rows, vectors, are_all):
     else:
         coordinates = vectors * lengths
 
+    inner = _products(rows, rows)
     rho, trace, failed = _shrinkage_without(
         gaussian,
-        inner=_products(rows, rows),
+        inner,
         weighted=_products(coordinates * eigenvalues, coordinates),
         along=rows @ moments.cubic,
         cancelled=_CANCELLED if are_all else _LOST,
@@ -171,12 +172,10 @@ def _without_groups(gaussian, rows, vectors, are_all):
         limit = _ILL_CONDITIONED * (rho > 0) if size > 1 else 0.0
     else:
         K = identity - 1 / n_samples - slope / n_samples * G
-        limit = _CANCELLED if are_all else _LOST
+        limit = np.full(len(K), _CANCELLED if are_all else _LOST)
         if are_all and spectrum.least_floor > 0:
-            largest = np.einsum("gif,gif->gi", rows, rows).max(axis=1)
-            limit = np.maximum(
-                limit, _IMPRECISE * largest / (n_samples * floor[:, 0, 0])
-            )
+            norms = np.einsum("gii->gi", inner).max(axis=1)
+            limit = np.maximum(limit, _IMPRECISE / n_samples * norms / floor[:, 0, 0])
     failed |= np.linalg.eigvalsh(K)[:, 0] <= limit
     K[failed] = identity
     CG = G + G.sum(axis=1, keepdims=True) / n_left

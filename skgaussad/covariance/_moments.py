@@ -78,7 +78,7 @@ def mean_of(X):
 
 
 def _mean(X, low, high):
-    """The mean, where the least and largest values are known."""
+    """Take the mean, the least and largest values being known."""
     # Summing equal values may round, and the feature would seem to vary.
     return np.where(high > low, np.ones(len(X)) @ X / len(X), X[0])
 

@@ -121,7 +121,7 @@ class DistanceNodes:
         solved = (self._coordinates * along) @ self._axes
         if rest:
             taken, elsewhere = rest
-            # Once more orthogonal to the axes, as Gaussian.solve of the covariance does.
+            # Once more orthogonal to the axes, as Gaussian.solve does.
             again = self._left.times_transposed(self._axes) * taken
             solved = solved + (self._left - again @ self._axes) * elsewhere
         return solved
