@@ -12,8 +12,7 @@ from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
 from skgaussad.calibration._held_out import HeldOutDistances
 from skgaussad.calibration._parametric_thresholds import chi2_threshold
 from skgaussad.calibration._tail import GeneralizedParetoTail
-from skgaussad.covariance._estimation import CentredRows, estimate, mean_of
-from skgaussad.covariance._leave_out import leave_out
+from skgaussad.covariance import Gaussian, leave_out
 from skgaussad.datasets import load_solar_cells
 
 # One to three standard deviations of a normal distribution, 1 in 10, 1 in 100 and 1 in
@@ -348,10 +347,9 @@ def measure_cost(n_samples, n_features, repeats, seed=0):
     taken = {"fit": [], "leave-one-out": [], "scikit-learn": []}
     for _ in range(repeats):
         start = time.perf_counter()
-        centred = CentredRows.around(X, mean_of(X))
-        estimated = estimate(centred, "ledoit_wolf", None)
+        gaussian, row_vectors = Gaussian.fit(X, "ledoit_wolf")
         fitted = time.perf_counter()
-        leave_out(centred, "ledoit_wolf", None, estimated.spectrum)
+        leave_out(gaussian, X, row_vectors=row_vectors)
         left_out = time.perf_counter()
         LedoitWolf().fit(X)
         taken["fit"].append(fitted - start)

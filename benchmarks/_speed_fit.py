@@ -77,7 +77,7 @@ def compare_fits(X, repeats):
     -------
     measurement : dict
         ``seconds`` and ``sklearn_seconds``, medians; ``score_seconds``, the same for
-        the first score after a fit, which forms what the fit could do without;
+        the first score after a fit;
         ``sklearn_both_seconds``, for scikit-learn's fit and the distances of the same
         rows, the least that a threshold takes;
         ``peak`` and ``sklearn_peak``, most memory allocated in a fit, in bytes;

@@ -13,86 +13,90 @@ separated by subtracting them. No sum of large numbers is formed, wherever the o
 is: means are kept as differences from a point amidst the samples.
 """
 
+import math
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import linalg
 
-from ._estimation import blocks_of, mean_of, square_of, unit_above
-from ._spectrum import DeferredAxes
+from ._spectrum import Spectrum
 
-# What is left of a variance below this share of what it was, is rounding.
+# What is left of a variance below this fraction of what it was, is rounding.
 _VANISHED = 1e-10
 # How far from these, in the unit of the moments, the mean of all the samples may be.
 _SAME_MEAN = 1e-6
-# How far, as a share of what it was, rounding may push a moment out of its range.
+# How far, as a fraction of what it was, rounding may push a moment out of its range.
 _SLACK = 1e-9
+# Rows summed up at a time, so that samples mapped from a file need not fit into memory.
+_BLOCK_ROWS = 1024
 
 
-@dataclass(frozen=True, eq=False)
-class ScatterSpectrum:
-    """A sample covariance S that is known by its eigenbasis, without the rows.
+class TooFewSamplesError(ValueError):
+    """The samples do not determine a Gaussian; others added to them may do."""
 
-    Attributes
+
+def centre(X):
+    """Rows around their mean, in a unit in which no moment over- or underflows.
+
+    Parameters
     ----------
-    n_samples : int
-        Number of samples the covariance was taken over.
-    eigenvalues : ndarray of shape (rank,)
-        Above rounding error, largest first.
-    deferred_axes : DeferredAxes
-        Unit eigenvectors, of shape (rank, n_features).
+    X : ndarray of shape (n_samples, n_features)
+        At least one row, float64, finite.
+
+    Returns
+    -------
+    rows : ndarray of shape (n_samples, n_features)
+        Magnitudes are below 1, to rounding.
+    placed : dict
+        The attributes of `Moments` that say where they were.
+
+    Raises
+    ------
+    ValueError
+        If they are too far apart for float64.
     """
+    low, high = X.min(axis=0), X.max(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        origin = _mean(X, low, high)
+        unit = _unit_above(max((high - origin).max(), (origin - low).max()))
+        rows = X - origin
+        # The mean was rounded to the digits of X.
+        mean = np.ones(len(X)) @ rows / len(X)
+        rows -= mean
+    if unit > 0:
+        rows /= unit
+    placed = {"n_samples": len(X), "unit": unit, "origin": origin, "mean": mean}
+    return rows, {**placed, "low": low, "high": high}
 
-    n_samples: int
-    eigenvalues: np.ndarray
-    deferred_axes: DeferredAxes
 
-    @classmethod
-    def of(cls, scatter, n_samples):
-        """Decompose.
+def mean_of(X):
+    """Mean of rows, exact for constant features, ndarray of shape (n_features,)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _mean(X, X.min(axis=0), X.max(axis=0))
 
-        Parameters
-        ----------
-        scatter : ndarray of shape (n_features, n_features)
-            n S.
-        n_samples : int
 
-        Returns
-        -------
-        spectrum : ScatterSpectrum
-        """
-        n_features = len(scatter)
-        eigenvalues, vectors = np.linalg.eigh(scatter / n_samples)
-        eigenvalues = eigenvalues[::-1]
-        rounding = np.finfo(float).eps * n_features * eigenvalues[0]
-        rank = min(np.count_nonzero(eigenvalues > rounding), n_samples - 1)
-        axes = np.ascontiguousarray(vectors.T[::-1][:rank])
-        return cls(n_samples, eigenvalues[:rank], DeferredAxes(None, axes))
+def _mean(X, low, high):
+    """Take the mean, the least and largest values being known."""
+    # Summing equal values may round, and the feature would seem to vary.
+    return np.where(high > low, np.ones(len(X)) @ X / len(X), X[0])
 
-    @property
-    def rank(self):
-        """Number of the eigenvalues."""
-        return len(self.eigenvalues)
 
-    @property
-    def n_features(self):
-        """Number of features, D."""
-        return self.deferred_axes.shape[1]
+def _unit_above(deviation):
+    """Least power of two above a deviation, or 0: dividing by it loses no digits."""
+    if not deviation < math.ldexp(1.0, sys.float_info.max_exp - 1):
+        raise _unsquarable(deviation)
+    return math.ldexp(1.0, math.frexp(deviation)[1]) if deviation > 0 else 0.0
 
-    @property
-    def axes(self):
-        """The axes, ndarray of shape (rank, n_features)."""
-        return self.deferred_axes.array
 
-    @property
-    def mean_variance(self):
-        """The mean of the D variances, nu = tr(S) / D."""
-        return self.eigenvalues.sum() / self.n_features
-
-    def scatter(self):
-        """Return n S, ndarray of shape (n_features, n_features)."""
-        return (self.axes.T * (self.n_samples * self.eigenvalues)) @ self.axes
+def _unsquarable(deviation):
+    """Error for rows whose moments are no float64."""
+    return ValueError(
+        f"The features deviate from their mean by about {deviation:.3g}, and the "
+        "square of that is not a finite, positive float64. Rescale them, for "
+        "example with sklearn.preprocessing.StandardScaler."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +116,8 @@ class Moments:
     low, high : ndarray of shape (n_features,)
         Least and largest value of each feature. After samples were taken out they may
         lie outside, but for features that are constant.
-    scatter : ScatterSpectrum or ndarray of shape (n_features, n_features) or \
-            (n_features,)
-        S, or its diagonal alone.
+    scatter : ndarray of shape (n_features, n_features) or (n_features,), or Spectrum
+        S, or its diagonal alone; or the spectrum of S / n, as a fit has it.
     cubic : ndarray of shape (n_features,) or None
         t; None with the diagonal alone.
     fourth : float or None
@@ -127,7 +130,7 @@ class Moments:
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    scatter: ScatterSpectrum | np.ndarray
+    scatter: Spectrum | np.ndarray
     cubic: np.ndarray | None = None
     fourth: float | None = None
 
@@ -152,72 +155,14 @@ class Moments:
         ValueError
             If they are too far apart for float64.
         """
-        origin = mean_of(X)
-        with np.errstate(over="ignore", invalid="ignore"):
-            rows = X - origin
-            # The mean was rounded to the digits of X.
-            mean = rows.mean(axis=0)
-            rows -= mean
-            unit = _checked(unit_above(np.abs(rows).max()), len(X))
-        low, high = X.min(axis=0), X.max(axis=0)
-        if unit > 0:
-            rows /= unit
+        rows, placed = centre(X)
         if diagonal:
-            scatter = np.einsum("ij,ij->j", rows, rows)
-            return cls(len(X), unit, origin, mean, low, high, scatter)
+            return cls(**placed, scatter=np.einsum("ij,ij->j", rows, rows))
         norms = np.einsum("ij,ij->i", rows, rows)
         return cls(
-            n_samples=len(X),
-            unit=unit,
-            origin=origin,
-            mean=mean,
-            low=low,
-            high=high,
+            **placed,
             scatter=rows.T @ rows,
             cubic=norms @ rows,
-            fourth=float(norms @ norms),
-        )
-
-    @classmethod
-    def of_fit(cls, centred, spectrum):
-        """Take the moments of samples that have been centred and decomposed.
-
-        No matrix of n_features x n_features is formed.
-
-        Parameters
-        ----------
-        centred : CentredRows
-        spectrum : Spectrum or None
-            Of the centred rows; None for the diagonal alone.
-
-        Returns
-        -------
-        moments : Moments
-        """
-        n_samples, unit = len(centred.rows), float(np.sqrt(centred.squared_unit))
-        shared = {
-            "n_samples": n_samples,
-            "unit": unit,
-            "origin": centred.location,
-            "mean": unit * centred.total / n_samples,
-            "low": centred.low,
-            "high": centred.high,
-        }
-        if spectrum is None:
-            scatter = np.einsum("ij,ij->j", centred.rows, centred.rows)
-            return cls(**shared, scatter=scatter)
-        norms = centred.squared_norms
-        if np.isinf(spectrum.floor) and n_samples > spectrum.n_features:
-            # It has not been decomposed, and would not be smaller if it were.
-            scatter = spectrum.products
-        else:
-            scatter = ScatterSpectrum(
-                n_samples, spectrum.eigenvalues, spectrum.deferred_axes
-            )
-        return cls(
-            **shared,
-            scatter=scatter,
-            cubic=centred.cubic,
             fourth=float(norms @ norms),
         )
 
@@ -241,69 +186,58 @@ class Moments:
         """Which features are not constant, ndarray of shape (n_features,), bool."""
         return self.low < self.high
 
+    @property
+    def n_dof(self):
+        """Number of features that vary."""
+        return int(np.count_nonzero(self.varies))
+
     @cached_property
     def trace(self):
         """Sum of squares of all features, tr(S)."""
-        if isinstance(self.scatter, ScatterSpectrum):
-            return self.n_samples * self.scatter.eigenvalues.sum()
-        return float(self._variation.sum())
+        if isinstance(self.scatter, Spectrum):
+            return float(self.n_samples * self.scatter.eigenvalues.sum())
+        return float(_diagonal(self.scatter).sum())
 
     @cached_property
     def squared_norm(self):
         """Squared Frobenius norm of S; not for the diagonal alone."""
-        if isinstance(self.scatter, ScatterSpectrum):
-            return self.n_samples**2 * (self.scatter.eigenvalues**2).sum()
+        if isinstance(self.scatter, Spectrum):
+            return float(self.n_samples**2 * (self.scatter.eigenvalues**2).sum())
         values = self.scatter.ravel()
         return float(values @ values)
 
     @property
-    def _variation(self):
-        """Diagonal of a scatter that is an array."""
-        return self.scatter if self.is_diagonal else self.scatter.diagonal()
+    def squared_unit(self):
+        """Square of the unit, or an error that says why there is none."""
+        if self.unit == 0:
+            raise TooFewSamplesError(
+                f"All {self.n_samples} training samples are identical, or identical "
+                "within their variant, so they have no spread to measure a distance "
+                "by. Check that the images or features differ."
+            )
+        squared_unit = self.unit * self.unit
+        if not sys.float_info.min <= squared_unit < math.inf:
+            raise _unsquarable(self.unit)
+        return squared_unit
 
     def centre(self, X):
-        """Subtract the mean from rows, and divide by the unit.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_rows, n_features)
-
-        Returns
-        -------
-        centred : ndarray of shape (n_rows, n_features)
-        """
-        return ((X - self.origin) - self.mean) / self.unit
+        """Subtract the mean from rows, and divide by the unit."""
+        rows = X - self.origin
+        rows -= self.mean
+        rows /= self.unit
+        return rows
 
     def are_of(self, X):
-        """Whether rows that are all within range are all the samples there are.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_rows, n_features)
-
-        Returns
-        -------
-        are_all : bool
-        """
+        """Whether rows that are all within range are all the samples there are."""
         if len(X) != self.n_samples:
             return False
         # A random sample of as many, with some of them twice, has another mean.
-        total = sum(self.centre(X[block]).sum(axis=0) for block in blocks_of(X))
+        starts = range(0, len(X), _BLOCK_ROWS)
+        total = sum(self.centre(X[i : i + _BLOCK_ROWS]).sum(axis=0) for i in starts)
         return np.abs(total).max() < _SAME_MEAN * len(X)
 
     def check_range(self, low, high):
-        """Raise if values cannot be among those of the samples.
-
-        Parameters
-        ----------
-        low, high : ndarray of shape (n_features,)
-            Least and largest of the values of each feature.
-
-        Raises
-        ------
-        ValueError
-            If one is out of the range of its feature.
-        """
+        """Raise if the least or largest value of a feature is out of its range."""
         outside = (low < self.low) | (high > self.high)
         if outside.any():
             index = int(np.argmax(outside))
@@ -334,8 +268,7 @@ class Moments:
         with np.errstate(over="ignore", invalid="ignore"):
             gap = self._gap(other)
             mean = self.mean + gap * (other.n_samples / n_samples)
-            unit = max(self.unit, other.unit, unit_above(np.abs(gap).max()))
-        _checked(unit, n_samples)
+            unit = max(self.unit, other.unit, _unit_above(np.abs(gap).max()))
         merged = replace(
             self,
             n_samples=n_samples,
@@ -381,19 +314,19 @@ class Moments:
             return replace(self, n_samples=n_left)
         gap = self._gap(other)
         mean = self.mean - gap * (other.n_samples / n_left)
-        unit = max(self.unit, unit_above(np.abs(mean - self.mean).max()))
+        unit = max(self.unit, _unit_above(np.abs(mean - self.mean).max()))
         left = replace(self, n_samples=n_left, unit=unit, mean=mean)
         before, taken = left._shifted(self), left._shifted(other)
         left = left._with(*(a - b for a, b in zip(before, taken, strict=True)))
-        left._judge(before[0])
+        left._check_possible(_diagonal(before[0]).sum())
         # A single sample has no variance.
-        constant = left._variation <= _VANISHED * _diagonal(before[0])
+        constant = _diagonal(left.scatter) <= _VANISHED * _diagonal(before[0])
         constant |= n_left == 1
         if not (constant.all() or self.is_diagonal):
-            share = left.fourth / before[2]
-            if share < _VANISHED:
+            fraction = left.fourth / before[2]
+            if fraction < _VANISHED:
                 raise ValueError(
-                    f"The samples left would have {share:.1g} of the fourth moment "
+                    f"The samples left would have {fraction:.1g} of the fourth moment "
                     "that there was, the difference being rounding. Call fit with the "
                     "samples left."
                 )
@@ -409,8 +342,8 @@ class Moments:
         scale = other.unit / self.unit
         n_samples, squared = other.n_samples, shift @ shift
         scatter = other.scatter
-        if isinstance(scatter, ScatterSpectrum):
-            scatter = scatter.scatter()
+        if isinstance(scatter, Spectrum):
+            scatter = n_samples * scatter.matrix()
         with np.errstate(under="ignore"):
             scatter = scatter * scale**2
             if other.is_diagonal:
@@ -432,15 +365,15 @@ class Moments:
     def _with(self, scatter, cubic=None, fourth=None):
         return replace(self, scatter=scatter, cubic=cubic, fourth=fourth)
 
-    def _judge(self, scatter_before):
+    def _check_possible(self, trace_before):
         """Raise if what is left of the moments is not what samples can have."""
-        slack = _SLACK * _diagonal(scatter_before).sum()
-        if (self._variation < -slack).any():
-            index = int(np.argmin(self._variation))
+        slack, variation = _SLACK * trace_before, _diagonal(self.scatter)
+        if (variation < -slack).any():
+            index = int(np.argmin(variation))
             raise _never_there(
                 f"feature {index} would be left with a negative variance"
             )
-        if self.n_samples == 1 and self._variation.sum() > slack:
+        if self.n_samples == 1 and variation.sum() > slack:
             raise _never_there("a single sample would be left with a variance")
         if self.is_diagonal:
             return
@@ -488,13 +421,6 @@ class Moments:
             cubic=cubic,
             fourth=fourth,
         )
-
-
-def _checked(unit, n_samples):
-    """Return a unit, or raise if samples are too far apart for numbers."""
-    if not np.isfinite(unit):
-        square_of(unit, n_samples)
-    return unit
 
 
 def _diagonal(scatter):

@@ -7,6 +7,10 @@ z_i alone. Moments may be arrays, of several samples at once.
 
 import numpy as np
 
+COVARIANCES = ("ledoit_wolf", "oas", "shrunk", "empirical", "diagonal", "isotropic")
+# Those that keep to the variances of single features.
+DIAGONAL_COVARIANCES = ("diagonal", "isotropic")
+
 
 def ledoit_wolf(n_samples, n_features, trace, squared_norm, mean_fourth):
     """Shrinkage of Ledoit and Wolf, which minimises the expected squared error.
@@ -72,3 +76,30 @@ def oas(n_samples, n_features, trace, squared_norm):
     positive = denominator > 0
     ratio = numerator / np.where(positive, denominator, 1.0)
     return np.where(positive, np.minimum(ratio, 1.0), 1.0)
+
+
+def choose_shrinkage(
+    covariance, intensity, n_samples, n_features, trace, squared_norm, mean_fourth
+):
+    """Shrinkage intensity of the covariances that keep correlations.
+
+    Parameters
+    ----------
+    covariance : {"ledoit_wolf", "oas", "shrunk", "empirical"}
+    intensity : float
+        The intensity for ``"shrunk"``.
+    n_samples, n_features, trace, squared_norm, mean_fourth
+        As for `ledoit_wolf`; the moments may be arrays.
+
+    Returns
+    -------
+    shrinkage : ndarray of the shape of the moments
+    """
+    # A single variance has no other to shrink towards.
+    if covariance == "empirical" or n_features == 1:
+        return np.zeros_like(trace)
+    if covariance == "shrunk":
+        return np.full_like(trace, intensity)
+    if covariance == "oas":
+        return oas(n_samples, n_features, trace, squared_norm)
+    return ledoit_wolf(n_samples, n_features, trace, squared_norm, mean_fourth)

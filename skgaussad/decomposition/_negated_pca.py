@@ -158,7 +158,7 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         # Scaled so that squares neither overflow nor underflow.
         unit = np.abs(centred).max()
         centred /= unit
-        spectrum = Spectrum.of(centred)
+        spectrum, _ = Spectrum.of_rows(centred)
         ratio = spectrum.eigenvalues / spectrum.eigenvalues.sum()
         first = self._choose_first(ratio, n_samples)
         self.components_ = _with_fixed_signs(spectrum.axes[first:])

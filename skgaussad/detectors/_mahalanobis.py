@@ -10,12 +10,9 @@ from ..calibration import chi2_threshold, f_threshold
 from ..covariance import (
     COVARIANCES,
     DIAGONAL_COVARIANCES,
-    CentredRows,
     Gaussian,
     Moments,
     TooFewSamplesError,
-    estimate,
-    leave_one_out,
     leave_out,
 )
 from ._base import RULES, BaseDetector
@@ -27,7 +24,7 @@ _SHRINKAGE = 0.1
 class MahalanobisMixin:
     """What detectors share that measure Mahalanobis distances.
 
-    They have the parameters ``covariance`` and ``shrinkage``, the fitted `_covariance`
+    They have the parameters ``covariance`` and ``shrinkage``, the fitted `_gaussian`
     and a method ``mahalanobis``.
     """
 
@@ -51,13 +48,13 @@ class MahalanobisMixin:
     def covariance_(self):
         """Estimated covariance, of shape (n_features, n_features)."""
         check_is_fitted(self)
-        return self._covariance.matrix()
+        return self._gaussian.matrix()
 
     @property
     def precision_(self):
         """Inverse of the estimated covariance, of shape (n_features, n_features)."""
         check_is_fitted(self)
-        return self._covariance.precision()
+        return self._gaussian.precision()
 
     def score_samples(self, X):
         """Minus the Mahalanobis distance (not squared): higher is more normal.
@@ -291,15 +288,9 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         self._warn_of_anomalies(y)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
         groups = number_groups(groups, X)
-        shrinkage = self._shrinkage
-        centred = CentredRows.of(X)
-        estimated = estimate(centred, self.covariance, shrinkage)
-        moments = Moments.of_fit(centred, estimated.spectrum)
-        gaussian = Gaussian(moments, self.covariance, shrinkage, estimated.shrinkage)
+        gaussian, row_vectors = Gaussian.fit(X, self.covariance, self._shrinkage)
         self._set_gaussian(gaussian)
-        squared = leave_out(
-            centred, self.covariance, shrinkage, estimated.spectrum, groups
-        )
+        squared = leave_out(gaussian, X, groups, row_vectors=row_vectors)
         self._set_held_out(np.sqrt(squared), groups)
         self._set_threshold()
         return self
@@ -311,7 +302,7 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         samples, to rounding: samples of any number of calls, one by one or many at a
         time, in any order, after a `fit` or from the start. It costs O(m D^2) for m
         samples, whatever their total; the covariance is decomposed when it is first
-        used.
+        used, without shrinkage at once.
 
         As long as the samples do not determine a Gaussian, scoring raises an error that
         says what is missing.
@@ -506,9 +497,7 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
                 f"{moments.n_samples}. Give these, or a random sample of them."
             )
         moments.check_range(X.min(axis=0), X.max(axis=0))
-        # Raises where the covariance is singular.
-        _ = self._covariance
-        squared = leave_one_out(self._gaussian, X, are_all=moments.are_of(X))
+        squared = leave_out(self._gaussian, X, are_all=moments.are_of(X))
         self._set_held_out(np.sqrt(squared))
         self._set_threshold()
         return self
@@ -520,14 +509,6 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         if self._gaussian is None:
             raise NotFittedError(self._lacking)
         return True
-
-    @property
-    def _covariance(self):
-        """The covariance, decomposed when it is first used after `partial_fit`."""
-        try:
-            return self._gaussian.covariance
-        except TooFewSamplesError as error:
-            raise NotFittedError(str(error)) from error
 
     def _check_parameters(self, groups=None):
         """Check the parameters."""
@@ -562,7 +543,7 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
     def _go_on_with(self, moments):
         """Set the Gaussian from moments that may be of too few samples for it."""
         try:
-            gaussian = Gaussian.of(moments, self.covariance, self._shrinkage)
+            gaussian = Gaussian.from_moments(moments, self.covariance, self._shrinkage)
         except TooFewSamplesError as error:
             for name in ("location_", "shrinkage_", "n_dof_"):
                 vars(self).pop(name, None)
@@ -575,7 +556,7 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
     def _fit_moments(self, moments):
         """Fit to moments of training samples, such as those merged from many machines.
 
-        What is missing for a fit are the leave-one-out distances: `leave_one_out` of
+        What is missing for a fit are the leave-one-out distances: `leave_out` with
         ``_gaussian``, for each part of the samples apart, set by `_set_held_out`, and
         then `_set_threshold`.
 
@@ -591,17 +572,19 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         """
         self._check_parameters()
         self.n_features_in_ = moments.n_features
-        self._set_gaussian(Gaussian.of(moments, self.covariance, self._shrinkage))
+        self._set_gaussian(
+            Gaussian.from_moments(moments, self.covariance, self._shrinkage)
+        )
 
     def _set_gaussian(self, gaussian):
         """Set all that scoring needs, and a threshold that needs nothing else."""
-        moments = gaussian.moments
         self._discard_threshold()
-        self._gaussian, self._moments, self._lacking = gaussian, moments, None
-        self.location_ = moments.location
-        self.shrinkage_ = gaussian.rho
-        self.n_dof_ = int(np.count_nonzero(moments.varies))
-        self.n_samples_seen_ = moments.n_samples
+        self._gaussian, self._moments = gaussian, gaussian.moments
+        self._lacking = None
+        self.location_ = gaussian.location
+        self.shrinkage_ = gaussian.shrinkage
+        self.n_dof_ = gaussian.n_dof
+        self.n_samples_seen_ = gaussian.n_samples
         threshold = self._parametric_threshold()
         if threshold is not None:
             self.offset_ = -threshold
@@ -637,4 +620,4 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=score_dtype(X), reset=False)
-        return self._covariance.mahalanobis(X, self.location_)
+        return self._gaussian.mahalanobis(X)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import (
 from .._utils.array_api import like, score_dtype, to_host
 from .._utils.validation import check_integer
 from ..calibration import chi2_threshold
-from ..covariance import CentredRows, estimate, mean_of
+from ..covariance import Gaussian, mean_of
 from ._base import RULES, BaseDetector
 from ._hold_out import hold_out, number_groups, split_folds
 from ._mahalanobis import MahalanobisMixin
@@ -259,10 +259,9 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
         self.locations_ = np.stack(
             [mean_of(X[assigned == index]) for index in range(len(self.variants_))]
         )
-        centred = CentredRows.around(X, self.locations_[assigned])
-        estimated = estimate(centred, self.covariance, self._shrinkage)
-        self._covariance, self.shrinkage_ = estimated.covariance, estimated.shrinkage
-        self.n_dof_ = centred.n_dof
+        deviations = X - self.locations_[assigned]
+        self._gaussian, _ = Gaussian.fit(deviations, self.covariance, self._shrinkage)
+        self.shrinkage_, self.n_dof_ = self._gaussian.shrinkage, self._gaussian.n_dof
 
     def _search(self, X):
         """Find variants among unlabelled samples; return the variant of each."""
@@ -292,7 +291,7 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
     def _squared_distances(self, X):
         """Squared distance of each row to each variant, a column each."""
         return np.column_stack(
-            [self._covariance.mahalanobis(X, location) for location in self.locations_]
+            [self._gaussian.mahalanobis(X, location) for location in self.locations_]
         )
 
     def _log_posteriors(self, X):

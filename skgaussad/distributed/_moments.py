@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ..covariance import DIAGONAL_COVARIANCES, Gaussian, Moments, leave_one_out
+from ..covariance import DIAGONAL_COVARIANCES, Gaussian, Moments, leave_out
 from ._workers import require_features
 
 # Moments that a worker has at a time, of n_features x n_features each.
@@ -27,7 +27,7 @@ def merge(moments):
 
 def decompose(moments, covariance, shrinkage):
     """Make the Gaussian of the moments of all partitions, with its axes."""
-    gaussian = Gaussian.of(moments, covariance, shrinkage)
+    gaussian = Gaussian.from_moments(moments, covariance, shrinkage)
     # Here, so that its copies have it, too.
     _ = gaussian.spectrum
     return gaussian
@@ -36,7 +36,7 @@ def decompose(moments, covariance, shrinkage):
 def squared_distances(gaussian, features):
     """Leave-one-out distances of a partition, squared."""
     features = np.asarray(require_features(features), dtype=np.float64)
-    return leave_one_out(gaussian, features)
+    return leave_out(gaussian, features, are_all=False)
 
 
 def fit_detector(detector, tasks, features, names):

@@ -121,7 +121,7 @@ class DistanceNodes:
         solved = (self._coordinates * along) @ self._axes
         if rest:
             taken, elsewhere = rest
-            # Orthogonalized again, as in SpectralCovariance.solve.
+            # Orthogonalized again, as in Gaussian.solve.
             again = self._left.times_transposed(self._axes) * taken
             solved = solved + (self._left - again @ self._axes) * elsewhere
         return solved

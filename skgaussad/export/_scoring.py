@@ -26,7 +26,7 @@ class Part:
     source : ndarray of shape (n_inputs,)
         Features that the steps send to the mean.
     terms : tuple of ndarray
-        Of the covariance, as its ``_terms`` gives them.
+        Of the covariance, as ``Gaussian.terms`` gives them.
     """
 
     columns: np.ndarray
@@ -46,7 +46,7 @@ class Part:
             affine.matrix,
             mean - constants,
             affine.source_of(mean),
-            detector._covariance._terms(),
+            detector._gaussian.terms(),
         )
 
 

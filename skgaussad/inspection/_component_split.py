@@ -163,6 +163,6 @@ def split_squared_distances(estimator, X):
     for name, (columns, inner_steps, gaussian) in gaussians.items():
         Y = apply_steps(inner_steps, X[:, columns]).astype(np.float64, copy=False)
         components[name] = Components.of(gaussian)
-        squared[name] = gaussian._covariance.mahalanobis(Y, gaussian.location_)
+        squared[name] = gaussian._gaussian.mahalanobis(Y)
         shares[name] = components[name].split(Y - gaussian.location_)
     return squared, shares, components

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..covariance import DiagonalCovariance, square_of
-
 # Share of the least variance below which what is added to it is not told from rounding:
 # the covariance knows eigenvalues down to 2e-10 of it where it has the least digits.
 _ROUNDING = 3e-10
@@ -47,19 +45,16 @@ class Components:
         -------
         components : Components
         """
-        covariance = detector._covariance
-        if isinstance(covariance, DiagonalCovariance):
-            order = np.argsort(-covariance.variances, kind="stable")
-            ones = np.ones(len(order), dtype=int)
-            return cls(order, covariance.variances[order], ones, None)
-        axes, variances = covariance.axes, covariance.variances
-        ones = np.ones(len(axes), dtype=int)
         gaussian = detector._gaussian
-        squared_unit = square_of(gaussian.moments.unit, gaussian.moments.n_samples)
-        sample_variances = gaussian.spectrum.eigenvalues * squared_unit
-        if covariance.complement_variance is None:
+        axes, variances = gaussian.axes, gaussian.variances
+        ones = np.ones(len(variances), dtype=int)
+        if axes is None:
+            order = np.argsort(-variances, kind="stable")
+            return cls(order, variances[order], ones, None)
+        sample_variances = gaussian.sample_variances
+        complement = gaussian.complement_variance
+        if complement is None:
             return cls(axes, variances, ones, sample_variances)
-        complement = covariance.complement_variance
         # Of a variance that is rounding the axis is arbitrary.
         rank = np.count_nonzero(variances > (1 + _ROUNDING) * complement)
         # Rounding may have left axes of hardly any variance less than orthonormal.

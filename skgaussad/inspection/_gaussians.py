@@ -33,10 +33,10 @@ class _ScoredColumns:
 
     def squared_distances_and_gradients(self, X):
         """Squared distances, and h with (x - source)' h being the squared distance."""
-        covariance, location = self.detector._covariance, self.detector.location_
+        gaussian = self.detector._gaussian
         Y = self.affine.apply(X[:, self.columns])
-        gradients = self.affine.pull_back(covariance.solve(Y - location))
-        return covariance.mahalanobis(Y, location), gradients
+        gradients = self.affine.pull_back(gaussian.solve(Y - gaussian.location))
+        return gaussian.mahalanobis(Y), gradients
 
 
 class ScoredFeatures:

@@ -1,13 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
 
-from skgaussad.covariance import _leave_out
-from skgaussad.covariance._estimation import COVARIANCES, CentredRows, estimate, mean_of
-from skgaussad.covariance._leave_out import leave_out
-from skgaussad.covariance._spectrum import Spectrum
+from skgaussad.covariance import (
+    COVARIANCES,
+    DIAGONAL_COVARIANCES,
+    Gaussian,
+    Moments,
+    _leave_out,
+    leave_out,
+)
 
 SHRINKAGE = 0.1
 REFERENCES = {
@@ -28,12 +34,11 @@ def correlated(n_samples, n_features, seed=0, decay=3.0):
 
 def left_out(X, covariance, groups=None):
     """Squared leave-out distances by the closed form; None if the fit is refused."""
-    centred = CentredRows.around(X, mean_of(X))
     try:
-        estimated = estimate(centred, covariance, SHRINKAGE)
+        gaussian, row_vectors = Gaussian.fit(X, covariance, SHRINKAGE)
     except ValueError:
         return None
-    return leave_out(centred, covariance, SHRINKAGE, estimated.spectrum, groups)
+    return leave_out(gaussian, X, groups, row_vectors=row_vectors)
 
 
 def refitted(X, covariance, groups=None):
@@ -42,14 +47,11 @@ def refitted(X, covariance, groups=None):
     squared = np.full(len(X), np.inf)
     for group in np.unique(groups):
         out = groups == group
-        others = X[~out]
-        location = mean_of(others) if len(others) else None
         try:
-            centred = CentredRows.around(others, location)
-            estimated = estimate(centred, covariance, SHRINKAGE)
-        except (ValueError, TypeError):
+            gaussian, _ = Gaussian.fit(X[~out], covariance, SHRINKAGE)
+        except ValueError:
             continue
-        squared[out] = estimated.covariance.mahalanobis(X[out], location)
+        squared[out] = gaussian.mahalanobis(X[out])
     return squared
 
 
@@ -226,46 +228,6 @@ def test_a_group_of_more_rows_than_directions():
     )
 
 
-@pytest.mark.parametrize("shape", [(120, 30), (60, 90)], ids=str)
-@pytest.mark.parametrize("covariance", ["ledoit_wolf", "oas", "shrunk"])
-def test_many_rows_in_turn_are_weighted_by_a_series(covariance, shape, monkeypatch):
-    """Most of them; a row far off and its like are weighted one by one."""
-    X = correlated(*shape)
-    X[3] *= 8
-    expected = refitted(X, covariance)
-    monkeypatch.setattr(_leave_out, "_MANY_VALUES", 1)
-    monkeypatch.setattr(_leave_out, "_NEAR", 0.1)
-    each = []
-    over_each = _leave_out._Products._over_each
-    monkeypatch.setattr(
-        _leave_out._Products,
-        "_over_each",
-        lambda self, groups, *args: (
-            each.append(groups) or over_each(self, groups, *args)
-        ),
-    )
-    np.testing.assert_allclose(left_out(X, covariance), expected, rtol=1e-9)
-    assert all(0 < len(groups) < len(X) / 2 for groups in each)
-    assert each or covariance == "shrunk"
-
-
-@pytest.mark.parametrize("ratio", [1e-20, 1e-6, 1e-3, 0.5])
-def test_a_series_ends_where_its_terms_are_rounding(ratio):
-    n_terms = _leave_out._n_terms(ratio)
-    assert ratio**n_terms < np.finfo(float).eps
-    assert n_terms == 1 or ratio ** (n_terms - 1) >= np.finfo(float).eps
-
-
-def test_without_correlations_nothing_is_decomposed():
-    """The shrinkage intensity is 1 for all samples, and for all but any one."""
-    X = np.random.default_rng(1).normal(size=(200, 20))
-    centred = CentredRows.of(X)
-    spectrum = estimate(centred, "ledoit_wolf", None).spectrum
-    squared = leave_out(centred, "ledoit_wolf", None, spectrum)
-    np.testing.assert_allclose(squared, refitted(X, "ledoit_wolf"), rtol=1e-12)
-    assert "_parts" not in vars(spectrum)
-
-
 @pytest.mark.parametrize("seed", [6, 30, 35])
 def test_samples_without_which_there_are_correlations(seed):
     """The intensity is 1 for all samples, but not for all but one of a few."""
@@ -278,38 +240,36 @@ def test_samples_without_which_there_are_correlations(seed):
         expected[index] = reference.mahalanobis(X[[index]])[0]
     assert LedoitWolf().fit(X).shrinkage_ == 1
     assert 1 <= np.count_nonzero(intensities < 1) <= 3
-    centred = CentredRows.of(X)
-    spectrum = estimate(centred, "ledoit_wolf", None).spectrum
-    found = leave_out(centred, "ledoit_wolf", None, spectrum)
-    assert found == pytest.approx(expected, rel=1e-12)
-    assert "_parts" not in vars(spectrum)
+    assert left_out(X, "ledoit_wolf") == pytest.approx(expected, rel=1e-12)
 
 
-def test_sample_that_hides_correlations_by_its_distance(monkeypatch):
+def test_sample_that_hides_correlations_by_its_distance():
     """The intensity is 1 because of it, and without it far from that."""
     X = np.random.default_rng(0).normal(size=(60, 12)) * np.geomspace(1, 0.1, 12)
     X[7] *= 20
     assert LedoitWolf().fit(X).shrinkage_ == 1
     others = LedoitWolf().fit(np.delete(X, 7, axis=0))
     assert others.shrinkage_ < 0.5
-    centred = CentredRows.of(X)
-    spectrum = estimate(centred, "ledoit_wolf", None).spectrum
-    # No series converges to its distance, and none is tried.
-    monkeypatch.setattr(_leave_out, "_nearly_even", None)
-    found = leave_out(centred, "ledoit_wolf", None, spectrum)
+    found = left_out(X, "ledoit_wolf")
     np.testing.assert_allclose(found, refitted(X, "ledoit_wolf"), rtol=1e-12)
     assert found[7] == pytest.approx(others.mahalanobis(X[[7]])[0], rel=1e-12)
-    assert "_parts" in vars(spectrum)
 
 
-@pytest.mark.parametrize("shape", [(12, 20), (40, 20)], ids=str)
-def test_distances_are_the_same_a_second_time(shape):
-    """What a spectrum keeps of the samples is not used up."""
-    X = np.random.default_rng(0).normal(size=shape)
-    centred = CentredRows.of(X)
-    spectrum = estimate(centred, "shrunk", 0.1).spectrum
-    first, second = (leave_out(centred, "shrunk", 0.1, spectrum) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+@pytest.mark.parametrize("shape", [(30, 60), (60, 30)], ids=str)
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_moments_give_what_the_rows_give(covariance, shape):
+    if covariance == "empirical" and shape[0] <= shape[1]:
+        pytest.skip("the empirical covariance of n <= D samples is singular")
+    X, groups = correlated(*shape), groups_of(shape[0])
+    moments = Moments.of(X, diagonal=covariance in DIAGONAL_COVARIANCES)
+    gaussian = Gaussian.from_moments(moments, covariance, SHRINKAGE)
+    some = np.arange(20)
+    for found, expected in [
+        (leave_out(gaussian, X), left_out(X, covariance)),
+        (leave_out(gaussian, X, groups), left_out(X, covariance, groups)),
+        (leave_out(gaussian, X[some], are_all=False), left_out(X, covariance)[some]),
+    ]:
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -350,7 +310,7 @@ def test_a_group_with_a_sample_far_off(rows):
 
 
 def test_where_too_little_is_added_a_group_is_fitted_anew(monkeypatch):
-    """The vectors of a decomposition are exact enough for what is added with all."""
+    """The vectors of a decomposition are accurate enough for what is added with all."""
     X = correlated(20, 30)
     refits = []
     refit = _leave_out._refit
@@ -359,18 +319,29 @@ def test_where_too_little_is_added_a_group_is_fitted_anew(monkeypatch):
     )
     expected = left_out(X, "shrunk")
     assert not refits
-    monkeypatch.setattr(Spectrum, "least_floor", np.inf)
-    np.testing.assert_allclose(left_out(X, "shrunk"), expected, rtol=1e-9)
+    gaussian, row_vectors = Gaussian.fit(X, "shrunk", SHRINKAGE)
+    spectrum = replace(gaussian.spectrum, least_floor=np.inf)
+    moments = replace(gaussian.moments, scatter=spectrum)
+    gaussian = replace(gaussian, moments=moments)
+    found = leave_out(gaussian, X, row_vectors=row_vectors)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
     assert len(refits) == len(X)
+
+
+def test_copies_and_a_sample_far_off():
+    """Coordinates of a long row are inexact along axes of short ones."""
+    X = correlated(10, 15, 457)
+    X[5:] = X[:5]
+    X[-1] *= 100
+    for groups in (None, np.arange(10) // 2):
+        found = left_out(X, "shrunk", groups)
+        np.testing.assert_allclose(found, refitted(X, "shrunk", groups), rtol=1e-10)
 
 
 def test_a_dominant_sample_is_left_out_of_the_trace():
     X = correlated(30, 12)
     X[3] *= 1e6
-    centred = CentredRows.of(X)
-    spectrum = estimate(centred, "shrunk", 1.0).spectrum
-    squared = leave_out(centred, "shrunk", 1.0, spectrum)
-    others = CentredRows.of(np.delete(X, 3, axis=0))
-    fitted = estimate(others, "shrunk", 1.0).covariance
-    expected = fitted.mahalanobis(X[3:4], others.location)
-    np.testing.assert_allclose(squared[3], expected[0], rtol=1e-9)
+    gaussian, row_vectors = Gaussian.fit(X, "shrunk", 1.0)
+    squared = leave_out(gaussian, X, row_vectors=row_vectors)
+    others, _ = Gaussian.fit(np.delete(X, 3, axis=0), "shrunk", 1.0)
+    np.testing.assert_allclose(squared[3], others.mahalanobis(X[3:4])[0], rtol=1e-9)

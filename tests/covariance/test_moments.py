@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skgaussad.covariance._estimation import CentredRows, estimate
-from skgaussad.covariance._moments import Moments, ScatterSpectrum
+from skgaussad.covariance import Gaussian, Moments, Spectrum, mean_of
+from skgaussad.covariance._moments import centre
 
 
 def brute_force(X):
@@ -20,8 +20,8 @@ def sums(moments):
     """The same of moments, in the units of the features."""
     unit = np.longdouble(moments.unit)
     scatter = moments.scatter
-    if isinstance(scatter, ScatterSpectrum):
-        scatter = scatter.scatter()
+    if isinstance(scatter, Spectrum):
+        scatter = moments.n_samples * scatter.matrix()
     return (
         moments.location,
         scatter * unit**2,
@@ -45,6 +45,27 @@ def assert_moments_of(moments, X, rtol=1e-12):
         zip(found[1:], (scatter, cubic, fourth), strict=True), start=2
     ):
         np.testing.assert_allclose(value, expected, rtol=0, atol=rtol * size**power)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_are_centred_in_a_unit_of_their_own(order):
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.normal(size=(83, 7)) * np.geomspace(1, 1e3, 7) + 5, order=order)
+    X[:, 2] = 0.1
+    before = X.copy()
+    rows, placed = centre(X)
+    np.testing.assert_allclose(
+        placed["unit"] * rows, X - X.mean(axis=0), rtol=0, atol=1e-12
+    )
+    assert 0.5 <= np.abs(rows).max() < 1
+    assert np.log2(placed["unit"]).is_integer(), "no digits are lost"
+    np.testing.assert_allclose(rows.sum(axis=0), 0, atol=1e-13)
+    assert (rows[:, 2] == 0).all()
+    np.testing.assert_allclose(mean_of(X), X.mean(axis=0), rtol=1e-14)
+    assert mean_of(X)[2] == 0.1
+    np.testing.assert_array_equal(placed["low"], X.min(axis=0))
+    np.testing.assert_array_equal(placed["high"], X.max(axis=0))
+    np.testing.assert_array_equal(X, before)
 
 
 @st.composite
@@ -146,15 +167,13 @@ def test_what_a_fit_keeps_are_its_moments(shape):
     rng = np.random.default_rng(0)
     X = rng.normal(size=shape) * np.geomspace(1, 1e-3, shape[1]) + 5
     X[:, 3] = 0.1
-    centred = CentredRows.of(X)
-    spectrum = estimate(centred, "ledoit_wolf", None).spectrum
-    kept = Moments.of_fit(centred, spectrum)
+    kept = Gaussian.fit(X, "ledoit_wolf")[0].moments
     assert_moments_of(kept, X)
     expected = Moments.of(X)
     assert kept.trace == pytest.approx(expected.trace)
     assert kept.squared_norm == pytest.approx(expected.squared_norm)
     assert_moments_of(kept.merge(Moments.of(X[:5] + 1)), np.vstack([X, X[:5] + 1]))
-    variances = Moments.of_fit(centred, None)
+    variances = Gaussian.fit(X, "diagonal")[0].moments
     np.testing.assert_allclose(
         variances.scatter * variances.unit**2, len(X) * X.var(axis=0), atol=1e-15
     )
@@ -164,16 +183,15 @@ def test_spectrum_of_a_scatter_matrix():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(8, 20))
     moments = Moments.of(X)
-    spectrum = ScatterSpectrum.of(moments.scatter, len(X))
-    assert (spectrum.rank, spectrum.n_features) == (7, 20)
+    spectrum = Spectrum.of_scatter(moments.scatter, len(X))
+    assert spectrum.axes.shape == (7, 20)
     np.testing.assert_allclose(spectrum.axes @ spectrum.axes.T, np.eye(7), atol=1e-12)
     np.testing.assert_allclose(
-        spectrum.scatter(), moments.scatter, atol=1e-12 * moments.trace
+        8 * spectrum.matrix(), moments.scatter, atol=1e-12 * moments.trace
     )
-    assert spectrum.mean_variance == pytest.approx(moments.trace / (8 * 20))
     # What rounding leaves along further axes is none of n - 1.
     noise = 1e-12 * moments.trace * rng.normal(size=(20, 20))
-    noisy = ScatterSpectrum.of(moments.scatter + noise + noise.T, len(X))
+    noisy = Spectrum.of_scatter(moments.scatter + noise + noise.T, len(X))
     assert noisy.rank == 7
 
 

@@ -72,7 +72,7 @@ def test_many_rows_are_scored_like_few(dispatch, name, monkeypatch):
     detector = MahalanobisDetector(fpr=0.2).fit(samples(8))
     X = samples(20, seed=1)
     expected = detector.mahalanobis(X)
-    monkeypatch.setattr("skgaussad.covariance._covariance._BLOCK_VALUES", 40)
+    monkeypatch.setattr("skgaussad.covariance._gaussian._BLOCK_VALUES", 40)
     check_equal(detector.mahalanobis(to_namespace(X, name)), expected, name)
 
 

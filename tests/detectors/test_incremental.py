@@ -12,8 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from skgaussad import MahalanobisDetector
-from skgaussad.covariance._estimation import COVARIANCES
-from skgaussad.covariance._leave_out import leave_one_out
+from skgaussad.covariance import COVARIANCES, leave_out
 from skgaussad.covariance._moments import Moments
 from skgaussad.exceptions import FalseAlarmRateWarning
 
@@ -631,7 +630,9 @@ def test_moments_and_distances_made_elsewhere(covariance):
     detector = MahalanobisDetector(covariance)
     detector._fit_moments(moments[0].merge(moments[1].merge(moments[2])))
     gaussian = clone_of(detector._gaussian)
-    squared = np.concatenate([leave_one_out(gaussian, part) for part in parts])
+    squared = np.concatenate(
+        [leave_out(gaussian, part, are_all=False) for part in parts]
+    )
     detector._set_held_out(np.sqrt(squared))
     detector._set_threshold()
     expected = MahalanobisDetector(covariance).fit(X)

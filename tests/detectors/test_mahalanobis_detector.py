@@ -278,7 +278,7 @@ def test_many_rows_are_scored_like_few(monkeypatch):
     X = correlated(50, 10)
     detector = MahalanobisDetector().fit(X)
     whole = detector.score_samples(X)
-    monkeypatch.setattr("skgaussad.covariance._covariance._BLOCK_VALUES", 70)
+    monkeypatch.setattr("skgaussad.covariance._gaussian._BLOCK_VALUES", 70)
     np.testing.assert_allclose(detector.score_samples(X), whole, rtol=1e-12)
 
 

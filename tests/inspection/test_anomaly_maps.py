@@ -445,7 +445,7 @@ def test_solving_is_multiplying_by_the_inverse(covariance, n_samples):
     detector = MahalanobisDetector(covariance).fit(X)
     deviations = rng.normal(size=(4, 25))
     expected = np.linalg.solve(detector.covariance_, deviations.T).T
-    found = detector._covariance.solve(deviations)
+    found = detector._gaussian.solve(deviations)
     np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8 * expected.max())
 
 

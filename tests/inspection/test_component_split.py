@@ -126,7 +126,7 @@ def test_axes_of_hardly_any_variance_are_made_orthonormal(least):
     X = rng.normal(size=(20, 40)) * scales @ rotation
     X_test = rng.normal(size=(30, 40)) * np.array([1e3, *[1] * 39]) @ rotation
     detector = MahalanobisDetector("shrunk", shrinkage=1e-3).fit(X)
-    axes = detector._covariance.axes
+    axes = detector._gaussian.axes
     assert np.abs(axes @ axes.T - np.eye(len(axes))).max() > 0.1
     split = assert_is_split(detector, X_test)
     # All that is rounding is one component.
