@@ -17,7 +17,7 @@ from scipy import linalg
 _EPS = np.finfo(float).eps
 # Eigenvalues of a matrix of products, which are accurate to eps relative to the largest
 # one, keep nine digits down to this fraction of it.
-_PRECISE = 1e-6
+_PRECISE = 1e-5
 # The same for squares of singular values, and twelve digits of the singular vectors.
 _PRECISE_SVD = 1e-12
 # Eigenvalues of a matrix of products below this fraction of the largest are rounding.
