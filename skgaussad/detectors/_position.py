@@ -171,8 +171,8 @@ class PositionDetector(ImageInputMixin, CalibratedMixin, BaseEstimator):
         if not self._counts.any():
             raise ValueError(
                 "ignore leaves no position of the feature map of which at least "
-                f"{LEAST_FRACTION:.0%} is kept. Ignore less, or use a shallower level or "
-                "a larger image_size."
+                f"{LEAST_FRACTION:.0%} is kept. Ignore less, or use a shallower level "
+                "or a larger image_size."
             )
         # By image and position.
         rows = np.concatenate(
