@@ -5,8 +5,8 @@ Fit on augmented copies of few images
 
 Twenty training images, and ten times as many by random changes that keep a part good.
 
-Run it with ``python examples/augmented_detector.py``. It leaves a picture, ``copies.png``,
-in the working directory.
+Run it with ``python examples/augmented_detector.py``. It leaves a picture,
+``copies.png``, in the working directory.
 """
 
 import matplotlib.pyplot as plt

@@ -4,7 +4,12 @@ from ._held_out import HeldOutDistances
 from ._monitor import ConformalMonitor
 from ._parametric_thresholds import check_law, chi2_threshold, f_threshold
 from ._planning import fpr_bound, planning_table, required_samples
-from ._rate_estimate import RateEstimate
+from ._rate_estimate import (
+    RateEstimate,
+    estimate_rate,
+    estimate_rates,
+    rows_by_group,
+)
 from ._tail import GeneralizedParetoTail
 
 __all__ = [

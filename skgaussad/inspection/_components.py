@@ -6,8 +6,8 @@ import numpy as np
 
 from ..covariance import DiagonalCovariance, square_of
 
-# Share of the least variance below which what is added to it is not told from rounding:
-# the covariance knows eigenvalues down to 2e-10 of it where it has the least digits.
+# Fraction of the least variance below which a difference from it is rounding:
+# eigenvalues have errors of up to 2e-10 of it.
 _ROUNDING = 3e-10
 
 
@@ -60,7 +60,7 @@ class Components:
         if covariance.complement_variance is None:
             return cls(axes, variances, ones, sample_variances)
         complement = covariance.complement_variance
-        # Of a variance that is rounding the axis is arbitrary.
+        # The axis of a variance that is rounding is arbitrary.
         rank = np.count_nonzero(variances > (1 + _ROUNDING) * complement)
         # Rounding may have left axes of hardly any variance less than orthonormal.
         orthonormal, _ = np.linalg.qr(axes[:rank].T)
@@ -81,7 +81,7 @@ class Components:
 
         Returns
         -------
-        shares : ndarray of shape (n_samples, n_components)
+        contributions : ndarray of shape (n_samples, n_components)
             Not negative. Those of a row add up to its squared distance.
         """
         if self.axes.ndim == 1:
