@@ -46,9 +46,9 @@ def run(arguments):
     scorer = Scorer(arguments.model)
     distances = []
     with progress_bar("scored", not arguments.quiet, total=len(paths)) as bar:
-        for results in scorer.stream(paths, on_error="stop"):
-            distances += [result.distance for result in results]
-            bar.update(len(results))
+        for _, rows in scorer.stream(paths, on_error="raise"):
+            distances += [row["distance"] for row in rows]
+            bar.update(len(rows))
     figures = _evaluate(distances, types, scorer)
     print(json.dumps(figures) if arguments.json else _as_table(figures))
 

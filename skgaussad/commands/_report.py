@@ -37,10 +37,11 @@ def run(arguments):
     """Run the command."""
     import os
 
+    from .._utils.score_table import printable
     from ..inspection import check_matplotlib
     from ..reporting import find_transformer, write_report
     from ._inputs import common_folder
-    from ._outputs import check_output, printable
+    from ._outputs import check_output
     from ._scoring import Scorer
 
     check_matplotlib("A report")
