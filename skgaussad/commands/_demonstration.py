@@ -151,6 +151,7 @@ def _draw(pipe, X, y_true, y_score, *, fpr, title):
         **threshold,
     )
     distribution.ax_.set_xscale("log")
+    distribution.ax_.xaxis.set_major_formatter("{x:g}")
     WorkingPointDisplay.from_predictions(
         y_true, y_score, ax=figure.add_subplot(grid[0, 1]), **threshold
     )

@@ -49,8 +49,8 @@ def test_demo_prints_the_figures_and_draws_a_picture(few_cells, capsys, tmp_path
     assert "60/60" in err, "a progress bar that reached the end"
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("L"))
-    assert pixels.shape == (1000, 1200)
-    # Lower half: twelve images, so far from blank.
+    assert pixels.shape == (1400, 1200)
+    # Lower part: twelve images with maps, so far from blank.
     assert (pixels[560:] < 200).mean() > 0.3
 
 
