@@ -38,7 +38,7 @@ for seed, product in enumerate(("oak", "ash")):
     )
 
     # %%
-    # Each fold has its share of both cameras.
+    # Each fold has the same fraction of both cameras.
     cameras = np.arange(len(y)) % 2
     by_camera = StratifiedNormalKFold(n_splits=4)
     for train, test in by_camera.split(X, y, groups=cameras):
