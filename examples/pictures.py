@@ -66,8 +66,8 @@ for level, of_level in split.groups.items():
     terms = split.components[level][worst]
     half = np.searchsorted(np.cumsum(terms), terms.sum() / 2)
     print(
-        f"{level}: {of_level[worst]:5.1f} of {split.totals[worst]:.1f}; half of it in the "
-        f"components from number {half + 1} of {len(terms)} on"
+        f"{level}: {of_level[worst]:5.1f} of {split.totals[worst]:.1f}; half of it in "
+        f"the components from number {half + 1} of {len(terms)} on"
     )
 
 # %%

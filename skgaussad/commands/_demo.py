@@ -17,8 +17,8 @@ def add_parser(commands):
         run,
         summary="find defective solar cells, from images of functional ones",
         description="Fit on four fifths of the functional solar cells of the ELPV data "
-        "set, score the others and the defective ones, print how well each level of "
-        "the network tells them apart, and draw a picture. Needs the extra packages "
+        "set, score the others and the defective ones, print the AUROC of each "
+        "level of the network, and draw a picture. Needs the extra packages "
         'of: pip install "skgaussad[demo]"',
         examples=_EXAMPLES,
     )

@@ -1,4 +1,4 @@
-"""``skgaussad evaluate``: how often a model is right on labelled images."""
+"""``skgaussad evaluate``: error rates and AUROC on labelled images."""
 
 from ._arguments import add_command, add_model, add_quiet
 
@@ -17,7 +17,7 @@ def add_parser(commands):
         commands,
         "evaluate",
         run,
-        summary="tell how often a model is right on labelled images",
+        summary="measure error rates and AUROC on labelled images",
         description="Score labelled images that were not in the fit; print the AUROC, "
         "the rate of false alarms and that of defects found, by type too, with "
         f"confidence intervals of {100 * _CONFIDENCE:g} percent.",

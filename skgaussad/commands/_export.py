@@ -1,4 +1,4 @@
-"""``skgaussad export``: a model as a file for other programs."""
+"""``skgaussad export``: write a model as ONNX."""
 
 from ._arguments import add_command, add_model
 
@@ -16,8 +16,8 @@ def add_parser(commands):
         run,
         summary="write a model as ONNX",
         description="Write a model as an ONNX graph, from images to distances, labels "
-        "and p-values, that runs without this package. What it gives is compared with "
-        "what the model gives before it is written.",
+        "and p-values, that runs without this package. Its outputs are compared with "
+        "those of the model before it is written.",
         examples=_EXAMPLES,
     )
     add_model(parser)

@@ -11,7 +11,7 @@ from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.score_table import COLUMNS, arrow_schema
 
-# Rows of a Parquet file are compressed together; these take a few megabytes.
+# Rows of a Parquet file that are compressed together, a few megabytes.
 _ROW_GROUP = 20_000
 _EXTENSIONS = {
     ".csv": "csv",
@@ -74,8 +74,8 @@ def open_output(path, format_):
     Parameters
     ----------
     path : str or None
-        A file, which is there in whole or not at all: it takes its name when the
-        context is left without an error. None for standard output.
+        A file, written completely or not at all: it gets its name when the context ends
+        without an error. None for standard output.
     format_ : {"csv", "json", "parquet"}
         Parquet needs a file.
 
@@ -115,7 +115,7 @@ def check_output(path):
     Raises
     ------
     OSError
-        If there is no such folder, or something other than a file is there.
+        If the folder does not exist, or the path is not a file.
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder or os.curdir):
@@ -125,7 +125,7 @@ def check_output(path):
         )
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(
-            f"{path!r} is no file, and would be replaced by one; name another."
+            f"{path!r} is not a file, and would be replaced by one; name another."
         )
 
 

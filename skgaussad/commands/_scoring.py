@@ -10,7 +10,7 @@ from ..features import ReplacedImages
 from ..persistence import load
 from ..reporting import find_transformer
 
-# Enough for the threads and GPUs that share it, and few enough for rows to come soon.
+# Enough to occupy threads and GPUs, and few enough for rows to come soon.
 _CHUNK = 128
 
 

@@ -257,7 +257,7 @@ def test_maps_are_drawn_to_files_of_their_own(run, parts, model, tmp_path):
         (["no.skgaussad", "a.png"], "'no.skgaussad'"),
         (["a.png", "a.png"], "is no zip archive"),
         (["MODEL", "a.png", "-o", "no/a.csv"], "There is no folder 'no'"),
-        (["MODEL", "a.png", "-o", "/dev/null"], "'/dev/null' is no file"),
+        (["MODEL", "a.png", "-o", "/dev/null"], "'/dev/null' is not a file"),
     ],
 )
 def test_mistakes_end_in_one_line(
