@@ -3,7 +3,7 @@
 Show where defects are
 ======================
 
-Maps on images, on the scale of the threshold, and the exact shares behind them.
+Maps on images, on the scale of the threshold, and the exact contributions of positions.
 
 Run it with ``python examples/anomaly_maps.py``. It leaves a picture,
 ``anomaly_maps.png``, in the working directory.
@@ -33,20 +33,19 @@ pipe = Pipeline(
 shown = [*functional[150:152], *defective[:4]]
 
 # %%
-# The squared distance of an image is the sum of the shares of its positions.
+# The squared distance of an image is the sum of the contributions of its positions.
 split: DistanceSplit = split_distance(pipe, shown)
-for path, squared, shares in zip(shown, split.totals, split.positions[7], strict=True):
-    worst = np.unravel_index(shares.argmax(), shares.shape)
+for path, squared, parts in zip(shown, split.totals, split.positions[7], strict=True):
+    worst = np.unravel_index(parts.argmax(), parts.shape)
     print(
         f"{path.rsplit('/', 1)[-1]}: squared distance {squared:7.1f}, of it "
-        f"{shares.max() / squared:4.0%} at position {tuple(map(int, worst))} of "
-        f"{shares.shape}"
+        f"{parts.max() / squared:4.0%} at position {tuple(map(int, worst))} of "
+        f"{parts.shape}"
     )
 
 # %%
-# As maps: if all of an image were like a place of value 1, it would be just at the
-# threshold. A detector of single positions gives sharper ones; there an image is
-# anomalous if any position exceeds 1.
+# As maps: an image of which all is 1 is just at the threshold. A detector of single
+# positions gives sharper maps; there an image is anomalous if any position exceeds 1.
 maps = anomaly_maps(pipe, shown)
 detector = PositionDetector(DeepFeatureTransformer(levels=6), fpr=0.05)
 sharper = detector.fit(functional[:150]).anomaly_maps(shown)
@@ -69,7 +68,7 @@ for column, path in enumerate(shown):
             figure.colorbar(drawn, ax=axes[row], label="threshold = 1", shrink=0.8)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
-for ax, label in zip(axes[:, 0], ["image", "share", "position"], strict=True):
+for ax, label in zip(axes[:, 0], ["image", "contribution", "position"], strict=True):
     ax.set_ylabel(label)
 figure.savefig("anomaly_maps.png")
 print("picture: anomaly_maps.png")

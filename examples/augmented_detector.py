@@ -3,7 +3,7 @@
 Fit on augmented copies of few images
 =====================================
 
-Twenty training images, and ten times as many by random changes that keep a part good.
+Twenty training images, and ten times as many by random changes that keep a part normal.
 
 Run it with ``python examples/augmented_detector.py``. It leaves a picture,
 ``copies.png``, in the working directory.

@@ -1,7 +1,7 @@
 """
-=========================================
-Check the false-alarm rate on good images
-=========================================
+===========================================
+Check the false-alarm rate on normal images
+===========================================
 
 Plan how many images a rate takes, and check whether a detector keeps the rate.
 
@@ -17,7 +17,6 @@ from sklearn.pipeline import Pipeline
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
 from skgaussad.calibration import fpr_bound, planning_table
-from skgaussad.calibration._rate_estimate import RateEstimate
 from skgaussad.datasets import load_solar_cells
 from skgaussad.detectors import p_values
 from skgaussad.exceptions import FalseAlarmRateWarning
@@ -29,13 +28,13 @@ from skgaussad.inspection import (
 from skgaussad.reporting import CalibrationReport, calibration_report
 
 # %%
-# Before any image is taken: how many good ones a rate takes, on average over training
-# sets and with some confidence in the one at hand.
+# Before any image is taken: how many normal images a rate needs, on average over
+# training sets and with some confidence.
 print(planning_table([0.1, 0.05, 0.01], [0.9, 0.95]), end="\n\n")
 
 # %%
-# Fit on some of the functional cells, and keep the others to check with. A rate that
-# the images do not support shall stop the script, not only be warned of.
+# Fit on some of the functional cells, and keep others to check with. Here a rate that
+# the images do not support is an error, not a warning.
 cells = load_solar_cells("mono")
 rng = np.random.default_rng(0)
 functional = rng.permutation(np.flatnonzero(cells.labels == 1))
@@ -63,22 +62,24 @@ report: CalibrationReport = calibration_report(
     pipe, cells.paths[held_out], groups=halves
 )
 print(report, end="\n\n")
-first: RateEstimate = report.groups["first half"]
+first = report.groups["first half"]
 print(f"first half: {first.rate:.1%}, from {first.low:.1%} to {first.high:.1%}")
 print("p-values of defective cells:", p_values(pipe, cells.paths[defective[:5]]))
 
 # %%
-# The features are computed once for the three pictures. The law in the third is that
-# of threshold="chi2", which takes it for granted.
-good, bad = (pipe[:-1].transform(cells.paths[rows]) for rows in (held_out, defective))
+# The features are computed once for the three pictures. The third has the chi-square
+# distribution that threshold="chi2" assumes.
+normal, anomalous = (
+    pipe[:-1].transform(cells.paths[rows]) for rows in (held_out, defective)
+)
 figure, axes = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
-FalsePositiveRateDisplay.from_estimator(detector, good, ax=axes[0], name="level 7")
+FalsePositiveRateDisplay.from_estimator(detector, normal, ax=axes[0], name="level 7")
 PValueDisplay.from_estimator(
     detector,
-    np.concatenate([good, bad]),
-    np.repeat([1, -1], [len(good), len(bad)]),
+    np.concatenate([normal, anomalous]),
+    np.repeat([1, -1], [len(normal), len(anomalous)]),
     ax=axes[1],
     name="level 7",
 )
-ChiSquareQQDisplay.from_estimator(detector, good, ax=axes[2], name="level 7")
+ChiSquareQQDisplay.from_estimator(detector, normal, ax=axes[2], name="level 7")
 figure.savefig("false_alarm_rate.png", dpi=80)

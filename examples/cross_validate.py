@@ -1,7 +1,7 @@
 """
-=========================================
-Cross-validate on good images and defects
-=========================================
+===========================================
+Cross-validate on normal images and defects
+===========================================
 
 Folds that train on functional solar cells only and test on defective ones too.
 

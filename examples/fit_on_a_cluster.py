@@ -41,8 +41,8 @@ def main():
         print(f"threshold {-pipe['detector'].offset_:.1f}")
 
         # %%
-        # A file for each 64 images, and one more path, which leads nowhere. Called
-        # again after an interrupt, this computes the files that are not there.
+        # A file for each 64 images. The last path does not exist. Called again after an
+        # interrupt, this computes the missing files.
         distributed.score_to_parquet(
             pipe,
             [*X_new, "nowhere.png"],
@@ -52,7 +52,7 @@ def main():
         )
         scores = pd.read_parquet(folder)
 
-    print(scores[["index", "distance", "label", "p_value"]].head())
+    print(scores[["distance", "threshold_ratio", "p_value", "label"]].head())
     print(f"anomalous: {(scores['label'] == -1).sum()} of {len(scores)} images")
     print(*scores["error"].dropna())
 

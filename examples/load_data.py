@@ -3,7 +3,7 @@
 Load folders of images
 ======================
 
-A folder of good images with one of defective ones, and the layout of MVTec AD.
+A folder of normal images with one of defective ones, and the layout of MVTec AD.
 
 Run it with ``python examples/load_data.py``. It leaves a picture, ``textures.png``, in
 the working directory.
@@ -66,5 +66,5 @@ with TemporaryDirectory() as directory:
     test = load_mvtec(root, "weave", split="test")
     labels = pipe.predict(test.paths)
     for kind in sorted(set(test.defect_types)):
-        share = (labels[test.defect_types == kind] == -1).mean()
-        print(f"{kind:8} {share:.0%} called anomalous")
+        fraction = (labels[test.defect_types == kind] == -1).mean()
+        print(f"{kind:8} {fraction:.0%} called anomalous")

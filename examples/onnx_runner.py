@@ -40,7 +40,7 @@ def load(path, preprocessing):
 
 
 def main(model, *paths):
-    """Print the verdict on each image."""
+    """Print the scores of each image."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     about = json.loads(session.get_modelmeta().custom_metadata_map["skgaussad"])
     print(f"threshold {about['threshold']:.4f}, false-positive rate {about['fpr']:g}")
@@ -48,8 +48,8 @@ def main(model, *paths):
         batch = load(path, about["preprocessing"])[np.newaxis]
         outputs = session.run(about["outputs"], {"images": batch})
         found = dict(zip(about["outputs"], outputs, strict=True))
-        verdict = "normal" if found["label"][0] == 1 else "anomalous"
-        line = f"{path}: {verdict}, distance {found['distance'][0]:.4f}"
+        label = "normal" if found["label"][0] == 1 else "anomalous"
+        line = f"{path}: {label}, distance {found['distance'][0]:.4f}"
         if "p_value" in found:
             line += f", p-value {found['p_value'][0]:.4f}"
         if "anomaly_map" in found:

@@ -3,12 +3,12 @@
 Find defects in your own folders
 ================================
 
-Fit to a folder of images of good parts, then list the images of another folder with
-their distances and p-values, and draw where the most unusual ones differ.
+Fit to a folder of normal images, then list the images of another folder with
+their distances and p-values, and draw where the most anomalous ones differ.
 
-Run it with ``python examples/own_folder.py GOOD NEW``, GOOD and NEW being folders of
-images. Without folders it takes solar cells. It leaves a picture, ``own_folder.png``,
-in the working directory.
+Run it with ``python examples/own_folder.py NORMAL NEW``, NORMAL and NEW being folders
+of images. Without folders it takes solar cells. It leaves a picture,
+``own_folder.png``, in the working directory.
 """
 
 import sys
@@ -24,44 +24,44 @@ from skgaussad.datasets import load_folders, load_solar_cells
 from skgaussad.detectors import p_values
 
 # %%
-# Images are lists of paths. The good ones should be 100 or more, taken as the new ones
-# are: same camera, light and position.
+# Images are lists of paths. The normal ones should be 100 or more, taken like the new
+# ones: same camera, light and position.
 if len(sys.argv) == 3:
-    good, new = (load_folders(folder).paths for folder in sys.argv[1:])
+    normal, new = (load_folders(folder).paths for folder in sys.argv[1:])
 else:
     cells = load_solar_cells("mono")
     functional = cells.paths[cells.labels == 1]
-    good = functional[::4]
+    normal = functional[::4]
     new = np.concatenate([functional[2::80], cells.paths[cells.labels == -1][::45]])
 
 # %%
 # Nothing is trained: the network turns images into features, and the detector fits a
-# Gaussian to those of the good ones. One good image in twenty may be flagged.
+# Gaussian to those of the normal ones. One normal image in twenty may be flagged.
 pipe = Pipeline(
     [
         ("features", DeepFeatureTransformer()),
         ("detector", MahalanobisDetector(fpr=0.05)),
     ]
-).fit(good)
+).fit(normal)
 
 # %%
-# The p-value is the share of good images expected to be as unusual; at 0.05 and below
-# an image is flagged.
+# The p-value is the fraction of normal images expected to be at least as anomalous; at
+# 0.05 and below an image is flagged.
 distances = -pipe.score_samples(new)
-shares = p_values(pipe, new)
+p = p_values(pipe, new)
 order = np.argsort(-distances)
-print(f"{len(good)} good images, threshold {-pipe['detector'].offset_:.1f}")
+print(f"{len(normal)} normal images, threshold {-pipe['detector'].offset_:.1f}")
 print("distance  p-value  image")
 for index in order:
-    verdict = "  <- flagged" if shares[index] <= 0.05 else ""
+    verdict = "  <- flagged" if p[index] <= 0.05 else ""
     name = Path(new[index]).name
-    print(f"{distances[index]:8.1f}  {shares[index]:7.3f}  {name}{verdict}")
+    print(f"{distances[index]:8.1f}  {p[index]:7.3f}  {name}{verdict}")
 
 # %%
-# Where the six most unusual images differ: each place is measured on its own, by a
+# Where the six most anomalous images differ: each place is measured on its own, by a
 # detector with a threshold of its own. Places above 1 exceed it.
 shown = [new[index] for index in order[:6]]
-places = PositionDetector(DeepFeatureTransformer(levels=6), fpr=0.05).fit(good)
+places = PositionDetector(DeepFeatureTransformer(levels=6), fpr=0.05).fit(normal)
 figure, axes = plt.subplots(
     2, len(shown), figsize=(2 * len(shown), 4.5), squeeze=False, layout="constrained"
 )

@@ -62,12 +62,12 @@ figure.savefig("pictures.png", dpi=80)
 # The same for a single cell: which level it is far out in, and which components there.
 split: ComponentSplit = split_by_component(ensemble, features)
 worst = np.argmax(split.totals)
-for level, share in split.groups.items():
-    shares = split.components[level][worst]
-    half = np.searchsorted(np.cumsum(shares), shares.sum() / 2)
+for level, of_level in split.groups.items():
+    terms = split.components[level][worst]
+    half = np.searchsorted(np.cumsum(terms), terms.sum() / 2)
     print(
-        f"{level}: {share[worst]:5.1f} of {split.totals[worst]:.1f}; half of it in the "
-        f"components from number {half + 1} of {len(shares)} on"
+        f"{level}: {of_level[worst]:5.1f} of {split.totals[worst]:.1f}; half of it in "
+        f"the components from number {half + 1} of {len(terms)} on"
     )
 
 # %%

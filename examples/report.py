@@ -3,7 +3,7 @@
 Write a report
 ==============
 
-One page about a detector: how often it is right, and the images to look at.
+One page on a detector: its error rates, and the images to look at.
 
 Run it with ``python examples/report.py``. It leaves ``report.html`` in the working
 directory, to be opened in a browser.

@@ -21,7 +21,7 @@ from skgaussad.exceptions import ModelFileError
 from skgaussad.persistence import model_info
 
 # %%
-# A pipeline is fitted where the images of good parts are.
+# A pipeline is fitted where the normal images are.
 cells = load_solar_cells("mono")
 functional = cells.paths[cells.labels == 1]
 pipe = Pipeline(
@@ -41,8 +41,8 @@ facts = model_info(path)
 print(f"level {network['levels'][0]} of {network['backbone']}")
 print(f"saved with scikit-learn {facts['packages']['scikit-learn']}")
 print(
-    f"flags distances above {detector['threshold_distance']:.1f}, a share of "
-    f"{detector['fpr']:g} of good images, by {detector['n_calibration_distances']}"
+    f"flags distances above {detector['threshold_distance']:.1f}, a fraction of "
+    f"{detector['fpr']:g} of normal images, by {detector['n_calibration_distances']}"
 )
 
 # %%
@@ -52,7 +52,7 @@ same = np.array_equal(load(path).score_samples(new), pipe.score_samples(new))
 print(f"same scores: {same}")
 
 # %%
-# A file that did not arrive whole is refused, and so is one of another kind.
+# An incomplete file is refused.
 copy = path.with_name("copy.skgaussad")
 copy.write_bytes(path.read_bytes()[:100_000])
 try:

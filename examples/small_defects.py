@@ -3,7 +3,7 @@
 Find small defects in large images
 ==================================
 
-Cut images into tiles, judge each image by its worst tile with one rate of false alarms,
+Cut images into tiles, score each image by its worst tile with one false-positive rate,
 and show where the tiles see the defect.
 
 Run it with ``python examples/small_defects.py``. It leaves a picture,

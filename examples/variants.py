@@ -1,7 +1,7 @@
 """
-====================================
-Two kinds of good parts in one model
-====================================
+======================================
+Two kinds of normal parts in one model
+======================================
 
 Mono- and polycrystalline solar cells, each with a mean of its own and a covariance in
 common.
@@ -17,7 +17,7 @@ from skgaussad import DeepFeatureTransformer, VariantMahalanobisDetector
 from skgaussad.datasets import load_solar_cells
 
 # %%
-# Monocrystalline and polycrystalline cells look different, and both are good parts.
+# Monocrystalline and polycrystalline cells look different, and both are normal.
 cells = load_solar_cells()
 functional = np.flatnonzero(cells.labels == 1)
 kinds = cells.cell_types[functional]

@@ -58,8 +58,8 @@ def test_own_folder_takes_two_folders(tmp_path):
     )
     assert process.returncode == 0, process.stderr
     lines = process.stdout.splitlines()
-    assert lines[0].startswith("20 good images")
-    assert lines[-2].endswith("new0.png"), "the good one is the least unusual"
+    assert lines[0].startswith("20 normal images")
+    assert lines[-2].endswith("new0.png"), "the normal one is the least anomalous"
     flagged = sorted(line.split()[2] for line in lines if line.endswith("flagged"))
     assert flagged == ["new1.png", "new2.png", "new3.png"]
     assert (tmp_path / "own_folder.png").exists()

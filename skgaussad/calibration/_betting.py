@@ -1,8 +1,8 @@
 """Bets against the uniformity of p-values, and the martingales made of them.
 
 A bet is a density f on [0, 1]: it turns a capital into f(p) times the capital, so that
-under uniform p-values the expected capital does not change. All of it works in
-logarithms and along the last axis, for one stream of p-values or for many at once.
+under uniform p-values the expected capital does not change. All functions
+work in logarithms and along the last axis, for one stream of p-values or many.
 """
 
 import numpy as np
@@ -12,21 +12,21 @@ from scipy.special import ndtr, ndtri
 # z = ndtri(1 - p) were shifted by so many standard deviations. Negative: towards more
 # normal parts.
 SHIFTS = np.array([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0])
-# Nearer than this to 0 and to 1 the bets on a shift are flat. A single p-value then
-# says little, and one that is exactly 0 or 1 is no special case.
+# Nearer than this to 0 and to 1 the bets on a shift are flat, which limits the effect
+# of a single p-value and covers those of exactly 0 and 1.
 SHIFT_CLIP = 0.01
 
-# A share of the p-values is at most so large, and the others stay uniform. A share of
-# less than half is a burst. Nearly all parts being anomalous is a drift, a large one.
-DRIFT_SHARE = 0.9
-BURST_SHARES = [0.05, 0.1, 0.3]
-LEVELS, SHARES = (
+# A fraction of the p-values is at most at a level, the others stay uniform. Less than
+# half is a burst of defects; nearly all parts being anomalous is a large drift.
+DRIFT_FRACTION = 0.9
+BURST_FRACTIONS = [0.05, 0.1, 0.3]
+LEVELS, FRACTIONS = (
     grid.ravel()
-    for grid in np.meshgrid([0.005, 0.02, 0.05], [DRIFT_SHARE, *BURST_SHARES])
+    for grid in np.meshgrid([0.005, 0.02, 0.05], [DRIFT_FRACTION, *BURST_FRACTIONS])
 )
 
-N_DRIFT = len(SHIFTS) + np.count_nonzero(SHARES == DRIFT_SHARE)
-N_BETS = len(SHIFTS) + len(SHARES)
+N_DRIFT = len(SHIFTS) + np.count_nonzero(FRACTIONS == DRIFT_FRACTION)
+N_BETS = len(SHIFTS) + len(FRACTIONS)
 
 
 def _log_normalizer():
@@ -38,8 +38,8 @@ def _log_normalizer():
 
 
 _LOG_NORMALIZER = _log_normalizer()
-_LOG_SMALL = np.log(1 - SHARES + SHARES / LEVELS)
-_LOG_NOT_SMALL = np.log1p(-SHARES)
+_LOG_SMALL = np.log(1 - FRACTIONS + FRACTIONS / LEVELS)
+_LOG_NOT_SMALL = np.log1p(-FRACTIONS)
 
 
 def log_bets(p_values):
@@ -63,19 +63,19 @@ def log_bets(p_values):
 
 
 def log_reserve(n):
-    """Log of the share of the capital still unbet after the n-th p-value.
+    """Log of the fraction of the capital still in reserve after the n-th p-value.
 
-    The share is 1 / (1 + log(1 + n)). It falls to 0 so slowly that a change after n
-    p-values is still met by a capital of about 1 / (n log(n)^2).
+    The fraction is 1 / (1 + log(1 + n)). It falls to 0 so slowly that about
+    1 / (n log(n)^2) of the capital starts betting at a change after n p-values.
     """
     return -np.log1p(np.log1p(n))
 
 
 def log_stake(n):
-    """Log of the share of the capital that enters the game with the n-th p-value.
+    """Log of the fraction of the capital that starts betting at the n-th p-value.
 
     The difference between the reserves after the (n - 1)-th and the n-th, n >= 1,
-    written without cancellation.
+    without cancellation.
     """
     return np.log(np.log1p(1 / n)) + log_reserve(n - 1) + log_reserve(n)
 
@@ -86,7 +86,7 @@ def advance(log_capitals, p_values, n):
     Parameters
     ----------
     log_capitals : ndarray of shape (..., N_BETS)
-        What each bet holds after n - 1 p-values, without the reserve; -inf at first.
+        Capital of each bet after n - 1 p-values, without the reserve; -inf at first.
     p_values : float or ndarray of shape (...)
         The n-th p-value.
     n : int
@@ -124,5 +124,5 @@ def log_martingales(log_capitals, n):
 
 
 def log_mean(drift, burst):
-    """Log of the mean of the two martingales, which is the martingale that alarms."""
+    """Log of the mean of the two martingales, on which the alarm is raised."""
     return np.logaddexp(drift, burst) - np.log(2)

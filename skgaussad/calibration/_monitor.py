@@ -1,4 +1,4 @@
-"""An alarm, with a bounded error, when production is no longer as it was."""
+"""A conformal test martingale that detects a change in production."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -13,15 +13,15 @@ from ._betting import N_BETS, advance, log_martingales, log_mean
 
 
 class ConformalMonitor(BaseEstimator):
-    """Raise an alarm, with a bounded error, when production has changed.
+    """Raise an alarm, with a bounded error probability, when production has changed.
 
-    As long as production stays as it was, conformal p-values are uniform. The monitor
+    As long as production does not change, conformal p-values are uniform. The monitor
     bets against that, part by part, and alarms when its capital has grown 1 / `alpha`
-    times: a conformal test martingale [1]_. It tells a *drift*, where all parts have
-    become less normal or more normal than they were, from a *burst* of defects, where
-    some parts are very anomalous and the others as before.
+    times: a conformal test martingale [1]_. It distinguishes a *drift*, where all parts
+    have become less normal or more normal, from a *burst* of defects, where some parts
+    are very anomalous and the others unchanged.
 
-    There are two ways in. `update_distances` takes the distances of a detector and
+    There are two inputs. `update_distances` takes the distances of a detector and
     makes p-values itself, by rank among the reference distances given to `fit` and all
     distances since; `update` takes p-values that are known to be uniform.
 
@@ -33,8 +33,8 @@ class ConformalMonitor(BaseEstimator):
         long. Read at the start of a run.
 
     random_state : int, RandomState instance or None, default=None
-        Breaks ties among distances, as exact p-values need. Read by `fit`; not used
-        for p-values.
+        Breaks ties among distances, as exact p-values need. Read by `fit`. `update`,
+        which takes p-values, needs None.
 
     Attributes
     ----------
@@ -67,8 +67,8 @@ class ConformalMonitor(BaseEstimator):
     Notes
     -----
     **The bets.** A bet on a burst is a density of the p-value p that is a mixture: a
-    share of 0.05, 0.1 or 0.3 of the p-values is uniform below 0.005, 0.02 or 0.05, the
-    others are uniform on [0, 1]. With a share of 0.9 it is a bet on a large drift. For
+    fraction of 0.05, 0.1 or 0.3 of the p-values is uniform below 0.005, 0.02 or 0.05,
+    the others on [0, 1]. With a fraction of 0.9 it is a bet on a large drift. For
     smaller drifts, p is distributed as though normal scores had shifted by -2 to 2
     standard deviations, with a flat density where p is within 0.01 of 0 or of 1. Other
     martingales learn the density from the past [2]_.
@@ -76,28 +76,29 @@ class ConformalMonitor(BaseEstimator):
     **When the change happens** is not known. A part of the capital enters each bet with
     every p-value, so that 1 / (1 + log(1 + n)) of it is still in reserve after n of
     them. A quiet time of n parts therefore costs about log(n) + 2 log(log(n)) of
-    evidence and no more, where a bet made once and for all would lose its capital. A
+    evidence, where a bet of all capital at the start would lose it. A
     mixture with fixed weights is a martingale as well, and by Ville's inequality [4]_
     it ever reaches 1 / `alpha` with a probability of at most `alpha`. This bounds the
     probability of a false alarm in a run; procedures that bound the frequency of false
     alarms instead are in [3]_.
 
     **Several runs.** The p-values made by `update_distances` are independent, so that
-    the run after a `reset` has an error of `alpha` whatever happened before. If it is
+    the run after a `reset` has a false-alarm probability of at most `alpha` whatever
+    happened before. If it is
     called after alarms only, and production never changes, the expected number of
     alarms in all runs together is at most `alpha` / (1 - `alpha`). After a true alarm
     the reference holds distances of defective parts: call `fit` instead.
 
     **A fixed calibration set is not enough.** Its p-values are uniform on average over
-    calibration sets, but given the one at hand they are off by about 1 / sqrt(n), and
-    what is off for ever is found in the end. Of 400 simulated streams of 20,000 normal
-    parts, at ``alpha=0.01``, p-values of a fixed set raised a false alarm in 53 % (set
-    of 100 distances), 26 % (300) and 8 % (1,000); breaking ties at random changed
-    little. With `update_distances` and 300 distances to begin with it was 0.5 %. An
-    online p-value needs all distances seen, 8 bytes each, and time in proportion to
-    their number to insert one (a memory move); p-values take constant memory and time.
-    The reference should be held-out distances: leave-one-out distances are exchangeable
-    with new ones in approximation only.
+    calibration sets, but given one set they deviate by about 1 / sqrt(n), and a
+    permanent deviation is detected in the end. Of 400 simulated streams of 20,000
+    normal parts, at ``alpha=0.01``, p-values of a fixed set raised a false alarm in 53
+    % (set of 100 distances), 26 % (300) and 8 % (1,000); breaking ties at random
+    changed little. With `update_distances` and 300 distances to begin with it was 0.5
+    %. An online p-value needs all distances seen, 8 bytes each, and time in proportion
+    to their number to insert one (a memory move); p-values take constant memory and
+    time. The reference should be held-out distances: leave-one-out distances are
+    exchangeable with new ones in approximation only.
 
     **What to expect.** Simulated with 300 standard normal reference distances, 1,000
     normal parts before the change and ``alpha=0.01``, 300 streams each. The alarm came
@@ -159,9 +160,9 @@ class ConformalMonitor(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, distances, y=None):
-        """Take reference distances, against which those to come are ranked.
+        """Take reference distances, among which new ones are ranked.
 
-        What the monitor has seen before is forgotten, an alarm included.
+        All that the monitor has seen before is discarded, an alarm included.
 
         Parameters
         ----------
@@ -192,10 +193,10 @@ class ConformalMonitor(BaseEstimator):
         return self
 
     def reset(self):
-        """Withdraw the alarm and bet anew with a capital of 1.
+        """Clear the alarm and restart with a capital of 1.
 
         The distances that `update_distances` has ranked stay in the reference; call
-        `fit` to replace them. The next run has the error `alpha` to itself.
+        `fit` to replace them. The bound `alpha` holds anew for the next run.
 
         Returns
         -------
@@ -245,6 +246,11 @@ class ConformalMonitor(BaseEstimator):
                 "This monitor was fitted on reference distances and makes p-values "
                 "itself. Call update_distances, or take a new monitor for p-values."
             )
+        if self.random_state is not None:
+            raise ValueError(
+                f"random_state={self.random_state!r} has no effect on p-values; leave "
+                "it None, or fit on distances and call update_distances."
+            )
         p_values = _finite_numbers("p_values", p_values)
         outside = np.flatnonzero((p_values < 0) | (p_values > 1))
         if outside.size:
@@ -292,7 +298,7 @@ class ConformalMonitor(BaseEstimator):
         return self.alarm_
 
     def __getstate__(self):
-        # An array of Python's own, which takes insertions, cannot be saved everywhere.
+        # save does not accept array.array, which is used for its insertions.
         state = dict(super().__getstate__())
         if "_distances" in state:
             state["_distances"] = np.array(state["_distances"])
@@ -308,7 +314,7 @@ class ConformalMonitor(BaseEstimator):
         low = bisect_left(self._distances, distance)
         high = bisect_right(self._distances, distance, lo=low)
         n_seen = len(self._distances)
-        # The part itself is one of those that tie with it.
+        # The new distance ties with itself.
         tied = self._random.random_sample() * (high - low + 1)
         self._distances.insert(high, distance)
         return (n_seen - high + tied) / (n_seen + 1)
@@ -322,8 +328,8 @@ class ConformalMonitor(BaseEstimator):
         if not self.alarm_ and self.log_martingale_ >= self._log_threshold:
             self.alarm_ = True
             self.alarm_index_ = self.n_seen_ - 1
-        # The first parts seldom tell the kind of change, and long after it the capital
-        # is back to noise: the kind is read off where the evidence is strongest.
+        # The first parts seldom show the kind of change, and long after it the capital
+        # is noise again: the diagnosis is made where the evidence is strongest.
         if self.alarm_ and self.log_martingale_ > self._log_peak:
             self._log_peak = self.log_martingale_
             self.diagnosis_ = "drift" if drift > burst else "burst"

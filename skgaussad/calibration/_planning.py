@@ -1,4 +1,4 @@
-"""How many good samples a false-positive rate takes, and what rate some can promise."""
+"""Numbers of normal samples that a false-positive rate needs, and bounds on rates."""
 
 import math
 
@@ -12,7 +12,7 @@ _TOLERANCE = 1e-10
 
 
 def required_samples(fpr, confidence=None):
-    """Least number of good samples that a false-positive rate takes.
+    """Least number of normal samples that a false-positive rate needs.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ def required_samples(fpr, confidence=None):
     confidence : float or None, default=None
         None asks for the rate on average over training sets: the least n with
         (n + 1) fpr >= 1, below which no finite conformal threshold has the rate. A
-        number in (0, 1) asks for a threshold whose rate is at most `fpr` in that share
-        of training sets: the least n with 1 - (1 - fpr)^n >= confidence [1]_.
+        number in (0, 1) asks for a threshold whose rate is at most `fpr` in that
+        fraction of training sets: the least n with 1 - (1 - fpr)^n >= confidence [1]_.
 
     Returns
     -------
@@ -38,12 +38,12 @@ def required_samples(fpr, confidence=None):
     See Also
     --------
     planning_table : The numbers for several rates and confidences.
-    fpr_bound : The rate that a threshold can promise.
+    fpr_bound : Upper bound on the rate of a threshold.
 
     Notes
     -----
-    With so few samples the threshold lies at the largest of their distances. With more
-    it can lie lower and promise the same, so that more anomalies are found.
+    With this number the threshold is the largest of their distances. With more samples
+    it is lower for the same rate, so that more anomalies are found.
 
     References
     ----------
@@ -68,7 +68,7 @@ def required_samples(fpr, confidence=None):
 
 
 def planning_table(fprs=(0.1, 0.05, 0.02, 0.01, 0.001), confidences=(0.9, 0.95, 0.99)):
-    """Numbers of good samples that false-positive rates take, before any is collected.
+    """Numbers of normal samples that false-positive rates need.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def planning_table(fprs=(0.1, 0.05, 0.02, 0.01, 0.001), confidences=(0.9, 0.95, 
         Acceptable false-positive rates, each in (0, 1).
 
     confidences : sequence of float
-        Shares of training sets, each in (0, 1), in which a rate has to hold.
+        Fractions of training sets, each in (0, 1), in which a rate has to hold.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def planning_table(fprs=(0.1, 0.05, 0.02, 0.01, 0.001), confidences=(0.9, 0.95, 
 
 
 def fpr_bound(n_exceeding, n_samples, confidence=0.95):
-    """Upper bound on the false-positive rate that a threshold has.
+    """Upper bound on the false-positive rate of a threshold.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def fpr_bound(n_exceeding, n_samples, confidence=0.95):
         Number of held-out distances; broadcast against `n_exceeding`.
 
     confidence : float, default=0.95
-        Share of training sets, in (0, 1), in which the rate is at most the bound.
+        Fraction of training sets, in (0, 1), in which the rate is at most the bound.
 
     Returns
     -------
@@ -146,17 +146,16 @@ def fpr_bound(n_exceeding, n_samples, confidence=0.95):
 
     See Also
     --------
-    required_samples : The number of samples that a rate takes.
+    required_samples : The number of samples that a rate needs.
 
-    Notes
-    -----
-    Where the threshold is the (n - k)-th smallest of n continuous and exchangeable
-    distances, its false-positive rate differs between training sets and follows a beta
-    law with the parameters k + 1 and n - k [1]_ [2]_. The bound is its quantile, which
-    is also the upper end of a one-sided Clopper-Pearson interval.
+    Notes ----- Where the threshold is the (n - k)-th smallest of n continuous and
+    exchangeable distances, its false-positive rate differs between training sets and
+    follows a beta distribution with the parameters k + 1 and n - k [1]_ [2]_. The bound
+    is its quantile, which is also the upper end of a one-sided Clopper-Pearson
+    interval.
 
     Held-out distances of the training samples come from Gaussians that differ a little
-    from one another and from the one fitted to all of them, so the law holds for them
+    from one another and from the one fitted to all of them, so the distribution holds
     approximately.
 
     References
@@ -175,7 +174,7 @@ def fpr_bound(n_exceeding, n_samples, confidence=0.95):
     >>> round(fpr_bound(9, 200), 3)
     0.077
 
-    The largest of 299 distances promises 1 %:
+    The largest of 299 distances has a rate of at most 1 %:
 
     >>> round(fpr_bound(0, 299), 4)
     0.01
@@ -189,7 +188,8 @@ def fpr_bound(n_exceeding, n_samples, confidence=0.95):
             f"{n_exceeding.tolist()} and {n_samples.tolist()}."
         )
     n_below = n_samples - n_exceeding
-    # SciPy has no beta law with a parameter of 0: all samples exceed the threshold.
+    # SciPy has no beta distribution with a parameter of 0: all samples exceed the
+    # threshold.
     bound = np.where(
         n_below == 0, 1.0, beta.ppf(confidence, n_exceeding + 1, np.maximum(n_below, 1))
     )

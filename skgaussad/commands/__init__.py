@@ -1,7 +1,7 @@
 """The commands of ``skgaussad``, a file each.
 
-These files import nothing but argparse at their beginning, and what does the work when
-a command runs, so that ``skgaussad --help`` is there at once.
+These files import argparse only, and the rest when a command runs, so that
+``skgaussad --help`` is fast.
 """
 
 __all__ = []

@@ -1,4 +1,4 @@
-"""What the commands have in common on the command line."""
+"""Arguments that several commands have."""
 
 import argparse
 
@@ -49,26 +49,24 @@ def add_images(parser):
 
 
 def add_quiet(parser):
-    """Add the option that takes the progress bar away."""
+    """Add the option that turns the progress bar off."""
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
-def share(text):
-    """Convert a share between 0 and 1, both excluded.
+def add_fpr(parser):
+    """Add the option of the false-positive rate."""
+    parser.add_argument(
+        "--fpr",
+        metavar="RATE",
+        type=_rate,
+        default=0.05,
+        help="acceptable false-positive rate: fraction of normal images that may be "
+        "flagged, between 0 and 1 (default: %(default)s)",
+    )
 
-    Parameters
-    ----------
-    text : str
 
-    Returns
-    -------
-    value : float
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        If it is none.
-    """
+def _rate(text):
+    """Convert a number between 0 and 1, both excluded."""
     try:
         value = float(text)
     except ValueError:

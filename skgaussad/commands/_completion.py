@@ -1,4 +1,4 @@
-"""``skgaussad completion``: what makes the Tab key know the commands."""
+"""``skgaussad completion``: completion by the shell."""
 
 from .._utils.optional import check_packages
 from ._arguments import add_command
@@ -8,7 +8,7 @@ _EXAMPLES = """
   skgaussad completion zsh > ~/.zfunc/_skgaussad
   skgaussad completion fish > ~/.config/fish/completions/skgaussad.fish
 """
-# What is completed, by what an argument is called in the help.
+# Kinds of arguments, by their names in the help.
 _FILES = {"FILE", "IMAGES", "MODEL", "PNG"}
 _FOLDERS = {"DIR"}
 

@@ -1,6 +1,6 @@
 """``skgaussad demo``: defective solar cells found from functional ones."""
 
-from ._arguments import add_command, add_quiet, share
+from ._arguments import add_command, add_fpr, add_quiet
 
 _EXAMPLES = """
   skgaussad demo
@@ -17,8 +17,8 @@ def add_parser(commands):
         run,
         summary="find defective solar cells, from images of functional ones",
         description="Fit on four fifths of the functional solar cells of the ELPV data "
-        "set, score the others and the defective ones, print how well each level of "
-        "the network tells them apart, and draw a picture. Needs the extra packages "
+        "set, score the others and the defective ones, print the AUROC of each "
+        "level of the network, and draw a picture. Needs the extra packages "
         'of: pip install "skgaussad[demo]"',
         examples=_EXAMPLES,
     )
@@ -28,12 +28,7 @@ def add_parser(commands):
         default="mono",
         help="type of solar cell (default: %(default)s)",
     )
-    parser.add_argument(
-        "--fpr",
-        type=share,
-        default=0.05,
-        help="acceptable share of false alarms, between 0 and 1 (default: %(default)s)",
-    )
+    add_fpr(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -44,8 +39,8 @@ def add_parser(commands):
     parser.add_argument(
         "--report",
         metavar="HTML",
-        help="write a report of the test images, too, with maps of where they differ; "
-        "these go through the network a second time",
+        help="write a report on the test images, too, with anomaly maps, which takes a "
+        "second pass through the network",
     )
     add_quiet(parser)
 

@@ -5,8 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
@@ -15,7 +14,12 @@ from ..datasets import load_solar_cells
 from ..detectors import MahalanobisDetector
 from ..exceptions import FalseAlarmRateWarning
 from ..features import DeepFeatureTransformer
-from ..inspection import check_matplotlib
+from ..inspection import (
+    AnomalyMapDisplay,
+    ScoreDistributionDisplay,
+    WorkingPointDisplay,
+    check_matplotlib,
+)
 from ..reporting import write_report
 
 # The paper's three distances (table I) and the covariances they come from.
@@ -24,14 +28,15 @@ _DISTANCES = {
     "SED": "diagonal",
     "Mahalanobis": "ledoit_wolf",
 }
-# The paper's best level (tables I and II), so chosen without a look at the defects.
+# The paper's best level (tables I and II), chosen without these defects.
 _LEVEL = 7
 _THRESHOLDS = ("quantile", "chi2")
 _N_SHOWN = 6
+_N_BINS = 40
 
 
 def run_demo(*, cells, fpr, output, report, verbose):
-    """Fit on functional solar cells, score held-out and defective ones, report.
+    """Fit on functional solar cells, and score held-out and defective ones.
 
     Parameters
     ----------
@@ -88,114 +93,76 @@ def run_demo(*, cells, fpr, output, report, verbose):
         f"{100 * fpr:.1f} % of false alarms asked for\n"
         f"{'threshold':>15}{'false alarms':>16}{'defects found':>16}"
     )
-    working_points, detectors = {}, {}
+    detectors = {}
     for threshold in _THRESHOLDS:
         detector = MahalanobisDetector(threshold=threshold, fpr=fpr)
         with warnings.catch_warnings():
             if threshold == "chi2":
-                # That the law does not hold is what the table shows.
+                # The table shows that the distribution does not hold.
                 warnings.simplefilter("ignore", FalseAlarmRateWarning)
             detectors[threshold] = detector.fit(features[train, columns])
         flagged = detector.predict(features[test, columns]) == -1
         achieved, found = (flagged[y_test == label].mean() for label in (1, -1))
-        working_points[threshold] = (-detector.offset_, achieved, found)
         print(f"{threshold:>15}{100 * achieved:14.1f} %{100 * found:14.1f} %")
     print(
         f"With {len(held_out)} held-out functional cells, one is "
-        f"{100 / len(held_out):.1f} %. The chi-square law holds for Gaussian\nfeatures "
-        "and many more images than features."
+        f"{100 / len(held_out):.1f} %. The chi-square distribution\nholds for "
+        "Gaussian features and many more images than features."
     )
-    threshold, achieved, found = working_points["quantile"]
+    pipe = Pipeline(
+        [
+            ("features", DeepFeatureTransformer(levels=_LEVEL, verbose=verbose)),
+            ("detector", detectors["quantile"]),
+        ]
+    )
+    # It learns nothing from images, and the detector is fitted.
+    pipe["features"].fit(data.paths[train])
     figure = _draw(
+        pipe,
+        data.paths[test],
+        y_test,
+        pipe["detector"].score_samples(features[test, columns]),
+        fpr=fpr,
         title=f"Solar cells ({cells}), {transformer.backbone}, level {_LEVEL}: AUROC "
         f"{100 * aurocs[_LEVEL, 'Mahalanobis']:.1f} %",
-        distances=-detector.score_samples(features[test, columns]),
-        y=y_test,
-        threshold=threshold,
-        rates=(achieved, found),
-        paths=data.paths[test],
     )
     figure.savefig(output, dpi=100)
     print(f"\nPicture: {output}")
     if report is not None:
-        pipe = Pipeline(
-            [
-                ("features", DeepFeatureTransformer(levels=_LEVEL, verbose=verbose)),
-                ("detector", detectors["quantile"]),
-            ]
-        )
-        # It learns nothing from images, and the detector is fitted.
-        pipe[0].fit(data.paths[train])
-        title = f"Solar cells ({cells}): {len(train)} functional ones to learn from"
+        title = f"Solar cells ({cells}), fitted on {len(train)} functional ones"
         write_report(pipe, data.paths[test], report, y=y_test, title=title)
         print(f"Report: {report}")
     print(f"Done in {time.perf_counter() - started:.0f} s.")
 
 
-def _draw(*, title, distances, y, threshold, rates, paths):
-    """Draw the score histogram, the ROC and the extreme images."""
+def _draw(pipe, X, y_true, y_score, *, fpr, title):
+    """Draw the distances, the ROC, and the most and least anomalous cells with maps."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 10), layout="constrained")
+    figure = Figure(figsize=(12, 14), layout="constrained")
     figure.suptitle(title, fontsize=14)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.1))
-    histogram, roc = upper.subplots(1, 2)
-
-    colors = {1: "tab:blue", -1: "tab:red"}
+    grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.8))
+    threshold = {"offset": pipe["detector"].offset_, "fpr": fpr}
+    distribution = ScoreDistributionDisplay.from_predictions(
+        y_true,
+        y_score,
+        bins=np.geomspace(-y_score.max(), -y_score.min(), _N_BINS),
+        ax=figure.add_subplot(grid[0, 0]),
+        **threshold,
+    )
+    distribution.ax_.set_xscale("log")
+    distribution.ax_.xaxis.set_major_formatter("{x:g}")
+    WorkingPointDisplay.from_predictions(
+        y_true, y_score, ax=figure.add_subplot(grid[0, 1]), **threshold
+    )
+    order = np.argsort(y_score)
+    shown = [*order[:_N_SHOWN], *order[-_N_SHOWN:]]
     names = {1: "functional", -1: "defective"}
-    bins = np.geomspace(distances.min(), distances.max(), 40)
-    for label in (1, -1):
-        group = distances[y == label]
-        histogram.hist(
-            group,
-            bins,
-            weights=np.full(len(group), 100 / len(group)),
-            alpha=0.6,
-            color=colors[label],
-            label=f"{names[label]} ({len(group)})",
-        )
-    histogram.axvline(threshold, color="black", linestyle="--", label="threshold")
-    histogram.set(
-        xscale="log",
-        xlabel="Mahalanobis distance (log scale)",
-        ylabel="share of the cells of each kind, %",
-        title="Distances of cells not seen in the fit",
+    AnomalyMapDisplay.from_estimator(
+        pipe,
+        X[shown],
+        titles=[f"{-y_score[i]:.1f}, {names[y_true[i]]}" for i in shown],
+        n_columns=_N_SHOWN,
+        ax=figure.add_subplot(grid[1, :]),
     )
-    for axis_part in (
-        histogram.xaxis.set_major_formatter,
-        histogram.xaxis.set_minor_formatter,
-    ):
-        axis_part("{x:g}")
-    histogram.legend()
-
-    fpr, tpr, _ = roc_curve(y == -1, distances)
-    roc.plot(fpr, tpr, color="tab:green")
-    roc.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
-    roc.plot(*rates, "o", color="black", label="working point")
-    roc.set(
-        xlabel="false alarms: share of functional cells flagged",
-        ylabel="found: share of defective cells flagged",
-        title="ROC",
-        aspect="equal",
-    )
-    roc.legend(loc="lower right")
-
-    order = np.argsort(distances)
-    rows = {
-        "most anomalous": order[::-1][:_N_SHOWN],
-        "least anomalous": order[:_N_SHOWN],
-    }
-    for band, (heading, shown) in zip(
-        lower.subfigures(2, 1), rows.items(), strict=True
-    ):
-        band.suptitle(f"The {heading} cells, with their distance")
-        for axes, index in zip(band.subplots(1, _N_SHOWN), shown, strict=True):
-            with Image.open(paths[index]) as image:
-                axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-            axes.set_title(
-                f"{distances[index]:.1f}  {names[y[index]]}",
-                color=colors[y[index]],
-                fontsize=10,
-            )
-            axes.set_axis_off()
     return figure

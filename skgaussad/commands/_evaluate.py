@@ -1,4 +1,4 @@
-"""``skgaussad evaluate``: how often a model is right on labelled images."""
+"""``skgaussad evaluate``: error rates and AUROC on labelled images."""
 
 from ._arguments import add_command, add_model, add_quiet
 
@@ -17,9 +17,9 @@ def add_parser(commands):
         commands,
         "evaluate",
         run,
-        summary="tell how often a model is right on labelled images",
+        summary="measure error rates and AUROC on labelled images",
         description="Score labelled images that were not in the fit; print the AUROC, "
-        "the share of false alarms and that of defects found, by type too, with "
+        "the rate of false alarms and that of defects found, by type too, with "
         f"confidence intervals of {100 * _CONFIDENCE:g} percent.",
         examples=_EXAMPLES,
     )
@@ -46,64 +46,49 @@ def run(arguments):
     scorer = Scorer(arguments.model)
     distances = []
     with progress_bar("scored", not arguments.quiet, total=len(paths)) as bar:
-        for results in scorer.stream(paths, on_error="stop"):
-            distances += [result.distance for result in results]
-            bar.update(len(results))
+        for _, rows in scorer.stream(paths, on_error="raise"):
+            distances += [row["distance"] for row in rows]
+            bar.update(len(rows))
     figures = _evaluate(distances, types, scorer)
     print(json.dumps(figures) if arguments.json else _as_table(figures))
 
 
 def _evaluate(distances, types, scorer):
-    """Compute the figures.
-
-    Parameters
-    ----------
-    distances : list of float
-    types : list of str
-        ``"good"``, or the type of defect.
-    scorer : Scorer
-
-    Returns
-    -------
-    figures : dict
-        Ready for JSON. All shares and the AUROC in [0, 1]; None where there are no
-        images for them.
-    """
+    """Return the figures, ready for JSON: fractions and the AUROC in [0, 1]."""
     import numpy as np
-    from sklearn.metrics import roc_auc_score
 
-    from ..metrics import roc_auc_interval
+    from ..reporting import evaluate
 
-    distances, types = np.array(distances), np.array(types)
-    flagged, is_good = distances > scorer.threshold, types == "good"
+    types = np.array(types)
+    figures = evaluate(
+        np.where(types == "good", 1, -1),
+        -np.array(distances),
+        -scorer.threshold,
+        defect_types=types,
+        fpr=scorer.fpr,
+        confidence=_CONFIDENCE,
+    )
     auroc = None
-    if not is_good.all():
-        y = np.where(is_good, 1, -1)
-        low, high = roc_auc_interval(y, -distances, confidence=_CONFIDENCE)
-        value = float(roc_auc_score(is_good, -distances))
-        auroc = {"value": value, "low": low, "high": high}
+    if figures.roc_auc is not None:
+        low, high = figures.roc_auc_interval
+        auroc = {"value": figures.roc_auc, "low": low, "high": high}
     return {
         "n_images": len(types),
         "threshold": scorer.threshold,
         "fpr": scorer.fpr,
         "confidence": _CONFIDENCE,
         "auroc": auroc,
-        "false_alarms": _share(flagged[is_good]),
-        "found": _share(flagged[~is_good]),
+        "false_alarms": _as_dict(figures.false_alarms),
+        "found": _as_dict(figures.found),
         "found_by_type": {
-            str(name): _share(flagged[types == name])
-            for name in np.unique(types[~is_good])
+            name: _as_dict(estimate) for name, estimate in figures.found_by_type.items()
         },
     }
 
 
-def _share(flagged):
-    from ..calibration import RateEstimate
-
-    if not len(flagged):
+def _as_dict(estimate):
+    if estimate is None:
         return None
-    # The target plays no part in the interval.
-    estimate = RateEstimate(int(flagged.sum()), len(flagged), 0.5, _CONFIDENCE)
     return {
         "n_flagged": estimate.n_flagged,
         "n_images": estimate.n_samples,
@@ -118,7 +103,8 @@ def _as_table(figures):
     rows = [("AUROC", figures["auroc"], "")]
     rows += [("false alarms", figures["false_alarms"], asked)]
     rows += [("defects found", figures["found"], "")]
-    rows += [(f"  {name}", found, "") for name, found in _by_type(figures)]
+    found_by_type = figures["found_by_type"].items()
+    rows += [(f"  {name}", found, "") for name, found in found_by_type]
     width = max(len(name) for name, _, _ in rows)
     lines = [
         f"{figures['n_images']} images, threshold {figures['threshold']:.4g}",
@@ -134,7 +120,3 @@ def _as_table(figures):
             line = f"{name:<{width}}  {100 * value:5.1f}  {low:5.1f} to {high:5.1f}"
             lines.append(f"{line}  {counts:>8}{note}".rstrip())
     return "\n".join(lines)
-
-
-def _by_type(figures):
-    return figures["found_by_type"].items()

@@ -1,10 +1,10 @@
-"""``skgaussad export``: a model as a file for other programs."""
+"""``skgaussad export``: write a model as ONNX."""
 
 from ._arguments import add_command, add_model
 
 _EXAMPLES = """
   skgaussad export model.skgaussad --onnx model.onnx
-  skgaussad export model.skgaussad --onnx model.onnx --maps
+  skgaussad export model.skgaussad --onnx model.onnx --with-maps
 """
 
 
@@ -16,8 +16,8 @@ def add_parser(commands):
         run,
         summary="write a model as ONNX",
         description="Write a model as an ONNX graph, from images to distances, labels "
-        "and p-values, that runs without this package. What it gives is compared with "
-        "what the model gives before it is written.",
+        "and p-values, that runs without this package. Its outputs are compared with "
+        "those of the model before it is written.",
         examples=_EXAMPLES,
     )
     add_model(parser)
@@ -25,7 +25,7 @@ def add_parser(commands):
         "--onnx", metavar="FILE", required=True, help="the ONNX file to write"
     )
     parser.add_argument(
-        "--maps", action="store_true", help="have it give anomaly maps, too"
+        "--with-maps", action="store_true", help="with anomaly maps as an output"
     )
 
 
@@ -37,7 +37,7 @@ def run(arguments):
 
     check_output(arguments.onnx)
     model = Scorer(arguments.model).model
-    metadata = to_onnx(model, arguments.onnx, with_maps=arguments.maps)
+    metadata = to_onnx(model, arguments.onnx, with_maps=arguments.with_maps)
     print(f"{'file':<14}{arguments.onnx}")
     print(f"{'outputs':<14}{', '.join(metadata['outputs'])}")
     print(f"{'difference':<14}{metadata['parity']:.1g} of a distance at most")

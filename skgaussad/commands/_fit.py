@@ -1,12 +1,12 @@
-"""``skgaussad fit``: images of good parts in, a model file out."""
+"""``skgaussad fit``: fit a detector to normal images."""
 
 import argparse
 import re
 
-from ._arguments import add_command, add_images, add_quiet, share
+from ._arguments import add_command, add_fpr, add_images, add_quiet
 
 _EXAMPLES = """
-  skgaussad fit photos/good --fpr 0.01 -o model.skgaussad
+  skgaussad fit photos/good --fpr 0.02 -o model.skgaussad
   # the sum of the distances of all levels of the network
   skgaussad fit photos/good --levels all -o model.skgaussad
   # another network, at its own size
@@ -21,28 +21,22 @@ def add_parser(commands):
         commands,
         "fit",
         run,
-        summary="learn what good parts look like",
-        description="Fit a Gaussian to the deep features of images of good parts, and "
-        "write the model to a file.",
+        summary="fit a model to normal images",
+        description="Fit a Gaussian to the deep features of normal images, and write "
+        "the model to a file.",
         examples=_EXAMPLES,
     )
     add_images(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE", required=True, help="the model file to write"
     )
-    parser.add_argument(
-        "--fpr",
-        type=share,
-        default=0.01,
-        help="acceptable share of good images that are flagged, between 0 and 1 "
-        "(default: %(default)s)",
-    )
+    add_fpr(parser)
     parser.add_argument(
         "--threshold",
         choices=("quantile", "tail", "chi2", "f"),
         default="quantile",
-        help="how that share becomes a threshold (default: %(default)s); tail for "
-        "shares that the images are too few for",
+        help="how the rate becomes a threshold (default: %(default)s); tail for rates "
+        "that the images are too few for",
     )
     parser.add_argument(
         "--levels",
@@ -62,15 +56,15 @@ def add_parser(commands):
         "--weights",
         metavar="FILE",
         default="auto",
-        help="its weights, .pth or .safetensors; auto for those of ImageNet, random "
-        "for none (default: %(default)s)",
+        help="its weights, .pth or .safetensors; auto for those of ImageNet, none for "
+        "random ones (default: %(default)s)",
     )
     parser.add_argument(
         "--image-size",
         metavar="SIZE",
         type=_image_size,
-        help="size of the network's input in pixels, as 320, or as 240x320 for height "
-        "and width (default: the network's own)",
+        help="size of the network's input in pixels, such as 320, or 240,320 for "
+        "height and width (default: the network's own)",
     )
     parser.add_argument(
         "--precision",
@@ -113,7 +107,7 @@ def _make_pipeline(arguments):
         threshold=arguments.threshold,
         fpr=arguments.fpr,
         backbone=arguments.backbone,
-        weights=None if arguments.weights == "random" else arguments.weights,
+        weights=None if arguments.weights == "none" else arguments.weights,
         image_size=arguments.image_size,
         precision=arguments.precision,
         verbose=not arguments.quiet,
@@ -155,9 +149,9 @@ def _levels(text):
 
 
 def _image_size(text):
-    if re.fullmatch(r"\d+(x\d+)?", text) is None:
+    if re.fullmatch(r"\d+(,\d+)?", text) is None:
         raise argparse.ArgumentTypeError(
-            f"expected a number of pixels, or HEIGHTxWIDTH; got {text!r}"
+            f"expected a number of pixels, or HEIGHT,WIDTH; got {text!r}"
         )
-    sides = tuple(int(side) for side in text.split("x"))
+    sides = tuple(int(side) for side in text.split(","))
     return sides if len(sides) > 1 else sides[0]

@@ -1,4 +1,4 @@
-"""``skgaussad info``: what is in a model file."""
+"""``skgaussad info``: describe a model file."""
 
 from ._arguments import add_command, add_model
 
@@ -14,8 +14,8 @@ def add_parser(commands):
         commands,
         "info",
         run,
-        summary="tell what is in a model file",
-        description="Print what a model file says of itself. The model is not loaded.",
+        summary="describe a model file",
+        description="Print the metadata of a model file. The model is not loaded.",
         examples=_EXAMPLES,
     )
     add_model(parser)
@@ -37,7 +37,7 @@ def run(arguments):
 
 
 def _as_lines(facts):
-    """Yield the names and values of what most people want to know."""
+    """Yield the names and values of the main facts."""
     yield "estimator", facts["estimator"]
     for network in facts["networks"]:
         height, width = network["preprocessing"]["image_size"]

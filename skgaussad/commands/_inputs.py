@@ -7,7 +7,7 @@ import sys
 
 from ..datasets import existing_folder, is_image_name, subfolders
 
-# A part of a pattern that stands for any number of folders.
+# The part of a pattern that matches any number of folders.
 _ANY_FOLDERS = re.compile(r"(?:^|(?<=[/\\]))\*\*[/\\]")
 _STANDARD_INPUT = "-"
 
@@ -27,7 +27,7 @@ def list_images(sources, *, exclude=None):
     Yields
     ------
     path : str
-        A file that is named itself is not looked at, so that it may be missing.
+        A file that is named itself is not checked, and may be missing.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def list_images(sources, *, exclude=None):
 
 
 def count_images(sources, *, exclude=None):
-    """Count what `list_images` yields, or return None where that is not known yet."""
+    """Count the images of `list_images`; None for a list on standard input."""
     if _STANDARD_INPUT in sources:
         return None
     return sum(1 for _ in list_images(sources, exclude=exclude))
@@ -94,16 +94,15 @@ def list_labelled(folder):
 
 
 def is_labelled(folder):
-    """Tell whether the folders in a folder say which images are good."""
+    """Tell whether a folder has a folder ``good``."""
     return (folder / "good").is_dir()
 
 
 def walk_images(folder, *, exclude=None):
     """Yield the paths of all images below a folder, sorted within each folder.
 
-    Links are followed, but each folder is entered once, so that links in a circle end.
-    Links that lead nowhere are yielded: an image that should be there and is not must
-    not go unnoticed.
+    Links are followed, but each folder is entered once, which ends circular links.
+    Broken links are yielded, for the missing image to be reported.
 
     Parameters
     ----------
@@ -122,7 +121,7 @@ def walk_images(folder, *, exclude=None):
 
 
 def common_folder(sources):
-    """Find the folder that all images of `sources` lie below, but those of lists.
+    """Find the folder that all images of `sources` are below, except those of lists.
 
     Parameters
     ----------
@@ -151,7 +150,7 @@ def _fixed_part(source):
 
 
 def _read_list():
-    # As bytes: names of files need not be text.
+    # As bytes: file names may be invalid text.
     for line in sys.stdin.buffer:
         path = os.fsdecode(line.rstrip(b"\r\n"))
         if path:
@@ -179,7 +178,7 @@ def _match(pattern, exclude):
             if is_image_name(name) and not os.path.isdir(path) and not is_left_out:
                 yield path
         return
-    # Not left to glob, which follows links in a circle forty times.
+    # Not by glob, which follows circular links forty times.
     for start in sorted(glob.glob(pattern[: found.start()] or os.curdir)):
         for folder, _ in _walk_folders(start, exclude):
             rest = os.path.join(glob.escape(folder), pattern[found.end() :])
@@ -206,7 +205,7 @@ def _walk_folders(folder, exclude):
         except FileNotFoundError:
             if current == folder:
                 raise
-            # Taken away since its name was read.
+            # Removed since its name was read.
             continue
         if identity in entered:
             continue

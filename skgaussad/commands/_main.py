@@ -9,7 +9,7 @@ from importlib.metadata import version
 from . import _completion, _demo, _evaluate, _export, _fit, _info, _report, _score
 
 _COMMANDS = (_fit, _score, _evaluate, _report, _info, _export, _completion, _demo)
-# What shells give a process that a signal ended: 128 and its number.
+# As shells report a process ended by a signal: 128 plus its number.
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
@@ -26,18 +26,18 @@ def main(argv=None):
     -------
     status : int
         0 for success, 1 where a package, a file, an image or a setting is missing or
-        wrong, or what was asked for with ``--anomaly-status``; a wrong command line
-        exits with 2. 130 after Ctrl-C, 141 where nobody reads the output any more.
+        wrong, or that of ``--anomaly-status``; a wrong command line exits with 2. 130
+        after Ctrl-C, 141 where the reader of the output has ended.
     """
     arguments = make_parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
             status = arguments.run(arguments)
-            # Here rather than at the exit, for errors to count.
+            # Flushed here for errors to be handled here.
             sys.stdout.flush()
         except BrokenPipeError:
-            # Or else Python would complain at its exit.
+            # Python would report an error when it flushes at its exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return _PIPE_CLOSED
         except KeyboardInterrupt:
@@ -49,12 +49,7 @@ def main(argv=None):
 
 
 def make_parser():
-    """Make the parser of the command line.
-
-    Returns
-    -------
-    parser : argparse.ArgumentParser
-    """
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="skgaussad",
         description="Image anomaly detection by Gaussians in pretrained deep features.",
@@ -70,7 +65,7 @@ def make_parser():
 
 
 def _explain(error):
-    # The place of an image in a list says nothing here.
+    # Its position in a list means nothing on the command line.
     if hasattr(error, "item") and hasattr(error, "problem"):
         return f"{error.item}: {error.problem}"
     return str(error)

@@ -1,4 +1,4 @@
-"""Pictures of anomaly maps, one for each image."""
+"""Anomaly maps as PNG files, one for each image."""
 
 import os
 
@@ -8,7 +8,7 @@ from .._utils.atomic_write import replacing
 from ..inspection import anomaly_maps, check_matplotlib, color_map
 from ._outputs import check_output
 
-# Maps are as large as their images, so few are held at once.
+# Few at once: maps are as large as their images.
 _N_AT_ONCE = 4
 
 
@@ -20,7 +20,7 @@ class MapWriter:
     model : estimator
         With anomaly maps.
     folder : str
-        Made if it is not there.
+        Made if missing.
     base : str
         Absolute folder, below which the folders of images are kept.
 
@@ -79,8 +79,8 @@ def map_name(path, base):
     Returns
     -------
     name : str
-        The path of the image from `base`, with ``.png`` after all of it, for there may
-        be a ``1.jpg`` beside a ``1.png``. Each step up is a folder ``__``.
+        The path of the image from `base`, with ``.png`` appended, as there may be a
+        ``1.jpg`` beside a ``1.png``. Each step up is a folder ``__``.
     """
     relative = os.path.relpath(os.path.abspath(path), base)
     parts = ["__" if part == os.pardir else part for part in relative.split(os.sep)]

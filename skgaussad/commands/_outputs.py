@@ -1,4 +1,4 @@
-"""Results as CSV, JSON Lines or Parquet, written as they come."""
+"""Rows as CSV, JSON Lines or Parquet, written as they come."""
 
 import contextlib
 import csv
@@ -6,14 +6,12 @@ import io
 import json
 import os
 import sys
-from dataclasses import fields
 
 from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
-from ._scoring import Result
+from .._utils.score_table import COLUMNS, arrow_schema
 
-FIELDS = tuple(field.name for field in fields(Result))
-# Rows of a Parquet file are compressed together; these take a few megabytes.
+# Rows of a Parquet file that are compressed together, a few megabytes.
 _ROW_GROUP = 20_000
 _EXTENSIONS = {
     ".csv": "csv",
@@ -37,27 +35,6 @@ def format_of(path):
     """
     extension = os.path.splitext(path or "")[1].lower()
     return _EXTENSIONS.get(extension, "csv")
-
-
-def row_of(result):
-    """Return a result as a dict of what is written.
-
-    Parameters
-    ----------
-    result : Result
-
-    Returns
-    -------
-    row : dict
-    """
-    row = {name: getattr(result, name) for name in FIELDS}
-    row["path"] = printable(result.path)
-    return row
-
-
-def printable(path):
-    r"""Return a path as text: bytes that are none become ``\xff`` and the like."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def encode(rows, format_, names=None):
@@ -85,7 +62,7 @@ def encode(rows, format_, names=None):
 
 def _csv_line(values):
     text = io.StringIO()
-    # Python up to 3.12 puts quotes around a line break of those in the terminator only.
+    # Up to Python 3.12, line breaks are quoted only if the terminator has them.
     csv.writer(text, lineterminator="\r\n").writerow(values)
     return text.getvalue().removesuffix("\r\n")
 
@@ -97,15 +74,15 @@ def open_output(path, format_):
     Parameters
     ----------
     path : str or None
-        A file, which is there in whole or not at all: it takes its name when the
-        context is left without an error. None for standard output.
+        A file, written completely or not at all: it gets its name when the context ends
+        without an error. None for standard output.
     format_ : {"csv", "json", "parquet"}
         Parquet needs a file.
 
     Yields
     ------
     write : callable
-        Takes a list of dicts as of `row_of`.
+        Takes a list of dicts as of `score_rows`.
 
     Raises
     ------
@@ -138,7 +115,7 @@ def check_output(path):
     Raises
     ------
     OSError
-        If there is no such folder, or something other than a file is there.
+        If the folder does not exist, or the path is not a file.
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder or os.curdir):
@@ -148,13 +125,13 @@ def check_output(path):
         )
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(
-            f"{path!r} is no file, and would be replaced by one; name another."
+            f"{path!r} is not a file, and would be replaced by one; name another."
         )
 
 
 @contextlib.contextmanager
 def _open_lines(stream, format_):
-    stream.write(encode([], format_, FIELDS))
+    stream.write(encode([], format_, COLUMNS))
 
     def write(rows):
         stream.write(encode(rows, format_))
@@ -169,11 +146,7 @@ def _open_parquet(stream, _):
     import pyarrow
     from pyarrow import parquet
 
-    numbers = ("distance", "threshold_ratio", "p_value")
-    schema = pyarrow.schema(
-        (name, pyarrow.float64() if name in numbers else pyarrow.string())
-        for name in FIELDS
-    )
+    schema = arrow_schema()
     waiting = []
     with parquet.ParquetWriter(stream, schema) as writer:
 

@@ -1,4 +1,4 @@
-"""``skgaussad report``: one HTML page about a model."""
+"""``skgaussad report``: an HTML report on a model."""
 
 from ._arguments import add_command, add_images, add_model, add_quiet
 
@@ -15,11 +15,11 @@ def add_parser(commands):
         commands,
         "report",
         run,
-        summary="write a page about a model and images",
-        description="Write what a model makes of images that were not in the fit as "
-        "one HTML page. A single folder that has a folder good, or is in the layout of "
-        "MVTec AD, gives labels: the names of the folders in it are the types of "
-        "defects.",
+        summary="write a report on a model and images",
+        description="Write an HTML report on a model and its scores of images that "
+        "were not in the fit. A single folder that has a folder good, or is in the "
+        "layout of MVTec AD, gives labels: the names of the folders in it are the "
+        "types of defects.",
         examples=_EXAMPLES,
     )
     add_model(parser)
@@ -37,11 +37,12 @@ def run(arguments):
     """Run the command."""
     import os
 
+    from .._utils.score_table import printable
     from ..detectors import find_transformer
     from ..inspection import check_matplotlib
     from ..reporting import write_report
     from ._inputs import common_folder
-    from ._outputs import check_output, printable
+    from ._outputs import check_output
     from ._scoring import Scorer
 
     check_matplotlib("A report")
@@ -63,7 +64,7 @@ def run(arguments):
 
 
 def _list(sources):
-    """Return the paths of images, and what `write_report` takes as their labels."""
+    """Return the paths of images, and their labels as keywords of `write_report`."""
     from pathlib import Path
 
     from ._inputs import is_labelled, list_images, list_labelled

@@ -1,4 +1,4 @@
-"""``skgaussad score``: images in, distances and labels out."""
+"""``skgaussad score``: distances, p-values and labels of images."""
 
 import argparse
 import contextlib
@@ -18,7 +18,8 @@ _EXAMPLES = """
   # images as they arrive, until Ctrl-C
   skgaussad score model.skgaussad photos/new --watch -o results.csv
 """
-# No more are there on any system.
+_INTERVAL = 1.0
+# The largest that systems have.
 _MAX_STATUS = 255
 
 
@@ -30,8 +31,9 @@ def add_parser(commands):
         run,
         summary="score images",
         description="Score images by a model. Each gets a row: path, distance, "
-        "threshold_ratio (anomalous above 1), p_value, label (normal or anomalous) and "
-        "error. Rows come in the order of the images, which are never all in memory.",
+        "threshold_ratio (anomalous above 1), p_value, label (1 normal, -1 anomalous) "
+        "and error. Rows come in the order of the images, which are never all in "
+        "memory.",
         examples=_EXAMPLES,
     )
     add_model(parser)
@@ -64,9 +66,10 @@ def add_parser(commands):
     )
     parser.add_argument(
         "--on-error",
-        choices=("stop", "skip"),
-        help="what to do at an image that cannot be used: end with status 1, or record "
-        "it in the column error and go on (default: stop; with --watch: skip)",
+        choices=("raise", "record"),
+        help="at an image that cannot be used, raise an error and end with status 1, "
+        "or record it in the column error and go on (default: raise; with --watch: "
+        "record)",
     )
     parser.add_argument(
         "--anomaly-status",
@@ -86,7 +89,6 @@ def add_parser(commands):
         "--interval",
         metavar="SECONDS",
         type=_seconds,
-        default=1.0,
         help="with --watch, the time from one look into the folder to the next; a file "
         "is scored when it has not changed from one to the next (default: 1)",
     )
@@ -102,13 +104,15 @@ def _score(arguments):
     from .._utils.progress import progress_bar
     from ._inputs import common_folder, count_images, list_images
     from ._maps import MapWriter
-    from ._outputs import check_output, format_of, open_output, row_of
+    from ._outputs import check_output, format_of, open_output
     from ._scoring import Scorer
 
     sources, maps_folder = arguments.images, arguments.maps
     format_ = arguments.format or format_of(arguments.output)
     if arguments.output is None and format_ == "parquet":
         arguments.error("--parquet needs -o FILE")
+    if arguments.interval is not None:
+        arguments.error("--interval has no effect without --watch")
     if arguments.output is not None:
         check_output(arguments.output)
     total = count_images(sources, exclude=maps_folder)
@@ -116,7 +120,7 @@ def _score(arguments):
     maps = None
     if maps_folder is not None:
         maps = MapWriter(scorer.model, maps_folder, common_folder(sources))
-    # Rows on a terminal show the progress, and a bar would be between them.
+    # On a terminal the rows themselves show the progress.
     to_terminal = arguments.output is None and sys.stdout.isatty()
     n_images = n_anomalous = n_unusable = 0
     with (
@@ -126,14 +130,16 @@ def _score(arguments):
         ) as bar,
     ):
         paths = list_images(sources, exclude=maps_folder)
-        for results in scorer.stream(paths, on_error=arguments.on_error or "stop"):
+        on_error = arguments.on_error or "raise"
+        for some, rows in scorer.stream(paths, on_error=on_error):
             if maps is not None:
-                maps.write([r.path for r in results if r.error is None])
-            write([row_of(result) for result in results])
-            bar.update(len(results))
-            n_images += len(results)
-            n_anomalous += sum(r.label == "anomalous" for r in results)
-            n_unusable += sum(r.error is not None for r in results)
+                usable = zip(some, rows, strict=True)
+                maps.write([path for path, row in usable if row["error"] is None])
+            write(rows)
+            bar.update(len(rows))
+            n_images += len(rows)
+            n_anomalous += sum(row["label"] == -1 for row in rows)
+            n_unusable += sum(row["error"] is not None for row in rows)
     if n_unusable:
         print(
             f"skgaussad: {n_unusable} of {n_images} images could not be used; the "
@@ -155,8 +161,11 @@ def _watch(arguments):
     for is_wrong, message in (
         (len(arguments.images) > 1, "--watch takes one folder"),
         (arguments.output is None, "--watch needs -o FILE"),
-        (format_ == "parquet", "--watch adds rows, which Parquet has no room for"),
-        (arguments.anomaly_status, "--anomaly-status has no meaning with --watch"),
+        (
+            format_ == "parquet",
+            "--watch adds rows to a file, which Parquet does not allow",
+        ),
+        (arguments.anomaly_status, "--anomaly-status has no effect with --watch"),
     ):
         if is_wrong:
             arguments.error(message)
@@ -174,9 +183,10 @@ def _watch(arguments):
             folder,
             results,
             exclude=arguments.maps,
-            on_error=arguments.on_error or "skip",
+            on_error=arguments.on_error or "record",
         )
-        watch(watcher, arguments.interval, bar.update)
+        interval = _INTERVAL if arguments.interval is None else arguments.interval
+        watch(watcher, interval, bar.update)
 
 
 def _status(text):

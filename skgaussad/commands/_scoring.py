@@ -1,42 +1,16 @@
 """Scores of image files by a model file, a few images at a time."""
 
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
+from .._utils.score_table import score_rows
 from ..detectors import find_decider, find_part, find_transformer
 from ..features import ReplacedImages
 from ..persistence import load
 
-# Enough for the threads and GPUs that share it, and few enough for rows to come soon.
+# Enough to occupy threads and GPUs, and few enough for rows to come soon.
 _CHUNK = 128
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a model says of an image.
-
-    Attributes
-    ----------
-    path : str
-    distance : float or None
-        Not squared. None, as all of the following, where the image cannot be used.
-    threshold_ratio : float or None
-        The distance over the threshold: anomalous above 1.
-    p_value : float or None
-        In (0, 1]; None, too, where the detector has no p-values.
-    label : {"normal", "anomalous"} or None
-    error : str or None
-        What is wrong with the image.
-    """
-
-    path: str
-    distance: float | None = None
-    threshold_ratio: float | None = None
-    p_value: float | None = None
-    label: str | None = None
-    error: str | None = None
 
 
 class Scorer:
@@ -60,7 +34,7 @@ class Scorer:
     OSError
         If the file cannot be read.
     ValueError
-        If it is no model file, or the model does not judge images.
+        If it is no model file, or the model does not score images.
     """
 
     def __init__(self, path):
@@ -71,7 +45,7 @@ class Scorer:
             or find_transformer(self.model) is None
         ):
             raise ValueError(
-                f"{path!r} holds a {type(self.model).__name__} that cannot judge "
+                f"{path!r} holds a {type(self.model).__name__} that cannot score "
                 "images: it takes a detector with a threshold, and a "
                 "DeepFeatureTransformer before it or in it."
             )
@@ -89,23 +63,15 @@ class Scorer:
 
         Returns
         -------
-        results : list of Result
+        rows : list of dict
+            As of `score_rows`, one a path.
         """
         images = ReplacedImages(paths)
         distances = -np.asarray(self.model.score_samples(images), dtype=np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = distances / self.threshold
-        p_values = [None] * len(paths)
+        p_values = None
         if self._held_out is not None:
-            p_values = self._held_out.p_values(distances).tolist()
-        labels = np.where(distances > self.threshold, "anomalous", "normal")
-        columns = distances.tolist(), ratios.tolist(), p_values, labels.tolist()
-        return [
-            Result(path, error=images.errors[index])
-            if index in images.errors
-            else Result(path, *values)
-            for index, (path, *values) in enumerate(zip(paths, *columns, strict=True))
-        ]
+            p_values = self._held_out.p_values(distances)
+        return score_rows(paths, distances, self.threshold, p_values, images.errors)
 
     def stream(self, paths, *, on_error):
         """Score any number of images, a few at a time.
@@ -113,25 +79,27 @@ class Scorer:
         Parameters
         ----------
         paths : iterable of str
-        on_error : {"stop", "skip"}
+        on_error : {"raise", "record"}
 
         Yields
         ------
-        results : list of Result
-            Of some of the images, in their order.
+        paths : list of str
+            Some of the images, in their order.
+        rows : list of dict
+            Of these.
 
         Raises
         ------
         ValueError
-            At an image that cannot be used, if that is to stop. Those before it are
+            At an image that cannot be used, if that is to raise. Those before it are
             yielded first.
         """
         paths = iter(paths)
         while chunk := list(islice(paths, _CHUNK)):
-            results = self.score(chunk)
-            if on_error == "stop":
-                for index, result in enumerate(results):
-                    if result.error is not None:
-                        yield results[:index]
-                        raise ValueError(f"{result.path}: {result.error}")
-            yield results
+            rows = self.score(chunk)
+            if on_error == "raise":
+                for index, row in enumerate(rows):
+                    if row["error"] is not None:
+                        yield chunk[:index], rows[:index]
+                        raise ValueError(f"{chunk[index]}: {row['error']}")
+            yield chunk, rows

@@ -11,17 +11,18 @@ from itertools import islice
 
 from filelock import FileLock, Timeout
 
+from .._utils.score_table import COLUMNS, printable
 from ..exceptions import InvalidImageError
 from ._inputs import walk_images
-from ._outputs import FIELDS, check_output, encode, printable, row_of
+from ._outputs import check_output, encode
 
 # What tells a new image from one that was scored, under the same name.
 _STAMP = ("size", "modified_ns")
-_NAMES = (*FIELDS, *_STAMP)
-# Few, so that rows come soon and a signal does not wait long.
+_NAMES = (*COLUMNS, *_STAMP)
+# Few, so that rows and the reaction to a signal come soon.
 _N_AT_ONCE = 16
-# How often a file that cannot be used is looked at before that is recorded: it may be
-# one that is slow to arrive.
+# Attempts at a file that cannot be used before that is recorded: it may be arriving
+# slowly.
 _ATTEMPTS = 3
 
 
@@ -62,7 +63,7 @@ class Watcher:
     results : ResultFile
     exclude : str or None
         A folder to leave out, that of the maps.
-    on_error : {"stop", "skip"}
+    on_error : {"raise", "record"}
         What to do at an image that still cannot be used at the third look.
     """
 
@@ -108,46 +109,46 @@ class Watcher:
     def _score(self, paths):
         """Score some images; return how many of them got a result."""
         rows, stamps = [], []
-        for result in self._scorer.score(paths):
-            stamp = self._seen[result.path]
-            # What was read may be neither the old nor the new content.
-            if _stamp_of(result.path) == stamp and self._is_final(result, stamp):
-                rows.append(row_of(result))
+        for path, row in zip(paths, self._scorer.score(paths), strict=True):
+            stamp = self._seen[path]
+            # If it changed meanwhile, the file may have been read half old, half new.
+            if _stamp_of(path) == stamp and self._is_final(path, row, stamp):
+                rows.append(row)
                 stamps.append(stamp)
         self._results.append(rows, stamps)
         return len(rows)
 
-    def _is_final(self, result, stamp):
+    def _is_final(self, path, row, stamp):
         """Draw the map of an image, and tell whether its result is to be written."""
-        if result.error is None:
+        if row["error"] is None:
             if self._maps is None:
                 return True
             # The file may be gone by now.
             with contextlib.suppress(InvalidImageError):
-                self._maps.write([result.path])
+                self._maps.write([path])
                 return True
             return False
-        key = result.path, stamp
+        key = path, stamp
         self._failures[key] = self._failures.get(key, 0) + 1
         if self._failures[key] < _ATTEMPTS:
             return False
-        message = f"{result.path}: {result.error}"
-        if self._on_error == "stop":
+        message = f"{path}: {row['error']}"
+        if self._on_error == "raise":
             raise ValueError(message)
         print(f"skgaussad: {message}", file=sys.stderr)
         return True
 
 
 class ResultFile:
-    """A file of results that grows, and knows what is in it.
+    """A growing file of results that knows which images it has.
 
-    Each result is on the disk before `append` returns. A last line that a kill cut off
-    is taken away when the file is opened, and its image counts as new.
+    Each result is on the disk before `append` returns. An incomplete last line, left by
+    a kill, is removed when the file is opened, and its image counts as new.
 
     Parameters
     ----------
     path : str
-        One that is there must have been written by this class.
+        An existing file must have been written by this class.
     format : {"csv", "json"}
 
     Raises
@@ -192,7 +193,7 @@ class ResultFile:
         Parameters
         ----------
         rows : list of dict
-            As of `row_of`.
+            As of `score_rows`.
         stamps : list of tuple of (int, int)
             Size in bytes and time of the last change in nanoseconds, of each image.
         """
@@ -258,7 +259,7 @@ def _whole_records(file, is_csv):
 
 def _refuse(path):
     return ValueError(
-        f"{path!r} is there, and holds something other than results of --watch in this "
+        f"{path!r} exists and holds something other than results of --watch in this "
         "format; name another file."
     )
 

@@ -1,4 +1,4 @@
-"""The same fit, and scores of very many images, on a cluster of Dask workers."""
+"""Fit and score on a cluster of Dask workers."""
 
 from ._fit import fit
 from ._scoring import score_to_parquet

@@ -1,4 +1,4 @@
-"""A hash by which a fitted model is known again, in other processes too."""
+"""Hashes that identify a fitted model and a list of paths across processes."""
 
 import dataclasses
 import hashlib
@@ -7,9 +7,9 @@ import inspect
 import joblib
 import numpy as np
 
-# What says where and how fast a model computes, not what, and where its weights came
-# from, which have a hash.
-_NOT_THE_MODEL = {
+# Left out: device, speed and storage, which do not change the scores, and the source of
+# the weights, whose content is hashed as weights_sha256_.
+_LEFT_OUT = {
     *("device", "torch_compile", "batch_size", "num_workers", "n_jobs", "verbose"),
     *("cache", "memmap_folder", "memory"),
     *("weights", "weights_source_", "store_weights"),
@@ -19,31 +19,15 @@ _NOT_THE_MODEL = {
 def hash_model(estimator):
     """Hash a fitted estimator by its parameters and public fitted attributes.
 
-    Not by its pickle, which changes when something is computed on demand. Fits with the
-    same parameters and, in all digits, the same means are taken to be the same.
-
-    Parameters
-    ----------
-    estimator : estimator or Pipeline
-
-    Returns
-    -------
-    digest : str
+    A pickle would not do: it changes when an attribute is computed on demand. The
+    covariance is not hashed; models with equal parameters and equal means, bit by bit,
+    are assumed to be equal.
     """
     return joblib.hash(_describe(estimator), hash_name="sha1")
 
 
 def hash_paths(paths):
-    """Hash a list of paths, in order.
-
-    Parameters
-    ----------
-    paths : list of str
-
-    Returns
-    -------
-    digest : str
-    """
+    """Hash a list of paths, in order."""
     digest = hashlib.sha256()
     for path in paths:
         encoded = path.encode(errors="surrogateescape")
@@ -52,11 +36,11 @@ def hash_paths(paths):
 
 
 def _describe(value):
-    """Turn estimators into plain values, at any depth."""
+    """Replace estimators by plain values, at any depth."""
     if isinstance(value, type) or inspect.isroutine(value):
         return value.__qualname__
     if hasattr(value, "get_params"):
-        # A detector may compute its threshold, or keep it elsewhere.
+        # May be a property, which vars does not list.
         described = {"offset_": getattr(value, "offset_", None)}
         described.update(value.get_params(deep=False))
         described.update(
@@ -66,7 +50,7 @@ def _describe(value):
         )
         return type(value).__qualname__, [
             (name, _describe(described[name]))
-            for name in sorted(described.keys() - _NOT_THE_MODEL)
+            for name in sorted(described.keys() - _LEFT_OUT)
         ]
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
@@ -76,6 +60,6 @@ def _describe(value):
     if isinstance(value, list | tuple):
         return [_describe(item) for item in value]
     if isinstance(value, np.ndarray):
-        # A view or a memory map is the same as a copy.
+        # joblib hashes views and memory maps unlike arrays of the same values.
         return np.ascontiguousarray(value)
     return value

@@ -1,4 +1,4 @@
-"""The fit of a pipeline, with the images divided among the workers of a cluster."""
+"""The fit of a pipeline with the images divided among the workers of a cluster."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from ._pipeline import assemble, check_pipeline, copy_for_workers
 from ._tasks import Tasks, count_threads, resolve_client
 from ._workers import extract, find_invalid, require_features
 
-# Images in a partition: as many as a worker is busy with for a second or more, and
-# some partitions for each thread, so that all have done at about the same time.
+# Images in a partition: enough to take a worker a second or more, and few enough for
+# some partitions a thread, so that all threads end at about the same time.
 _MAX_IMAGES = 256
 _PARTITIONS_PER_THREAD = 4
 
@@ -34,14 +34,14 @@ def fit(
         detector.
 
     X : sequence of n_images images
-        Images of normal parts, as the pipeline takes them. Paths must lead to the same
-        files on all machines; images in memory are sent.
+        Normal images, as the pipeline takes them. Paths must lead to the same files on
+        all machines; images in memory are sent.
 
     y : array-like of shape (n_images,) or None, default=None
         For steps that take it.
 
     client : dask.distributed.Client or None, default=None
-        None takes the one that was opened last.
+        None takes the one opened last.
 
     partition_size : int or None, default=None
         Images that a worker gets at a time, a multiple of the transformer's batch size,
@@ -52,8 +52,7 @@ def fit(
         Whether to show a progress bar on standard error.
 
     **params : dict of str -> object
-        What ``pipeline.fit`` would take for the other steps, such as
-        ``detector__groups``.
+        Parameters of ``fit`` of the other steps, such as ``detector__groups``.
 
     Returns
     -------
@@ -81,15 +80,16 @@ def fit(
     -----
     Each worker loads the network once. It runs on the device that the transformer's
     ``device`` gives on the worker; ``"auto"`` lets workers have GPUs where this process
-    has none. A ``cache`` is looked for on the worker, too, where its path must be that
-    of a local disk.
+    has none. A ``cache`` is on the worker, too, where its path must be that of a local
+    disk.
 
-    What a worker has computed is computed again by others when it dies.
+    If a worker dies, others repeat its computations.
 
     With a MahalanobisDetector as the only other step, no groups, and more images than
     features, the workers keep the features (4 bytes each) until they have merged their
     moments and measured the leave-one-out distances. To this process come the moments,
-    which take 8 n_features^2 bytes, and 8 bytes an image. Distances have the digits of
+    which take 8 n_features^2 bytes, and 8 bytes an image. Distances have the precision
+    of
     :meth:`MahalanobisDetector.partial_fit
     <skgaussad.MahalanobisDetector.partial_fit>`, and an image that makes up
     all but 1e-8 of a moment counts as infinitely far from the others.
@@ -103,8 +103,8 @@ def fit(
     ``tf_efficientnet_lite0``, and the distances, by 1e-6 of their size.
 
     Dask's settings for the memory of workers slow the network down on some machines.
-    The user guide has others, with which a fit on two workers of an Intel Xeon took a
-    third of the time.
+    With those of the user guide, a fit on two workers of an Intel Xeon took a third of
+    the time.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def fit(
 
 
 def _find_only_detector(pipeline, params):
-    """Return the detector if it can be fitted to moments of what it gets, or None."""
+    """Return the detector if it can be fitted to moments of the features, or None."""
     steps = [
         step for _, step in pipeline.steps[1:] if step not in (None, "passthrough")
     ]
@@ -163,21 +163,7 @@ def _find_only_detector(pipeline, params):
 
 
 def _extract(tasks, transformer, images, partitions, verbose):
-    """Have the workers compute features, and wait for them.
-
-    Parameters
-    ----------
-    tasks : Tasks
-    transformer : DeepFeatureTransformer
-    images : sequence of images
-    partitions : list of range
-    verbose : bool
-
-    Returns
-    -------
-    features : list of dask.distributed.Future
-        Of each partition.
-    """
+    """Have the workers compute features; return futures, a partition each."""
     from dask.distributed import as_completed
 
     model = tasks.send_model(transformer)

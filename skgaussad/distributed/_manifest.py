@@ -1,4 +1,4 @@
-"""What the parts in a folder of scores belong to."""
+"""A file that identifies the call that a folder of scores belongs to."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from .._utils.atomic_write import replacing
 from ._fingerprint import hash_model, hash_paths
 
-# Readers of Parquet folders pass over names that begin with an underscore or a dot.
+# Readers of Parquet folders skip names that begin with an underscore or a dot.
 _NAME = "_manifest.json"
 _MEANINGS = {
     "version": "layout",
@@ -21,7 +21,7 @@ _MEANINGS = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the parts in a folder of scores belong to.
+    """Identifies the call that a folder of scores belongs to.
 
     Attributes
     ----------
@@ -38,23 +38,11 @@ class Manifest:
     n_images: int
     partition_size: int
     on_error: str
-    version: int = 1
+    version: int = 2
 
     @classmethod
-    def of(cls, pipeline, paths, partition_size, on_error):
-        """Describe a scoring.
-
-        Parameters
-        ----------
-        pipeline : Pipeline
-        paths : list of str
-        partition_size : int
-        on_error : {"raise", "record"}
-
-        Returns
-        -------
-        manifest : Manifest
-        """
+    def from_call(cls, pipeline, paths, partition_size, on_error):
+        """Make the manifest of a call of `score_to_parquet`."""
         return cls(
             hash_model(pipeline),
             hash_paths(paths),
@@ -64,7 +52,7 @@ class Manifest:
         )
 
     def claim(self, folder):
-        """Make the folder and the manifest in it, or see that it is this one.
+        """Make the folder with this manifest, or check that it has it.
 
         Parameters
         ----------
@@ -73,7 +61,7 @@ class Manifest:
         Raises
         ------
         ValueError
-            If the folder holds parts of something else; says in what it differs.
+            If the folder belongs to another call; names the differences.
         """
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _NAME
@@ -81,8 +69,8 @@ class Manifest:
             stray = next(folder.glob("*.parquet"), None)
             if stray is not None:
                 raise ValueError(
-                    f"folder {str(folder)!r} holds {stray.name}, and no {_NAME} that "
-                    "says what it belongs to. Take another folder."
+                    f"folder {str(folder)!r} holds {stray.name}, but no {_NAME}. "
+                    "Take another folder."
                 )
             with replacing(path, durable=True) as temporary:
                 Path(temporary).write_text(json.dumps(asdict(self), indent=1))
@@ -96,7 +84,7 @@ class Manifest:
             ]
         except (ValueError, KeyError, TypeError):
             raise ValueError(
-                f"{str(path)!r} is no manifest of scores. Take another folder."
+                f"{str(path)!r} is not a manifest of scores. Take another folder."
             ) from None
         if differing:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A Gaussian fitted to features that stay with the workers."""
+"""A Gaussian fitted to features that remain on the workers."""
 
 from functools import reduce
 
@@ -10,7 +10,7 @@ from ._workers import require_features
 
 # Moments that a worker has at a time, of n_features x n_features each.
 _FAN_IN = 4
-# What uses up moments goes before what makes more of them.
+# Tasks that free moments go before those that make some.
 _MAKES, _USES = 1, 2
 
 
@@ -28,7 +28,7 @@ def merge(moments):
 def decompose(moments, covariance, shrinkage):
     """Make the Gaussian of the moments of all partitions, with its axes."""
     gaussian = Gaussian.from_moments(moments, covariance, shrinkage)
-    # Here, so that its copies have it, too.
+    # Computed before it is copied to the workers.
     _ = gaussian.spectrum
     return gaussian
 
@@ -43,8 +43,8 @@ def fit_detector(detector, tasks, features, names):
     """Fit a detector to features on workers.
 
     The workers take the moments of each partition, merge them as a tree, and measure
-    the leave-one-out distances in a second pass. Merged moments, and a number for each
-    image, are all that comes here.
+    the leave-one-out distances in a second pass. This process receives the merged
+    moments and a number for each image.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Images cut into partitions, none of which cuts a batch of the network."""
+"""Images divided into partitions of whole batches."""
 
 import os
 
@@ -8,28 +8,10 @@ from .._utils.validation import check_integer
 
 
 def choose_partition_size(partition_size, n_wanted, transformer):
-    """Choose the number of images in a partition.
+    """Return the number of images in a partition: whole batches, about `n_wanted`.
 
     The features of an image depend on its batch by rounding. With whole batches they
-    are, bit for bit, those that one process computes.
-
-    Parameters
-    ----------
-    partition_size : int or None
-        As given by the user; None for about as many as wanted.
-    n_wanted : int
-    transformer : DeepFeatureTransformer
-        Fitted; has the size of the batches.
-
-    Returns
-    -------
-    partition_size : int
-        A multiple of the batch size.
-
-    Raises
-    ------
-    ValueError
-        If the size given is not a positive multiple of the batch size.
+    are bit for bit those that one process computes.
     """
     from ..features import resolve_batch_size, resolve_device
 
@@ -48,18 +30,7 @@ def choose_partition_size(partition_size, n_wanted, transformer):
 
 
 def cut(n_images, partition_size):
-    """Cut images into partitions.
-
-    Parameters
-    ----------
-    n_images : int
-    partition_size : int
-
-    Returns
-    -------
-    partitions : list of range
-        The positions of the images of each.
-    """
+    """Return the positions of each partition, a list of ranges."""
     return [
         range(start, min(start + partition_size, n_images))
         for start in range(0, n_images, partition_size)
@@ -67,45 +38,19 @@ def cut(n_images, partition_size):
 
 
 def take(images, positions):
-    """Take the images of a partition.
-
-    Parameters
-    ----------
-    images : sequence of images
-        As of `as_image_sequence`.
-    positions : range
-
-    Returns
-    -------
-    taken : list or ndarray
-    """
+    """Return the images at some positions, a range, as a list or an array."""
     if isinstance(images, np.ndarray):
-        # Not a memory map, whose file the worker may not have.
+        # A copy: the worker may not have the file of a memory map.
         return np.asarray(images[positions.start : positions.stop])
     return [images[position] for position in positions]
 
 
 def paths_of(images):
-    """Return the paths of images that are all in files.
-
-    Parameters
-    ----------
-    images : sequence of images
-        As of `as_image_sequence`.
-
-    Returns
-    -------
-    paths : list of str
-
-    Raises
-    ------
-    TypeError
-        If one is in memory.
-    """
+    """Return the paths of images; raise a TypeError where one is in memory."""
     for index, image in enumerate(images):
         if not isinstance(image, str | os.PathLike):
             raise TypeError(
-                f"X[{index}] must be a path, by which its score is found again; got "
+                f"X[{index}] must be a path, which identifies its score; got "
                 f"{type(image).__name__}. Images in memory are scored by the pipeline "
                 "itself."
             )

@@ -1,4 +1,4 @@
-"""The pipeline that is taken apart: a network for the workers, and what follows it."""
+"""A pipeline divided into the transformer for the workers and the rest."""
 
 import copy
 
@@ -8,17 +8,7 @@ from ..features import DeepFeatureTransformer
 
 
 def check_pipeline(pipeline):
-    """Raise unless a pipeline goes from images to a detector.
-
-    Parameters
-    ----------
-    pipeline : object
-
-    Raises
-    ------
-    TypeError
-        If it is no pipeline of a DeepFeatureTransformer and more.
-    """
+    """Raise unless a DeepFeatureTransformer is the first of two or more steps."""
     if not isinstance(pipeline, Pipeline):
         came = type(pipeline).__name__
     elif not isinstance(pipeline[0], DeepFeatureTransformer):
@@ -34,18 +24,7 @@ def check_pipeline(pipeline):
 
 
 def copy_for_workers(pipeline):
-    """Copy a fitted pipeline such that its transformer only computes.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-
-    Returns
-    -------
-    pipeline : Pipeline
-        Shares all that is fitted. Its transformer shows no progress and writes no
-        features to files.
-    """
+    """Copy a fitted pipeline, without progress bars and files of features."""
     transformer = copy.copy(pipeline[0])
     transformer.set_params(verbose=False, memmap_folder=None)
     copied = copy.copy(pipeline)
@@ -54,13 +33,7 @@ def copy_for_workers(pipeline):
 
 
 class _Computed:
-    """Takes the place of what computes the features of a transformer.
-
-    Parameters
-    ----------
-    parts : iterable of (range, ndarray of shape (n_rows, n_features))
-        Positions and their features.
-    """
+    """Replaces the extraction of a transformer by features that are computed."""
 
     def __init__(self, parts):
         self._parts = parts
@@ -71,9 +44,7 @@ class _Computed:
 
 
 def assemble(transformer, images, parts):
-    """Return what a transformer makes of images, from features that are computed.
-
-    It is a matrix, a memory map or a data frame, as the transformer is set.
+    """Return the output of a transformer, from features that are computed.
 
     Parameters
     ----------

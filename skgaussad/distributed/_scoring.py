@@ -1,15 +1,15 @@
-"""Scores of very many images, written by the workers of a cluster as Parquet files."""
+"""Scores of many images, written by the workers of a cluster as Parquet files."""
 
 import os
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.atomic_write import remove_left, replacing
 from .._utils.optional import check_packages
 from .._utils.progress import progress_bar
+from .._utils.score_table import arrow_schema, score_rows
 from .._utils.validation import check_choice
 from ..detectors import send_to_part
 from ..exceptions import InvalidImageError
@@ -21,7 +21,7 @@ from ._tasks import Tasks, count_threads, resolve_client
 from ._workers import load, transform, unpack
 
 _N_IMAGES = 2048
-# Partitions in the hands of the cluster for each thread: one more than it works on.
+# Partitions submitted for each thread: one more than it works on.
 _IN_FLIGHT = 2
 
 
@@ -35,11 +35,11 @@ def score_to_parquet(
     on_error="raise",
     verbose=False,
 ):
-    """Score very many images on a Dask cluster, into a folder of Parquet files.
+    """Score images on a Dask cluster, into a folder of Parquet files.
 
     The workers compute features and scores, a partition of the images at a time, and
-    write a file for each. A call that was interrupted goes on where it was when it is
-    repeated: parts that are there are not computed again.
+    write a file for each. Repeated after an interrupt, a call computes the missing
+    files only.
 
     Parameters
     ----------
@@ -51,19 +51,19 @@ def score_to_parquet(
         Paths that lead to the same files on all workers.
 
     folder : path
-        On a disk that all workers and this process see; made if it is not there. It
-        belongs to one pipeline and one list of images: a file ``_manifest.json`` in it
-        says to which.
+        On a disk that all workers and this process share; made if missing. It belongs
+        to one pipeline and one list of images, which a file ``_manifest.json`` in it
+        identifies.
 
     client : dask.distributed.Client or None, default=None
-        None takes the one that was opened last.
+        None takes the one opened last.
 
     partition_size : int or None, default=None
         Images in a file, a multiple of the transformer's batch size. None takes 2048.
 
     on_error : {"raise", "record"}, default="raise"
-        What becomes of an image that cannot be used: ``"raise"`` ends the scoring,
-        ``"record"`` writes what is wrong with it into a column ``error`` and goes on.
+        What to do at an image that cannot be used: ``"raise"`` an error, or
+        ``"record"`` it in the column ``error`` and go on.
 
     verbose : bool, default=False
         Whether to show a progress bar on standard error.
@@ -72,20 +72,9 @@ def score_to_parquet(
     -------
     folder : pathlib.Path
         With the parts, ``part-00000000.parquet`` and so on, in the order of `X`. Their
-        columns:
-
-        ============  =======  ====================================================
-        ``index``     int64    Position in `X`.
-        ``path``      string
-        ``distance``  float64  Minus the score: the Mahalanobis distance (not
-                               squared), or what else the detector measures.
-        ``decision``  float64  ``decision_function``, negative for anomalies.
-        ``label``     int8     +1 for normal, -1 for anomalous.
-        ``p_value``   float64  If the detector has p-values.
-        ``error``     string   With ``on_error="record"``: what is wrong with an
-                               image; the other columns but the first two are then
-                               null.
-        ============  =======  ====================================================
+        columns are ``path``, ``distance`` (minus the score), ``threshold_ratio``,
+        ``p_value``, ``label`` (+1 or -1) and ``error``, the :ref:`table of scores
+        <table-of-scores>` of the command line.
 
     Raises
     ------
@@ -111,13 +100,12 @@ def score_to_parquet(
     compute as this process does: see :func:`fit`. With ``on_error="record"`` a black
     image takes the place of one that cannot be used.
 
-    This process holds the list of paths, and no more than a few partitions are under
-    way at a time, so its memory does not grow with what is computed. Workers hold a
-    partition's features.
+    This process holds the list of paths, and submits a few partitions at a time, so
+    that its memory does not grow with the results. Workers hold a partition's features.
 
-    Each file is written under another name and then renamed. The list and the pipeline
-    are known again by hashes of the paths and of the pipeline's parameters and fitted
-    attributes; that a file holds another image than before is not noticed.
+    Each file is written under another name and then renamed. Pipeline and list are
+    identified by hashes of the pipeline's parameters and fitted attributes and of the
+    paths, not of the content of the images.
 
     Examples
     --------
@@ -137,7 +125,7 @@ def score_to_parquet(
     ... ):
     ...     scores = pd.read_parquet(score_to_parquet(pipe, paths, folder))
     >>> list(scores.columns)
-    ['index', 'path', 'distance', 'decision', 'label', 'p_value']
+    ['path', 'distance', 'threshold_ratio', 'p_value', 'label', 'error']
     """
     user = "skgaussad.distributed.score_to_parquet"
     check_packages(user, "dask", "pyarrow")
@@ -149,7 +137,7 @@ def score_to_parquet(
     partition_size = choose_partition_size(partition_size, _N_IMAGES, pipeline[0])
     # Workers may have another working directory.
     folder = Path(folder).absolute()
-    Manifest.of(pipeline, paths, partition_size, on_error).claim(folder)
+    Manifest.from_call(pipeline, paths, partition_size, on_error).claim(folder)
     parts = {
         f"part-{number:08d}.parquet": positions
         for number, positions in enumerate(cut(len(paths), partition_size))
@@ -203,7 +191,7 @@ def _run_few_at_a_time(tasks, futures):
     from dask.distributed import as_completed
 
     def submit_some(n_under_way):
-        # Anew each time, for clusters grow.
+        # Counted each time: clusters grow.
         n_free = _IN_FLIGHT * count_threads(tasks.client) - n_under_way
         return list(islice(futures, max(n_free, 1)))
 
@@ -242,41 +230,17 @@ def score_part(model, paths, start, path, record):
     import pyarrow
     from pyarrow import parquet
 
-    paths = unpack(paths)
     try:
-        columns, errors = _score(load(model), paths, start, record)
+        rows = _score(load(model), unpack(paths), start, record)
     except InvalidImageError as error:
         return error
-    unusable = np.isin(np.arange(len(paths)), list(errors))
-    table = {
-        "index": pyarrow.array(np.arange(start, start + len(paths))),
-        "path": pyarrow.array(paths, type=pyarrow.string()),
-        **{name: pyarrow.array(c, mask=unusable) for name, c in columns.items()},
-    }
-    if record:
-        messages = [errors.get(index) for index in range(len(paths))]
-        table["error"] = pyarrow.array(messages, type=pyarrow.string())
     with replacing(path, durable=True) as temporary:
-        parquet.write_table(pyarrow.table(table), temporary)
-    return len(paths)
+        parquet.write_table(pyarrow.Table.from_pylist(rows, arrow_schema()), temporary)
+    return len(rows)
 
 
 def _score(pipeline, paths, start, record):
-    """Score a partition.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-    paths : list of str
-    start : int
-    record : bool
-
-    Returns
-    -------
-    columns : dict of {str: ndarray of shape (n_images,)}
-    errors : dict of {int: str}
-        By position in the partition, what is wrong with an image.
-    """
+    """Return the rows of a partition."""
     errors = {}
     try:
         features = transform(pipeline[0], paths, start)
@@ -287,13 +251,9 @@ def _score(pipeline, paths, start, record):
         features = transform(pipeline[0], images, start)
         errors = images.errors
     detector, features = send_to_part(pipeline[1:], "score_samples", features)
-    decision = detector.decision_function(features)
-    columns = {
-        "distance": -detector.score_samples(features),
-        "decision": decision,
-        "label": np.where(decision >= 0, 1, -1).astype(np.int8),
-    }
+    distances = -detector.score_samples(features)
+    p_values = None
     # A detector that was fitted in parts may not have been calibrated.
     if hasattr(detector, "p_values") and hasattr(detector, "calibration_distances_"):
-        columns["p_value"] = detector.p_values(features)
-    return columns, errors
+        p_values = detector.p_values(features)
+    return score_rows(paths, distances, -detector.offset_, p_values, errors)

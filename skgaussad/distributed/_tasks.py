@@ -1,7 +1,7 @@
-"""Tasks for a Dask cluster that outlive its workers.
+"""Tasks for a Dask cluster that survive the loss of workers.
 
-What a task needs is made by tasks, too, and not scattered: the scheduler can have it
-made again when the worker that held it is lost.
+The inputs of tasks are made by tasks, too, and not scattered: the scheduler can repeat
+these when the worker that held a result is lost.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def resolve_client(client, user):
     client : dask.distributed.Client or None
         None for the one that was made last.
     user : str
-        What works with it, for messages.
+        Who needs it, for messages.
 
     Returns
     -------
@@ -53,21 +53,12 @@ def resolve_client(client, user):
 
 
 def count_threads(client):
-    """Count the threads of all workers that are there now, at least one.
-
-    Parameters
-    ----------
-    client : dask.distributed.Client
-
-    Returns
-    -------
-    n_threads : int
-    """
+    """Count the threads of all present workers, at least one."""
     return max(1, sum(client.nthreads().values()))
 
 
 class Tasks:
-    """Tasks of one call, all of which are dropped when it ends.
+    """Tasks of one call, all of which are released when it ends.
 
     Parameters
     ----------
@@ -151,7 +142,7 @@ class Tasks:
         return self.submit("skgaussad-send", bytes, piece)
 
     def drop(self, futures):
-        """Let go of tasks: those that no other one needs are not run, or forgotten.
+        """Release tasks: those that no other one needs are cancelled or forgotten.
 
         Parameters
         ----------
@@ -164,13 +155,13 @@ class Tasks:
         return self
 
     def __exit__(self, *_):
-        # A traceback would keep them for long. Not by Client.cancel, which made the
+        # A traceback would keep them alive. Not by Client.cancel, which made the
         # scheduler of Dask 2026.8 fail on tasks that depend on others.
         self.drop(list(self._futures.values()))
 
 
 def _pickle(value):
-    # Classes of scripts and notebooks, too, which workers cannot import.
+    # Pickles classes of scripts and notebooks, too, which workers cannot import.
     import cloudpickle
 
     return cloudpickle.dumps(value)

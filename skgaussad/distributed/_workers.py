@@ -1,4 +1,4 @@
-"""What workers do for fits and scores alike: load a model once, compute features."""
+"""Functions that workers run: load a model once, compute features."""
 
 import pickle
 import threading
@@ -7,8 +7,8 @@ import numpy as np
 
 from ..exceptions import InvalidImageError
 
-# Models that this process has loaded, by SHA-256, and how many of them to keep: enough
-# for a fit and a scoring that run side by side.
+# Models loaded by this process, by SHA-256, and how many to keep: enough for a fit and
+# a scoring at the same time.
 _loaded = {}
 _MAX_LOADED = 2
 _lock = threading.Lock()
@@ -37,17 +37,7 @@ def load(model):
 
 
 def unpack(images):
-    """Load the images of a partition.
-
-    Parameters
-    ----------
-    images : list of bytes
-        The pieces of a pickle.
-
-    Returns
-    -------
-    images : list or ndarray
-    """
+    """Load the images of a partition from the pieces of a pickle."""
     return pickle.loads(b"".join(images))
 
 
@@ -112,35 +102,14 @@ def transform(transformer, images, start):
 
 
 def find_invalid(features):
-    """Tell whether features are in place of an error, without moving them.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_images, n_features), or InvalidImageError
-
-    Returns
-    -------
-    error : InvalidImageError or None
-    """
+    """Return the InvalidImageError in place of features, or None, on the worker."""
     return features if isinstance(features, InvalidImageError) else None
 
 
 def require_features(features):
-    """Raise an error that stands in place of features.
+    """Raise the InvalidImageError that stands in place of features.
 
-    Parameters
-    ----------
-    features : ndarray of shape (n_images, n_features), or InvalidImageError
-
-    Returns
-    -------
-    features : ndarray of shape (n_images, n_features)
-
-    Raises
-    ------
-    InvalidImageError
-        If it is one, as when a file is gone when features that were lost with their
-        worker are computed again.
+    As where a file has vanished when the features of a lost worker are computed again.
     """
     if isinstance(features, InvalidImageError):
         raise features

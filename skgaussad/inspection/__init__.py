@@ -1,6 +1,6 @@
-"""What a detector sees, and pictures of what it does.
+"""Anomaly maps, and Displays of scores, rates and covariances.
 
-The pictures take the extra ``skgaussad[plot]``.
+The Displays need the extra ``skgaussad[plot]``.
 """
 
 from ._anomaly_map_display import AnomalyMapDisplay
@@ -8,7 +8,6 @@ from ._anomaly_maps import DistanceSplit, anomaly_maps, split_distance
 from ._chi_square_qq import ChiSquareQQDisplay
 from ._component_split import ComponentSplit, split_by_component
 from ._covariance_spectrum import CovarianceSpectrumDisplay
-from ._distances import ask_for_distances
 from ._false_positive_rate import FalsePositiveRateDisplay
 from ._gaussians import ScoredFeatures
 from ._level_auroc import LevelAUROCDisplay
@@ -16,6 +15,7 @@ from ._map_colors import COLORS, TICKS, color_map, map_norm
 from ._matplotlib import check_matplotlib
 from ._p_value import PValueDisplay
 from ._score_distribution import ScoreDistributionDisplay
+from ._scores import ask_for_scores
 from ._working_point import WorkingPointDisplay
 
 __all__ = [

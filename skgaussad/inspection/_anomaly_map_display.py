@@ -1,4 +1,4 @@
-"""Images, their anomaly maps and the masks of their defects, side by side."""
+"""Images with their anomaly maps and the masks of their defects."""
 
 import math
 import os
@@ -15,18 +15,18 @@ from ._map_colors import COLORS, LIMIT, TICKS, map_norm
 from ._matplotlib import check_matplotlib
 
 _EXPLANATIONS = {
-    "share": "share in the distance\n"
-    "(1: were all of the image like this,\n"
-    "it would be at the threshold)",
-    "tile": "share in the distance of a tile\n"
-    "(1: were all of the tile like this,\n"
-    "it would be at the threshold)",
+    "contribution": "contribution to the distance\n"
+    "(an image of which all is 1\n"
+    "is at the threshold)",
+    "tile": "contribution to the distance\n"
+    "of a tile (a tile of which all is 1\n"
+    "is at the threshold)",
     "position": "distance of a position, in thresholds\n"
     "(an image with a position above 1\nis flagged)",
     None: "anomaly score of a place",
 }
-_MEANINGS = ("share", "tile", "position")
-# Where values are no squares.
+_MEANINGS = ("contribution", "tile", "position")
+# For values that are not squared.
 _OTHER_LIMIT = 3.0
 # In inches: the width of an image, and of the colour bar without and with its text.
 _TILE = 1.8
@@ -57,16 +57,16 @@ class AnomalyMapDisplay(BaseDisplay):
 
     masks : list of n_images ndarrays of shape (height, width) or None, dtype bool, \
             default=None
-        True where a defect is, in the size of the image. None for good images; instead
-        of the list, None draws no masks.
+        True where a defect is, in the size of the image. None for normal images; None
+        instead of the list draws no masks.
 
     titles : list of n_images str or None, default=None
-        What to write above each image.
+        Titles of the images.
 
-    meaning : {"share", "tile", "position"} or None, default=None
-        What the maps are, for the colour bar: those of :func:`anomaly_maps`, the same
-        of a :class:`~skgaussad.TiledDetector`, those of
-        :class:`PositionDetector`, or others.
+    meaning : {"contribution", "tile", "position"} or None, default=None
+        Where the maps come from, for the colour bar: :func:`anomaly_maps`, the same of
+        a :class:`~skgaussad.TiledDetector`, a :class:`~skgaussad.PositionDetector`, or
+        elsewhere.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class AnomalyMapDisplay(BaseDisplay):
         The scale.
 
     ax_ : matplotlib Axes
-        The axes whose place the grid takes.
+        The axes that the grid replaces.
 
     figure_ : matplotlib Figure
         The figure that holds them.
@@ -92,7 +92,7 @@ class AnomalyMapDisplay(BaseDisplay):
     See Also
     --------
     anomaly_maps : The maps.
-    skgaussad.metrics.per_region_overlap : Judges maps by masks.
+    skgaussad.metrics.per_region_overlap : Compares maps with masks.
 
     Examples
     --------
@@ -144,16 +144,17 @@ class AnomalyMapDisplay(BaseDisplay):
             As the pipeline takes them.
         masks : sequence of n_images masks or None, default=None
             Where the defects are: a path, or an array of booleans or of numbers, not
-            zero in a defect, of the size of the image. None for a good image.
+            zero in a defect, of the size of the image. None for a normal image.
         titles : sequence of n_images str or None, default=None
-            What to write above each image, such as its type of defect.
+            Titles of the images, such as their types of defect.
         ax : matplotlib Axes or None, default=None
-            Whose place to take, in a grid of subplots; None makes a new figure.
+            Axes to replace, one of a grid of subplots; None makes a new figure.
         n_columns : int, default=6
             Most images side by side.
         limit : float or None, default=None
-            Value at the end of the colour scale, more than 1. None is 60 for shares,
-            which grow with the square of the distance, and 3 for other maps.
+            Value at the end of the colour scale, more than 1. None is 60 for
+            contributions, which grow with the square of the distance, and 3 for other
+            maps.
         **kwargs : dict
             Passed to matplotlib's ``imshow`` for the maps.
 
@@ -176,7 +177,8 @@ class AnomalyMapDisplay(BaseDisplay):
             maps, meaning = estimator.anomaly_maps(images), "position"
         else:
             maps = anomaly_maps(estimator, images)
-            meaning = "tile" if find_part(estimator, "tile_distances") else "share"
+            is_tiled = find_part(estimator, "tile_distances") is not None
+            meaning = "tile" if is_tiled else "contribution"
         return cls._draw(
             images,
             maps,
@@ -197,7 +199,7 @@ class AnomalyMapDisplay(BaseDisplay):
         *,
         masks=None,
         titles=None,
-        meaning="share",
+        meaning="contribution",
         ax=None,
         n_columns=6,
         limit=None,
@@ -214,21 +216,21 @@ class AnomalyMapDisplay(BaseDisplay):
             anomalous.
         masks : sequence of n_images masks or None, default=None
             Where the defects are: a path, or an array of booleans or of numbers, not
-            zero in a defect, of the size of the image. None for a good image.
+            zero in a defect, of the size of the image. None for a normal image.
         titles : sequence of n_images str or None, default=None
-            What to write above each image, such as its type of defect.
-        meaning : {"share", "tile", "position"} or None, default="share"
-            Where the maps come from, for the colour bar to explain them:
-            :func:`anomaly_maps`, the same of a
-            :class:`~skgaussad.TiledDetector`, :class:`PositionDetector`, or
-            elsewhere, where 1 has no meaning.
+            Titles of the images, such as their types of defect.
+        meaning : {"contribution", "tile", "position"} or None, default="contribution"
+            Where the maps come from, for the colour bar: :func:`anomaly_maps`, the same
+            of a :class:`~skgaussad.TiledDetector`, a
+            :class:`~skgaussad.PositionDetector`, or elsewhere, where 1 has no meaning.
         ax : matplotlib Axes or None, default=None
-            Whose place to take, in a grid of subplots; None makes a new figure.
+            Axes to replace, one of a grid of subplots; None makes a new figure.
         n_columns : int, default=6
             Most images side by side.
         limit : float or None, default=None
-            Value at the end of the colour scale, more than 1. None is 60 for shares,
-            which grow with the square of the distance, and 3 for other maps.
+            Value at the end of the colour scale, more than 1. None is 60 for
+            contributions, which grow with the square of the distance, and 3 for other
+            maps.
         **kwargs : dict
             Passed to matplotlib's ``imshow`` for the maps.
 
@@ -263,7 +265,7 @@ class AnomalyMapDisplay(BaseDisplay):
 
     @classmethod
     def _draw(cls, images, maps, *, masks, titles, meaning, **kwargs):
-        """Judge what belongs together, and draw."""
+        """Check lengths and sizes, and draw."""
         for name, items in (("maps", maps), ("masks", masks), ("titles", titles)):
             if items is not None and len(items) != len(images):
                 raise ValueError(
@@ -292,12 +294,13 @@ class AnomalyMapDisplay(BaseDisplay):
         Parameters
         ----------
         ax : matplotlib Axes or None, default=None
-            Whose place to take, in a grid of subplots; None makes a new figure.
+            Axes to replace, one of a grid of subplots; None makes a new figure.
         n_columns : int, default=6
             Most images side by side.
         limit : float or None, default=None
-            Value at the end of the colour scale, more than 1. None is 60 for shares,
-            which grow with the square of the distance, and 3 for other maps.
+            Value at the end of the colour scale, more than 1. None is 60 for
+            contributions, which grow with the square of the distance, and 3 for other
+            maps.
         **kwargs : dict
             Passed to matplotlib's ``imshow`` for the maps.
 
@@ -308,7 +311,7 @@ class AnomalyMapDisplay(BaseDisplay):
         """
         check_integer("n_columns", n_columns, 1)
         if limit is None:
-            limit = LIMIT if self.meaning in ("share", "tile") else _OTHER_LIMIT
+            limit = LIMIT if self.meaning in ("contribution", "tile") else _OTHER_LIMIT
         check_real("limit", limit, 1, np.inf)
         if ax is not None and ax.get_subplotspec() is None:
             raise ValueError(

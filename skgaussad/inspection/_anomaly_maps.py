@@ -1,4 +1,4 @@
-"""Where in an image its distance comes from."""
+"""Contributions of positions to the distances of images, as maps."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,8 +8,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..detectors import find_decider, find_part
 from ..features import as_image_sequence, draw_maps
+from ._contributions import split_over_positions
 from ._gaussians import ScoredFeatures
-from ._position_shares import share_over_positions
 from ._tile_maps import draw_tiled_maps
 
 
@@ -24,12 +24,13 @@ class DistanceSplit:
         distance (not squared) of a :class:`~skgaussad.LevelEnsemble`.
 
     positions : dict of {int: ndarray of shape (n_images, height, width)}
-        Share of each position of the feature maps, by level. Those of an image, over
-        all levels, add up to its total. Negative where the image is closer to normal
-        than the mean of the training images; zero where ``ignore`` covers all of one.
+        Contribution of each position of the feature maps, by level. Those of an image,
+        over all levels, add up to its total. Negative where the image is closer to
+        normal than the mean of the training images; zero where ``ignore`` covers all of
+        one.
 
     levels : dict of {int: ndarray of shape (n_images,)}
-        Share of each level: the sum over its positions.
+        Contribution of each level: the sum over its positions.
     """
 
     totals: np.ndarray
@@ -45,9 +46,9 @@ def split_distance(estimator, X):
 
         (x - m)' C^-1 (x - m) = mean over p of (f_p - m)' C^-1 (x - m),
 
-    an additive share for each position. Affine steps before the detector, such as
+    an additive contribution of each position. Affine steps before the detector, such as
     :class:`~skgaussad.NegatedPCA`, and sums of levels, whose distances
-    are shares of theirs squared, are led back in the same way.
+    are parts of their squares, are traced back in the same way.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def split_distance(estimator, X):
 
     See Also
     --------
-    anomaly_maps : Pictures of the same.
+    anomaly_maps : The same as maps of the size of the images.
 
     Examples
     --------
@@ -98,33 +99,35 @@ def split_distance(estimator, X):
     """
     scored = ScoredFeatures(estimator)
     totals, positions = [], []
-    for some_totals, shares in _stream(scored, as_image_sequence(X)):
+    for some_totals, contributions in _stream(scored, as_image_sequence(X)):
         totals.append(some_totals)
-        positions.append(shares)
+        positions.append(contributions)
     positions = {
-        level: np.concatenate([shares[level] for shares in positions])
+        level: np.concatenate([contributions[level] for contributions in positions])
         for level in positions[0]
     }
     return DistanceSplit(
         np.concatenate(totals),
         positions,
-        {level: shares.sum(axis=(1, 2)) for level, shares in positions.items()},
+        {
+            level: contributions.sum(axis=(1, 2))
+            for level, contributions in positions.items()
+        },
     )
 
 
 def anomaly_maps(estimator, X, *, size="image"):
-    """Draw where in each image its distance comes from.
+    """Return a map of each image: the contribution of each place to the distance.
 
-    The exact shares of :func:`split_distance`, levels added, brought to the size of the
-    image and put on a scale that is the same for all images of a pipeline: if all of an
-    image were like a place of value 1, the image would be just at the threshold. The
-    mean over an image, without what is ignored, is its squared distance over the
-    squared threshold, or its distance over the threshold where the distances of levels
-    are added, up to what interpolation changes.
+    The exact contributions of :func:`split_distance`, summed over levels, interpolated
+    to the size of the image and scaled by the threshold: an image of which all is 1 is
+    just at the threshold. The mean over an image, without ignored regions, is its
+    squared distance over the squared threshold, or, for a sum of the distances of
+    levels, its distance over the threshold, up to interpolation.
 
-    Of a :class:`~skgaussad.TiledDetector`, the maps of the tiles are put
-    together, with their maximum where they overlap. They are on the scale of its
-    threshold: an image is anomalous if the mean over a tile's own map is above 1.
+    For a :class:`~skgaussad.TiledDetector`, the maps of the tiles are joined, with
+    their maximum where they overlap. They are scaled by its threshold: an image is
+    anomalous if the mean over the map of one of its tiles is above 1.
 
     Parameters
     ----------
@@ -154,8 +157,8 @@ def anomaly_maps(estimator, X, *, size="image"):
 
     See Also
     --------
-    split_distance : The shares themselves.
-    skgaussad.metrics.pixel_roc_auc : Judges maps by masks.
+    split_distance : The contributions themselves.
+    skgaussad.metrics.pixel_roc_auc : Compares maps with masks.
 
     Examples
     --------
@@ -189,25 +192,25 @@ def anomaly_maps(estimator, X, *, size="image"):
 
 
 def _stream_layers(scored, images):
-    """Yield what to draw of each image: the density of its distance, by level."""
+    """Yield the layers of each map: the density of the distance, by level."""
     unit = scored.unit
-    # The share of each position in the area that is not ignored.
+    # The fraction of each position in the area that is not ignored.
     areas = {
         level: np.where(weights > 0, weights, np.nan) / weights.sum()
         for level, weights in scored.transformer._position_weights().items()
     }
-    for totals, shares in _stream(scored, images):
+    for totals, contributions in _stream(scored, images):
         for row in range(len(totals)):
             yield [
                 of_level[row] / (areas[level] * unit)
-                for level, of_level in shares.items()
+                for level, of_level in contributions.items()
             ]
 
 
 def _stream(scored, images):
-    """Yield totals and shares of images, a batch at a time."""
+    """Yield totals and contributions of images, a batch at a time."""
     transformer = scored.transformer
     weights = transformer._position_weights()
     for _, features, maps in transformer._stream_with_maps(images):
         split = scored.split(features)
-        yield split[0], share_over_positions(maps, weights, transformer._parts, *split)
+        yield split[0], split_over_positions(maps, weights, transformer._parts, *split)

@@ -1,4 +1,4 @@
-"""What the displays share: what they draw, where, and how it is called."""
+"""Base classes of the displays."""
 
 from .._utils.validation import check_integer, check_real
 from ..detectors import n_calibration_units, send_to_part
@@ -28,7 +28,7 @@ class BandDisplay(NamedDisplay):
     """Picture with a band that holds with some confidence."""
 
     def _begin(self, ax, name, confidence):
-        """Judge `confidence` as well."""
+        """Check `confidence` as well."""
         check_real("confidence", confidence, 0, 1)
         return super()._begin(ax, name)
 
@@ -38,7 +38,7 @@ class PValueBasedDisplay(BandDisplay):
 
     @classmethod
     def _ask(cls, estimator, X, name):
-        """Return p-values, and what else an estimator says for `from_predictions`."""
+        """Return p-values of an estimator, and keywords for `from_predictions`."""
         check_matplotlib(f"{cls.__name__}.from_estimator")
         detector, X = send_to_part(estimator, "p_values", X)
         return detector.p_values(X), {
@@ -48,7 +48,7 @@ class PValueBasedDisplay(BandDisplay):
 
     @classmethod
     def _check_predictions(cls, p_values, n_calibration):
-        """Return the p-values as an array, if they and their number are right."""
+        """Return the p-values as an array, or raise where one is out of range."""
         check_matplotlib(f"{cls.__name__}.from_predictions")
         p_values = check_p_values(p_values)
         if n_calibration is not None:

@@ -1,4 +1,4 @@
-"""Quantiles of squared distances against those of the chi-square law."""
+"""Quantiles of squared distances against those of the chi-square distribution."""
 
 import numpy as np
 from scipy.stats import beta, chi2
@@ -11,10 +11,10 @@ from ._matplotlib import check_matplotlib
 
 
 class ChiSquareQQDisplay(BandDisplay):
-    """Quantile plot of squared Mahalanobis distances against the chi-square law.
+    """Quantile plot of squared distances against the chi-square distribution.
 
-    Equation 8 of the paper [1]_ sets the threshold by this law, which ``"chi2"``
-    detectors rely on. Where the points of good samples lie above the diagonal, more of
+    Equation 8 of the paper [1]_ sets the threshold by this distribution, as ``"chi2"``
+    detectors do. Where the points of normal samples lie above the diagonal, more of
     them are flagged than asked for.
 
     Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
@@ -23,10 +23,10 @@ class ChiSquareQQDisplay(BandDisplay):
     Parameters
     ----------
     squared_distances : ndarray of shape (n_samples,)
-        Squared Mahalanobis distances of good samples, ascending.
+        Squared Mahalanobis distances of normal samples, ascending.
 
     n_dof : float
-        Degrees of freedom of the law.
+        Degrees of freedom of the distribution.
 
     name : str or None, default=None
         Name of the detector, for the legend.
@@ -34,14 +34,14 @@ class ChiSquareQQDisplay(BandDisplay):
     Attributes
     ----------
     line_ : matplotlib Line2D
-        A point for each sample: its squared distance over the quantile of the law at
-        (i - 0.5) / n, for the i-th smallest of n.
+        A point for each sample: its squared distance over the quantile of the
+        distribution at (i - 0.5) / n, for the i-th smallest of n.
 
     identity_ : matplotlib Line2D
         The diagonal.
 
     band_ : matplotlib PolyCollection
-        Where the points lie if the law holds, each with the confidence that
+        Where the points lie if the distribution holds, each with the confidence that
         :meth:`plot` takes.
 
     ax_ : matplotlib Axes
@@ -52,7 +52,7 @@ class ChiSquareQQDisplay(BandDisplay):
 
     See Also
     --------
-    FalsePositiveRateDisplay : For thresholds that take no law.
+    FalsePositiveRateDisplay : For thresholds from held-out distances.
 
     References
     ----------
@@ -79,7 +79,7 @@ class ChiSquareQQDisplay(BandDisplay):
     def from_estimator(
         cls, estimator, X, *, name=None, ax=None, confidence=0.95, **kwargs
     ):
-        """Draw the squared distances of good samples to a detector's Gaussian.
+        """Draw the squared distances of normal samples to a detector's Gaussian.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class ChiSquareQQDisplay(BandDisplay):
             :class:`~skgaussad.MahalanobisDetector`, or a
             :class:`~sklearn.pipeline.Pipeline` that ends in such a detector.
         X : array-like of shape (n_samples, n_features), or sequence of images
-            Good samples. Those of the fit are closer to the Gaussian than others.
+            Normal samples. Those of the fit are closer to the Gaussian than others.
         name : str or None, default=None
             For the legend; None is the class of the detector.
         ax : matplotlib Axes or None, default=None
@@ -114,8 +114,8 @@ class ChiSquareQQDisplay(BandDisplay):
         if not hasattr(detector, "n_dof_"):
             raise TypeError(
                 f"{type(detector).__name__} has no mahalanobis and n_dof_, so no "
-                "chi-square law applies to it. Take a fitted MahalanobisDetector, or a "
-                "pipeline that ends in one."
+                "chi-square distribution applies to it. Take a fitted "
+                "MahalanobisDetector, or a pipeline that ends in one."
             )
         return cls.from_predictions(
             detector.mahalanobis(X),
@@ -135,9 +135,9 @@ class ChiSquareQQDisplay(BandDisplay):
         Parameters
         ----------
         squared_distances : array-like of shape (n_samples,)
-            Squared Mahalanobis distances of good samples, finite and >= 0.
+            Squared Mahalanobis distances of normal samples, finite and >= 0.
         n_dof : float
-            Degrees of freedom of the law, > 0.
+            Degrees of freedom of the distribution, > 0.
         name : str or None, default=None
             For the legend.
         ax : matplotlib Axes or None, default=None
@@ -193,7 +193,7 @@ class ChiSquareQQDisplay(BandDisplay):
         n_samples = len(self.squared_distances)
         ranks = np.arange(1, n_samples + 1)
         expected = chi2.ppf((ranks - 0.5) / n_samples, self.n_dof)
-        # The i-th smallest of n uniform numbers follows a beta law.
+        # The i-th smallest of n uniform numbers follows a beta distribution.
         levels = [[(1 - confidence) / 2], [(1 + confidence) / 2]]
         low, high = chi2.ppf(beta.ppf(levels, ranks, n_samples + 1 - ranks), self.n_dof)
         self.band_ = self.ax_.fill_between(
@@ -203,11 +203,11 @@ class ChiSquareQQDisplay(BandDisplay):
             color="tab:grey",
             alpha=0.25,
             linewidth=0,
-            label=f"{100 * confidence:g} % band if the law holds",
+            label=f"{100 * confidence:g} % band if it holds",
         )
         ends = expected[[0, -1]]
         (self.identity_,) = self.ax_.plot(
-            ends, ends, color="black", linestyle="--", label="chi-square law"
+            ends, ends, color="black", linestyle="--", label="chi-square distribution"
         )
         style = {
             "label": labelled(name, f"{n_samples} samples"),
@@ -218,7 +218,7 @@ class ChiSquareQQDisplay(BandDisplay):
             expected, self.squared_distances, **(style | kwargs)
         )
         self.ax_.set(
-            xlabel=f"quantile of the chi-square law, {self.n_dof:g} degrees of freedom",
+            xlabel=f"chi-square quantile, {self.n_dof:g} degrees of freedom",
             ylabel="squared Mahalanobis distance",
         )
         self.ax_.legend(loc="upper left")

@@ -1,4 +1,4 @@
-"""Along which principal components of normal images an image deviates."""
+"""Distances split over the principal components of normal samples."""
 
 from dataclasses import dataclass
 
@@ -29,11 +29,11 @@ class ComponentSplit:
         distance (not squared) of a :class:`~skgaussad.LevelEnsemble`.
 
     components : dict of {str: ndarray of shape (n_samples, n_components)}
-        Share of each component, not negative. Those of a sample, over all groups, add
-        up to its total.
+        Contribution of each component, not negative. Those of a sample, over all
+        groups, add up to its total.
 
     groups : dict of {str: ndarray of shape (n_samples,)}
-        Share of each group: the sum over its components.
+        Contribution of each group: the sum over its components.
 
     variances : dict of {str: ndarray of shape (n_components,)}
         Eigenvalues of the fitted covariance: the variance of normal samples along each
@@ -61,11 +61,11 @@ def split_by_component(estimator, X):
         (v_k' (x - m))^2 / lambda_k,
 
     one term a component. Section IV-A of [1]_ finds that defects show in components of
-    little variance; here it can be read for each image.
+    little variance; the terms show it for each image.
 
     The aggregated distance of a :class:`~skgaussad.LevelEnsemble` is split by
     group first. A group's distance is its squared distance over itself, so that each of
-    its components has the share of the distance that it has of the square.
+    its components contributes to the distance in proportion to its term of the square.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def split_by_component(estimator, X):
     array([[12.6,  0. ,  0. ],
            [ 0. ,  0. , 74. ]])
     """
-    squared, shares, components = split_squared_distances(estimator, X)
+    squared, contributions, components = split_squared_distances(estimator, X)
     _, detector = innermost(estimator)
     totals = np.column_stack(list(squared.values()))
     if hasattr(detector, "aggregation"):
@@ -125,13 +125,13 @@ def split_by_component(estimator, X):
         factors = np.divide(
             weights, distances, out=np.zeros_like(weights), where=distances > 0
         )
-        for name, factor in zip(shares, factors.T, strict=True):
-            shares[name] *= factor[:, np.newaxis]
+        for name, factor in zip(contributions, factors.T, strict=True):
+            contributions[name] *= factor[:, np.newaxis]
         totals = weights * distances
     return ComponentSplit(
         totals.sum(axis=1),
-        shares,
-        {name: of_group.sum(axis=1) for name, of_group in shares.items()},
+        contributions,
+        {name: of_group.sum(axis=1) for name, of_group in contributions.items()},
         {name: of_group.variances for name, of_group in components.items()},
         {name: of_group.n_directions for name, of_group in components.items()},
     )
@@ -149,8 +149,8 @@ def split_squared_distances(estimator, X):
     -------
     squared : dict of {str: ndarray of shape (n_samples,)}
         Squared distances, by group.
-    shares : dict of {str: ndarray of shape (n_samples, n_components)}
-        What they are the sums of.
+    contributions : dict of {str: ndarray of shape (n_samples, n_components)}
+        Their terms, by component.
     components : dict of {str: Components}
     """
     check_is_fitted(estimator)
@@ -159,10 +159,10 @@ def split_squared_distances(estimator, X):
     if not steps:
         X = validate_data(estimator, X, reset=False)
     X = apply_steps(steps, X)
-    squared, shares, components = {}, {}, {}
+    squared, contributions, components = {}, {}, {}
     for name, (columns, inner_steps, gaussian) in gaussians.items():
         Y = apply_steps(inner_steps, X[:, columns]).astype(np.float64, copy=False)
         components[name] = Components.of(gaussian)
         squared[name] = gaussian._gaussian.mahalanobis(Y)
-        shares[name] = components[name].split(Y - gaussian.location_)
-    return squared, shares, components
+        contributions[name] = components[name].split(Y - gaussian.location_)
+    return squared, contributions, components

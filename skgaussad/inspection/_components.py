@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Share of the least variance below which what is added to it is not told from rounding:
-# the covariance knows eigenvalues down to 2e-10 of it where it has the least digits.
+# Fraction of the least variance below which a difference from it is rounding:
+# eigenvalues have errors of up to 2e-10 of it.
 _ROUNDING = 3e-10
 
 
@@ -55,7 +55,7 @@ class Components:
         complement = gaussian.complement_variance
         if complement is None:
             return cls(axes, variances, ones, sample_variances)
-        # Of a variance that is rounding the axis is arbitrary.
+        # The axis of a variance that is rounding is arbitrary.
         rank = np.count_nonzero(variances > (1 + _ROUNDING) * complement)
         # Rounding may have left axes of hardly any variance less than orthonormal.
         orthonormal, _ = np.linalg.qr(axes[:rank].T)
@@ -76,7 +76,7 @@ class Components:
 
         Returns
         -------
-        shares : ndarray of shape (n_samples, n_components)
+        contributions : ndarray of shape (n_samples, n_components)
             Not negative. Those of a row add up to its squared distance.
         """
         if self.axes.ndim == 1:

@@ -1,4 +1,4 @@
-"""The spectrum of a fitted covariance, and where in it anomalies show."""
+"""The spectrum of a fitted covariance, with the signal of anomalies."""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -8,11 +8,13 @@ from ..detectors import gaussian_parts, innermost
 from ._base import NamedDisplay
 from ._component_split import split_squared_distances
 from ._components import Components
-from ._distances import check_both_kinds, percent
 from ._matplotlib import check_matplotlib
+from ._scores import check_both_kinds, percent
 
-# Width of the place for directions without variance, as a share of that of the others.
+# Width of the place for directions without variance, as a fraction of that of the
+# others.
 _PLACE_OF_REST = 0.1
+_N_BARS = 10
 
 
 class CovarianceSpectrumDisplay(NamedDisplay):
@@ -20,10 +22,10 @@ class CovarianceSpectrumDisplay(NamedDisplay):
 
     Section IV-A of the paper [1]_ as a picture: the components along which normal
     samples hardly vary are those that tell anomalies from them. The signal of a
-    component is its share in what anomalous samples are farther away than good ones:
-    the mean of its terms of the squared distance over the anomalous samples, less that
-    over the good ones, as a share of the sum of these differences over all components.
-    It is negative where good samples deviate more.
+    component is its fraction of the difference between anomalous and normal samples in
+    squared distance: the mean of its terms over the anomalous samples less that over
+    the normal ones, divided by the sum of these differences over all components. It is
+    negative where normal samples deviate more.
 
     Create it with :meth:`from_estimator`; all parameters become attributes.
 
@@ -56,8 +58,8 @@ class CovarianceSpectrumDisplay(NamedDisplay):
         `sample_variances`, but for directions without variance.
 
     leading_line_ : matplotlib Line2D
-        Where the components end that together explain the share of the variance that
-        :meth:`plot` takes.
+        Where the components end that together explain the fraction of the variance
+        that :meth:`plot` takes.
 
     bars_ : matplotlib BarContainer or None
         Signal of groups of components, in percent: of as many components each, as far
@@ -117,8 +119,8 @@ class CovarianceSpectrumDisplay(NamedDisplay):
         group=None,
         name=None,
         ax=None,
-        n_bars=10,
-        variance_share=0.99,
+        n_bars=None,
+        variance_fraction=0.99,
         **kwargs,
     ):
         """Draw the spectrum of a detector's Gaussian.
@@ -129,10 +131,10 @@ class CovarianceSpectrumDisplay(NamedDisplay):
             As for :func:`split_by_component`.
         X : array-like of shape (n_samples, n_features), sequence of images or None, \
                 default=None
-            Samples to find the signal in, good ones and anomalous ones that were not in
-            the fit. None draws the spectrum alone.
+            Normal and anomalous samples to compute the signal of, which were not in the
+            fit. None draws the spectrum alone.
         y : array-like of shape (n_samples,) or None, default=None
-            +1 for the good samples of `X`, -1 for the anomalous ones.
+            +1 for the normal samples of `X`, -1 for the anomalous ones.
         group : str or None, default=None
             Which Gaussian of a :class:`~skgaussad.LevelEnsemble` to draw, by
             its name in ``columns_``, such as ``"level7"``.
@@ -140,10 +142,11 @@ class CovarianceSpectrumDisplay(NamedDisplay):
             For the title; None is `group`, or the class of the detector.
         ax : matplotlib Axes or None, default=None
             What to draw on; None makes a new figure.
-        n_bars : int, default=10
-            Number of groups of components that the signal is added up in.
-        variance_share : float, default=0.99
-            Share of the variance at the end of which to draw a line, in (0, 1).
+        n_bars : int or None, default=None
+            Number of groups of components that the signal is summed over; None is 10.
+            Only to be given with a signal, that is with `X` and `y`.
+        variance_fraction : float, default=0.99
+            Fraction of the variance at the end of which to draw a line, in (0, 1).
         **kwargs : dict
             Passed to matplotlib's ``plot`` for the variances.
 
@@ -156,15 +159,15 @@ class CovarianceSpectrumDisplay(NamedDisplay):
         ValueError
             If the detector has no Gaussian, or several and `group` names none of them;
             if one of `X` and `y` is missing, `y` does not hold both kinds, or the
-            anomalous samples of `X` are no farther away than the good ones.
+            anomalous samples of `X` are no farther away than the normal ones.
         ImportError
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         if (X is None) != (y is None):
             raise ValueError(
-                "X and y must be given together, with good samples (+1) and anomalous "
-                f"ones (-1), or neither; {'X' if X is None else 'y'} is None."
+                "X and y must be given together, with normal samples (+1) and "
+                f"anomalous ones (-1), or neither; {'X' if X is None else 'y'} is None."
             )
         check_is_fitted(estimator)
         gaussians = gaussian_parts(innermost(estimator)[1])
@@ -172,8 +175,8 @@ class CovarianceSpectrumDisplay(NamedDisplay):
         components = Components.of(detector)
         signal = None
         if X is not None:
-            shares = split_squared_distances(estimator, X)[1][group]
-            signal = _signal_of(shares, check_both_kinds(y, len(shares)))
+            terms = split_squared_distances(estimator, X)[1][group]
+            signal = _signal_of(terms, check_both_kinds("y", y, len(terms)))
         display = cls(
             variances=components.variances,
             n_directions=components.n_directions,
@@ -182,10 +185,12 @@ class CovarianceSpectrumDisplay(NamedDisplay):
             name=_name_of(group, detector) if name is None else name,
         )
         return display.plot(
-            ax=ax, n_bars=n_bars, variance_share=variance_share, **kwargs
+            ax=ax, n_bars=n_bars, variance_fraction=variance_fraction, **kwargs
         )
 
-    def plot(self, ax=None, *, name=None, n_bars=10, variance_share=0.99, **kwargs):
+    def plot(
+        self, ax=None, *, name=None, n_bars=None, variance_fraction=0.99, **kwargs
+    ):
         """Draw.
 
         Parameters
@@ -194,10 +199,11 @@ class CovarianceSpectrumDisplay(NamedDisplay):
             What to draw on; None makes a new figure.
         name : str or None, default=None
             For the title; None is the one given before.
-        n_bars : int, default=10
-            Number of groups of components that the signal is added up in.
-        variance_share : float, default=0.99
-            Share of the variance at the end of which to draw a line, in (0, 1).
+        n_bars : int or None, default=None
+            Number of groups of components that the signal is summed over; None is 10.
+            Only to be given with a signal, that is with `X` and `y`.
+        variance_fraction : float, default=0.99
+            Fraction of the variance at the end of which to draw a line, in (0, 1).
         **kwargs : dict
             Passed to matplotlib's ``plot`` for the variances.
 
@@ -206,8 +212,15 @@ class CovarianceSpectrumDisplay(NamedDisplay):
         display : CovarianceSpectrumDisplay
             Itself.
         """
+        if n_bars is None:
+            n_bars = _N_BARS
+        elif self.signal is None:
+            raise ValueError(
+                f"n_bars={n_bars!r} has no effect without a signal. Give X and y, or "
+                "leave it None."
+            )
         check_integer("n_bars", n_bars, 1)
-        check_real("variance_share", variance_share, 0, 1)
+        check_real("variance_fraction", variance_fraction, 0, 1)
         name = self._begin(ax, name)
         numbers = np.arange(1, self._rank + 1)
         places, variances = numbers, self.variances[: self._rank]
@@ -225,7 +238,7 @@ class CovarianceSpectrumDisplay(NamedDisplay):
                 linestyle="--",
                 label="sample covariance",
             )
-        self._draw_leading(variance_share)
+        self._draw_leading(variance_fraction)
         self.bars_ = self.signal_ax_ = None
         if self.signal is not None:
             self._draw_signal(n_bars)
@@ -283,14 +296,14 @@ class CovarianceSpectrumDisplay(NamedDisplay):
             "without variance)"
         )
 
-    def _draw_leading(self, variance_share):
+    def _draw_leading(self, variance_fraction):
         """Draw the line that PCA and negated PCA would cut at."""
         variances = (
             self.variances if self.sample_variances is None else self.sample_variances
         )
         explained = np.cumsum(variances * self.n_directions)
-        n_leading = 1 + np.searchsorted(explained, variance_share * explained[-1])
-        label = f"left of it {100 * variance_share:g} % of the variance"
+        n_leading = 1 + np.searchsorted(explained, variance_fraction * explained[-1])
+        label = f"left of it {100 * variance_fraction:g} % of the variance"
         if self.signal is not None:
             label += f",\n{percent(self.signal[:n_leading].sum())} of the signal"
         self.leading_line_ = self.ax_.axvline(
@@ -320,7 +333,7 @@ class CovarianceSpectrumDisplay(NamedDisplay):
         low, high = self.signal_ax_.dataLim.intervaly
         # Room for the legend above the bars.
         self.signal_ax_.set_ylim(1.05 * min(low, 0), 1.7 * max(high, 0))
-        self.signal_ax_.set_ylabel("share of a group in the signal, %")
+        self.signal_ax_.set_ylabel("fraction of the signal, %")
 
 
 def _choose(gaussians, group):
@@ -339,13 +352,13 @@ def _name_of(group, detector):
     return type(detector).__name__ if group == "all" else group
 
 
-def _signal_of(shares, is_anomalous):
-    """Share of each component in what anomalous samples are farther away."""
-    farther = shares[is_anomalous].mean(axis=0) - shares[~is_anomalous].mean(axis=0)
+def _signal_of(terms, is_anomalous):
+    """Fraction of each component of the difference in squared distance."""
+    farther = terms[is_anomalous].mean(axis=0) - terms[~is_anomalous].mean(axis=0)
     if not farther.sum() > 0:
         raise ValueError(
-            "The anomalous samples are no farther away than the good ones, on average, "
-            "and there is no signal to split over components. Check the labels in y: "
-            "+1 is good, -1 anomalous."
+            "The anomalous samples are no farther away than the normal ones, on "
+            "average, and there is no signal to split over components. Check the "
+            "labels in y: +1 is normal, -1 anomalous."
         )
     return farther / farther.sum()

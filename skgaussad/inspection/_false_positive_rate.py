@@ -1,19 +1,19 @@
-"""The share of good samples flagged against the share asked for."""
+"""Achieved against target false-positive rates."""
 
 import numpy as np
 
-from ._bands import share_band
+from ._bands import fraction_band
 from ._base import PValueBasedDisplay, labelled
 
-# Enough for a band that looks smooth; the law of each point takes milliseconds.
+# Enough for a band that looks smooth; the quantiles of each point take milliseconds.
 _N_BAND_POINTS = 60
 
 
 class FalsePositiveRateDisplay(PValueBasedDisplay):
-    """Achieved against target false-positive rates, on good samples.
+    """Achieved against target false-positive rates, on normal samples.
 
-    A detector keeps its rates where the curve stays in the band around the diagonal.
-    Above it there are more false alarms than asked for.
+    The curve of a calibrated detector stays in the band around the diagonal. Above it
+    there are more false alarms than asked for.
 
     Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
     become attributes.
@@ -24,10 +24,10 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
         Rates asked for, in (0, 1], ascending: those where the achieved rate changes.
 
     achieved_fpr : ndarray of shape (n_thresholds,)
-        Share of the good samples flagged at each target, in (0, 1].
+        Fraction of the normal samples flagged at each target, in (0, 1].
 
     n_samples : int
-        Number of good samples.
+        Number of normal samples.
 
     n_calibration : int or None, default=None
         Number of training samples whose held-out distances the p-values come from, or
@@ -83,14 +83,14 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
     def from_estimator(
         cls, estimator, X, *, name=None, ax=None, confidence=0.95, **kwargs
     ):
-        """Draw the rates of a detector on good samples.
+        """Draw the rates of a detector on normal samples.
 
         Parameters
         ----------
         estimator : outlier detector or Pipeline
             Fitted, with p-values (see :func:`skgaussad.detectors.p_values`).
         X : array-like of shape (n_samples, n_features), or sequence of images
-            Good samples that were not in the fit.
+            Normal samples that were not in the fit.
         name : str or None, default=None
             For the legend; None is the class of the detector.
         ax : matplotlib Axes or None, default=None
@@ -131,12 +131,12 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
         confidence=0.95,
         **kwargs,
     ):
-        """Draw the rates from p-values of good samples.
+        """Draw the rates from p-values of normal samples.
 
         Parameters
         ----------
         p_values : array-like of shape (n_samples,)
-            In (0, 1], of good samples that were not in the fit.
+            In (0, 1], of normal samples that were not in the fit.
         n_calibration : int or None, default=None
             Number of training samples whose held-out distances the p-values come from,
             or of groups where whole groups were held out. The fewer, the wider the
@@ -194,7 +194,9 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
         name = self._begin(ax, name, confidence)
 
         targets = self._band_targets()
-        low, high = share_band(targets, self.n_samples, confidence, self.n_calibration)
+        low, high = fraction_band(
+            targets, self.n_samples, confidence, self.n_calibration
+        )
         # Rates of 0 have no place on a logarithmic axis.
         least = 0.8 * min(targets[0], self.target_fpr[0], 1 / self.n_samples)
         self.band_ = self.ax_.fill_between(
@@ -210,7 +212,7 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
             [least, 1], [least, 1], color="black", linestyle="--", label="as asked for"
         )
         style = {
-            "label": labelled(name, f"{self.n_samples} good samples"),
+            "label": labelled(name, f"{self.n_samples} normal samples"),
             "drawstyle": "steps-post",
         }
         (self.line_,) = self.ax_.plot(
@@ -225,7 +227,7 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
             ylim=(least, 1),
             aspect="equal",
             xlabel="false-positive rate asked for",
-            ylabel="share of good samples flagged",
+            ylabel="fraction of normal samples flagged",
         )
         for axis in (self.ax_.xaxis, self.ax_.yaxis):
             axis.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")
@@ -233,7 +235,7 @@ class FalsePositiveRateDisplay(PValueBasedDisplay):
         return self
 
     def _band_targets(self):
-        """Rates at which to draw the band: with finitely many p-values, those."""
+        """Rates at which to draw the band: those that p-values can have."""
         if self.n_calibration is None:
             least = min(self.target_fpr[0], 1 / self.n_samples)
             return np.geomspace(least, 1, _N_BAND_POINTS)

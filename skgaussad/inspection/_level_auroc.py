@@ -1,4 +1,4 @@
-"""How well each level tells good images from anomalous ones."""
+"""AUROC of each level of the network."""
 
 import re
 
@@ -8,19 +8,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..detectors import aggregate, find_part, send_to_part
 from ._base import NamedDisplay, labelled
-from ._distances import check_both_kinds, check_distances, percent
 from ._matplotlib import check_matplotlib
+from ._scores import check_both_kinds, check_scores, percent
 
 _LEVEL = re.compile(r"level(\d+)")
-# More names than these do not fit under the axes.
+# As many names as fit under the axes.
 _MOST_NAMES = 25
 
 
 class LevelAUROCDisplay(NamedDisplay):
     """AUROC of each level, with that of the levels together as a line.
 
-    Table I of the paper [1]_ as a picture: which levels see the defects, and whether
-    adding all levels, which needs no choice, costs anything.
+    Table I of the paper [1]_ as a picture: which levels tell anomalous images from
+    normal ones, and how the sum of all levels compares, which needs no choice.
 
     Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
     become attributes.
@@ -31,10 +31,10 @@ class LevelAUROCDisplay(NamedDisplay):
         AUROC of each level, or other group of features, in [0, 1].
 
     roc_auc_together : float
-        AUROC of the aggregated distances.
+        AUROC of the aggregated scores.
 
     aggregation : str, default="sum"
-        How these were aggregated, for the legend.
+        How the levels were aggregated, for the legend.
 
     name : str or None, default=None
         Name of the detector, for the legend.
@@ -97,7 +97,7 @@ class LevelAUROCDisplay(NamedDisplay):
         X : array-like of shape (n_samples, n_features), or sequence of images
             Samples that were not in the fit.
         y : array-like of shape (n_samples,)
-            +1 for good samples, -1 for anomalous ones.
+            +1 for normal samples, -1 for anomalous ones.
         name : str or None, default=None
             For the legend.
         ax : matplotlib Axes or None, default=None
@@ -124,14 +124,14 @@ class LevelAUROCDisplay(NamedDisplay):
             raise TypeError(
                 "LevelAUROCDisplay draws the levels of a fitted LevelEnsemble, or of a "
                 f"pipeline that ends in one; got {type(estimator).__name__}. With the "
-                "distances of each level at hand, use from_predictions."
+                "scores of each level at hand, use from_predictions."
             )
         ensemble, X = send_to_part(estimator, "group_scores", X)
         distances = -np.asarray(ensemble.group_scores(X), dtype=np.float64)
         return cls._draw(
-            dict(zip(ensemble.columns_, distances.T, strict=True)),
-            aggregate(distances, ensemble.aggregation, ensemble.top_fraction),
             y,
+            dict(zip(ensemble.columns_, -distances.T, strict=True)),
+            -aggregate(distances, ensemble.aggregation, ensemble.top_fraction),
             aggregation=ensemble.aggregation,
             name=name,
             ax=ax,
@@ -139,16 +139,16 @@ class LevelAUROCDisplay(NamedDisplay):
         )
 
     @classmethod
-    def from_predictions(cls, distances, y, *, name=None, ax=None, **kwargs):
-        """Draw the AUROC of the distances of levels, and of their sum.
+    def from_predictions(cls, y_true, y_score, *, name=None, ax=None, **kwargs):
+        """Draw the AUROC of the scores of levels, and of their sum.
 
         Parameters
         ----------
-        distances : dict of {str: array-like of shape (n_samples,)}
-            Of each level, by its name, such as ``"level7"``: finite and higher for more
-            anomalous samples, such as minus what ``score_samples`` gives.
-        y : array-like of shape (n_samples,)
-            +1 for good samples, -1 for anomalous ones.
+        y_true : array-like of shape (n_samples,)
+            +1 for normal samples, -1 for anomalous ones.
+        y_score : dict of {str: array-like of shape (n_samples,)}
+            Scores of each level, by its name, such as ``"level7"``: finite; higher is
+            more normal, as ``score_samples`` returns.
         name : str or None, default=None
             For the legend.
         ax : matplotlib Axes or None, default=None
@@ -163,41 +163,41 @@ class LevelAUROCDisplay(NamedDisplay):
         Raises
         ------
         ValueError
-            If there is no level, a distance is not finite, or `y` holds other labels or
-            one of the two only, or is of another length.
+            If there is no level, a score is not finite, or `y_true` holds other labels
+            or one of the two only, or is of another length.
         ImportError
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
-        if not isinstance(distances, dict) or len(distances) == 0:
+        if not isinstance(y_score, dict) or len(y_score) == 0:
             raise ValueError(
-                "distances must be a dict with the distances of each level, by its "
-                f"name; got {type(distances).__name__}"
-                f"{' without an entry' if isinstance(distances, dict) else ''}."
+                "y_score must be a dict with the scores of each level, by its name; "
+                f"got {type(y_score).__name__}"
+                f"{' without an entry' if isinstance(y_score, dict) else ''}."
             )
-        distances = {
-            level: check_distances(f"distances[{level!r}]", of_level)
-            for level, of_level in distances.items()
+        y_score = {
+            level: check_scores(f"y_score[{level!r}]", of_level)
+            for level, of_level in y_score.items()
         }
-        lengths = {level: len(of_level) for level, of_level in distances.items()}
+        lengths = {level: len(of_level) for level, of_level in y_score.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(
-                f"distances must have as many samples of each level; got {lengths}."
+                f"y_score must have as many samples of each level; got {lengths}."
             )
-        together = sum(distances.values())
+        together = sum(y_score.values())
         return cls._draw(
-            distances, together, y, aggregation="sum", name=name, ax=ax, **kwargs
+            y_true, y_score, together, aggregation="sum", name=name, ax=ax, **kwargs
         )
 
     @classmethod
-    def _draw(cls, distances, together, y, *, aggregation, name, ax, **kwargs):
-        is_anomalous = check_both_kinds(y, len(together))
+    def _draw(cls, y_true, y_score, together, *, aggregation, name, ax, **kwargs):
+        is_anomalous = check_both_kinds("y_true", y_true, len(together))
         display = cls(
             roc_auc={
-                level: float(roc_auc_score(is_anomalous, of_level))
-                for level, of_level in distances.items()
+                level: float(roc_auc_score(~is_anomalous, of_level))
+                for level, of_level in y_score.items()
             },
-            roc_auc_together=float(roc_auc_score(is_anomalous, together)),
+            roc_auc_together=float(roc_auc_score(~is_anomalous, together)),
             aggregation=aggregation,
             name=name,
         )
@@ -241,7 +241,7 @@ class LevelAUROCDisplay(NamedDisplay):
         return self
 
     def _name_levels(self, positions):
-        """Write names under the axes, as far as there is room."""
+        """Write the names of levels under the axes, thinned out where many."""
         levels = [_LEVEL.fullmatch(name) for name in self.roc_auc]
         every = slice(None, None, 1 + len(positions) // _MOST_NAMES)
         if all(levels):

@@ -5,15 +5,15 @@ from sklearn.utils.validation import check_consistent_length
 
 from .._utils.labels import check_labels
 from .._utils.validation import check_integer
-from ._bands import share_band
+from ._bands import fraction_band
 from ._base import PValueBasedDisplay
 
 
 class PValueDisplay(PValueBasedDisplay):
-    """Histogram of p-values, of good samples and of anomalous ones.
+    """Histogram of p-values, of normal samples and of anomalous ones.
 
-    P-values of good samples are uniform where the detector keeps its rates: their bars
-    end in the band. Those of anomalous samples gather in the first bar.
+    P-values of normal samples are uniform where the detector is calibrated: their bars
+    end in the band. Those of anomalous samples are small.
 
     Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
     become attributes.
@@ -23,8 +23,8 @@ class PValueDisplay(PValueBasedDisplay):
     p_values : ndarray of shape (n_samples,)
         In (0, 1].
 
-    y : ndarray of shape (n_samples,) or None, default=None
-        +1 for good samples, -1 for anomalous ones; None takes all for good.
+    y_true : ndarray of shape (n_samples,) or None, default=None
+        +1 for normal samples, -1 for anomalous ones; None takes all for normal.
 
     n_calibration : int or None, default=None
         Number of training samples whose held-out distances the p-values come from, or
@@ -36,14 +36,14 @@ class PValueDisplay(PValueBasedDisplay):
     Attributes
     ----------
     bars_ : dict of {1, -1: matplotlib BarContainer}
-        The bars of the good and of the anomalous samples, as far as there are any.
+        The bars of the normal and of the anomalous samples, as far as there are any.
 
     uniform_line_ : matplotlib Line2D
-        The height of all bars were the p-values uniform.
+        The height of all bars if the p-values are uniform.
 
     band_ : matplotlib PolyCollection or None
-        Where the bars of good samples end if the detector is calibrated, each with the
-        confidence that :meth:`plot` takes; None without good samples.
+        Where the bars of normal samples end if the detector is calibrated, each with
+        the confidence that :meth:`plot` takes; None without normal samples.
 
     ax_ : matplotlib Axes
         The axes drawn on.
@@ -53,7 +53,7 @@ class PValueDisplay(PValueBasedDisplay):
 
     See Also
     --------
-    FalsePositiveRateDisplay : The same p-values of good samples, summed up.
+    FalsePositiveRateDisplay : The same p-values of normal samples, cumulated.
 
     Examples
     --------
@@ -66,9 +66,9 @@ class PValueDisplay(PValueBasedDisplay):
     <...>
     """
 
-    def __init__(self, *, p_values, y=None, n_calibration=None, name=None):
+    def __init__(self, *, p_values, y_true=None, n_calibration=None, name=None):
         self.p_values = p_values
-        self.y = y
+        self.y_true = y_true
         self.n_calibration = n_calibration
         self.name = name
 
@@ -94,7 +94,7 @@ class PValueDisplay(PValueBasedDisplay):
         X : array-like of shape (n_samples, n_features), or sequence of images
             Samples that were not in the fit.
         y : array-like of shape (n_samples,) or None, default=None
-            +1 for good samples, -1 for anomalous ones; None takes all for good.
+            +1 for normal samples, -1 for anomalous ones; None takes all for normal.
         name : str or None, default=None
             For the title; None is the class of the detector.
         ax : matplotlib Axes or None, default=None
@@ -119,8 +119,8 @@ class PValueDisplay(PValueBasedDisplay):
         """
         p_values, known = cls._ask(estimator, X, name)
         return cls.from_predictions(
-            p_values,
             y,
+            p_values,
             ax=ax,
             n_bins=n_bins,
             confidence=confidence,
@@ -131,8 +131,8 @@ class PValueDisplay(PValueBasedDisplay):
     @classmethod
     def from_predictions(
         cls,
+        y_true,
         p_values,
-        y=None,
         *,
         n_calibration=None,
         name=None,
@@ -145,10 +145,10 @@ class PValueDisplay(PValueBasedDisplay):
 
         Parameters
         ----------
+        y_true : array-like of shape (n_samples,) or None
+            +1 for normal samples, -1 for anomalous ones; None takes all for normal.
         p_values : array-like of shape (n_samples,)
             In (0, 1], of samples that were not in the fit.
-        y : array-like of shape (n_samples,) or None, default=None
-            +1 for good samples, -1 for anomalous ones; None takes all for good.
         n_calibration : int or None, default=None
             Number of training samples whose held-out distances the p-values come from,
             or of groups where whole groups were held out. The fewer, the wider the
@@ -171,16 +171,18 @@ class PValueDisplay(PValueBasedDisplay):
         Raises
         ------
         ValueError
-            If there is no p-value, one is not in (0, 1], or `y` holds other labels or
-            is of another length.
+            If there is no p-value, one is not in (0, 1], or `y_true` holds other
+            labels or is of another length.
         ImportError
             If matplotlib is not installed.
         """
         p_values = cls._check_predictions(p_values, n_calibration)
-        if y is not None:
-            y = check_labels("y", y)
-            check_consistent_length(p_values, y)
-        display = cls(p_values=p_values, y=y, n_calibration=n_calibration, name=name)
+        if y_true is not None:
+            y_true = check_labels("y_true", y_true)
+            check_consistent_length(p_values, y_true)
+        display = cls(
+            p_values=p_values, y_true=y_true, n_calibration=n_calibration, name=name
+        )
         return display.plot(ax=ax, n_bins=n_bins, confidence=confidence, **kwargs)
 
     def plot(self, ax=None, *, name=None, n_bins=20, confidence=0.95, **kwargs):
@@ -206,15 +208,15 @@ class PValueDisplay(PValueBasedDisplay):
         """
         check_integer("n_bins", n_bins, 1)
         name = self._begin(ax, name, confidence)
-        y = np.ones(len(self.p_values), dtype=int) if self.y is None else self.y
+        y_true = np.ones(len(self.p_values)) if self.y_true is None else self.y_true
 
         edges = np.arange(n_bins + 1) / n_bins
         self.bars_ = {}
         for label, kind, color in (
-            (1, "good", "tab:blue"),
+            (1, "normal", "tab:blue"),
             (-1, "anomalous", "tab:red"),
         ):
-            chosen = self.p_values[y == label]
+            chosen = self.p_values[y_true == label]
             if len(chosen) == 0:
                 continue
             style = {
@@ -224,21 +226,21 @@ class PValueDisplay(PValueBasedDisplay):
             }
             self.bars_[label] = self.ax_.bar(
                 edges[:-1],
-                100 * _shares(chosen, n_bins),
+                100 * _fractions(chosen, n_bins),
                 width=1 / n_bins,
                 align="edge",
                 **(style | kwargs),
             )
         self.band_ = None
         if 1 in self.bars_:
-            self.band_ = self._draw_band(edges, (y == 1).sum(), confidence)
+            self.band_ = self._draw_band(edges, (y_true == 1).sum(), confidence)
         self.uniform_line_ = self.ax_.axhline(
             100 / n_bins, color="black", linestyle="--", label="uniform"
         )
         self.ax_.set(
             xlim=(0, 1),
             xlabel="p-value",
-            ylabel="share of the samples of each kind, %",
+            ylabel="fraction of the samples of each kind, %",
             title=name or "",
         )
         # Room for the legend above the bars.
@@ -253,8 +255,8 @@ class PValueDisplay(PValueBasedDisplay):
             # Of few possible p-values, some bars have one more than others.
             n_values = self.n_calibration + 1
             possible = np.arange(1, n_values + 1) / n_values
-            widths = _shares(possible, len(edges) - 1)
-        low, high = share_band(widths, n_samples, confidence, self.n_calibration)
+            widths = _fractions(possible, len(edges) - 1)
+        low, high = fraction_band(widths, n_samples, confidence, self.n_calibration)
         return self.ax_.fill_between(
             edges,
             100 * np.append(low, low[-1]),
@@ -268,8 +270,8 @@ class PValueDisplay(PValueBasedDisplay):
         )
 
 
-def _shares(p_values, n_bins):
-    """Share of the p-values in each of `n_bins` bins of equal width.
+def _fractions(p_values, n_bins):
+    """Fraction of the p-values in each of `n_bins` bins of equal width.
 
     A bin holds its upper edge, because a sample is flagged at a p-value equal to the
     rate asked for.

@@ -1,4 +1,4 @@
-"""The distances of good images and of anomalous ones, with the threshold."""
+"""The distances of normal and of anomalous samples, with the threshold."""
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
@@ -6,11 +6,12 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 from .._utils.labels import check_labels
 from .._utils.validation import check_choice
 from ._base import NamedDisplay
-from ._distances import ask_for_distances, check_distances, check_working_point, percent
 from ._matplotlib import check_matplotlib
+from ._scores import ask_for_scores, check_scores, check_threshold, percent
 
 _KINDS = ("histogram", "ecdf")
-_GOOD = "tab:blue"
+_N_BINS = 40
+_NORMAL = "tab:blue"
 # Colors that differ with any colour vision (those of Okabe and Ito), and lines to tell
 # them apart in print. Their numbers have no common factor: twenty types differ.
 _COLORS = ("#d55e00", "black", "#009e73", "#e69f00", "#cc79a7")
@@ -18,10 +19,10 @@ _LINES = ("-", "--", "-.", ":")
 
 
 class ScoreDistributionDisplay(NamedDisplay):
-    """Distribution of the distances of good and of anomalous images.
+    """Distribution of the distances of normal and of anomalous samples.
 
-    What lies right of the threshold is flagged. The legend says which share of each
-    kind that is: of the good images, the false alarm rate.
+    Samples right of the threshold are flagged. The legend has their fraction of each
+    kind: of the normal samples, the false-positive rate.
 
     Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
     become attributes.
@@ -29,17 +30,17 @@ class ScoreDistributionDisplay(NamedDisplay):
     Parameters
     ----------
     distances : ndarray of shape (n_samples,)
-        Higher is more anomalous, such as minus what ``score_samples`` gives.
+        Minus the scores: higher is more anomalous.
 
     kinds : ndarray of shape (n_samples,), dtype str
-        What each sample is: ``"good"``, ``"unlabelled"`` where that is not known, or
-        else ``"anomalous"`` or a type of defect.
+        Kind of each sample: ``"normal"``, ``"anomalous"`` or a type of defect, or
+        ``"unlabelled"``.
 
     threshold : float or None, default=None
-        Distance from which on samples are flagged.
+        Distance above which samples are flagged: minus the detector's ``offset_``.
 
     fpr : float or None, default=None
-        False alarm rate that the threshold was set for, in (0, 1).
+        False-positive rate that the threshold was set for, in (0, 1).
 
     name : str or None, default=None
         Name of the detector, for the title.
@@ -61,8 +62,8 @@ class ScoreDistributionDisplay(NamedDisplay):
 
     See Also
     --------
-    WorkingPointDisplay : What other thresholds would do.
-    PValueDisplay : The same on a scale on which good samples are even.
+    WorkingPointDisplay : The rates at all thresholds.
+    PValueDisplay : P-values, which are uniform for normal samples.
 
     Examples
     --------
@@ -95,7 +96,7 @@ class ScoreDistributionDisplay(NamedDisplay):
         name=None,
         ax=None,
         kind="histogram",
-        bins=40,
+        bins=None,
         **kwargs,
     ):
         """Draw the distances that a detector gives.
@@ -107,19 +108,19 @@ class ScoreDistributionDisplay(NamedDisplay):
         X : array-like of shape (n_samples, n_features), or sequence of images
             Samples that were not in the fit.
         y : array-like of shape (n_samples,) or None, default=None
-            +1 for good samples, -1 for anomalous ones; None takes all for good.
+            +1 for normal samples, -1 for anomalous ones; None where not known.
         defect_types : array-like of shape (n_samples,) or None, default=None
-            Names of the types of defect, by which to draw the anomalous samples;
-            those of good samples play no part. None draws them as one.
+            Names of the types of defect, by which to draw the anomalous samples; those
+            of normal samples are not used. None draws all anomalous samples as one.
         name : str or None, default=None
             For the title; None is the class of the detector.
         ax : matplotlib Axes or None, default=None
             What to draw on; None makes a new figure.
         kind : {"histogram", "ecdf"}, default="histogram"
-            Whether to draw histograms, or the share of the samples up to each distance.
-        bins : int, str or sequence of float, default=40
+            Whether to draw histograms, or the empirical distribution functions.
+        bins : int, str, sequence of float or None, default=None
             Bins of the histograms, the same for all, as for
-            :func:`numpy.histogram_bin_edges`.
+            :func:`numpy.histogram_bin_edges`. None is 40.
         **kwargs : dict
             Passed to matplotlib's ``stairs`` or ``ecdf``.
 
@@ -135,11 +136,11 @@ class ScoreDistributionDisplay(NamedDisplay):
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        distances, threshold, fpr, asked = ask_for_distances(estimator, X)
+        y_score, offset, fpr, asked = ask_for_scores(estimator, X)
         return cls.from_predictions(
-            distances,
             y,
-            threshold=threshold,
+            y_score,
+            offset=offset,
             fpr=fpr,
             defect_types=defect_types,
             name=asked if name is None else name,
@@ -152,43 +153,43 @@ class ScoreDistributionDisplay(NamedDisplay):
     @classmethod
     def from_predictions(
         cls,
-        distances,
-        y=None,
+        y_true,
+        y_score,
         *,
-        threshold=None,
+        offset=None,
         fpr=None,
         defect_types=None,
         name=None,
         ax=None,
         kind="histogram",
-        bins=40,
+        bins=None,
         **kwargs,
     ):
-        """Draw distances.
+        """Draw the distances that scores are the negatives of.
 
         Parameters
         ----------
-        distances : array-like of shape (n_samples,)
-            Finite; higher is more anomalous, such as minus what ``score_samples``
-            gives, of samples that were not in the fit.
-        y : array-like of shape (n_samples,) or None, default=None
-            +1 for good samples, -1 for anomalous ones; None takes all for good.
-        threshold : float or None, default=None
-            Distance above which samples are flagged: minus the detector's ``offset_``.
+        y_true : array-like of shape (n_samples,) or None
+            +1 for normal samples, -1 for anomalous ones; None where not known.
+        y_score : array-like of shape (n_samples,)
+            Finite; higher is more normal, as ``score_samples`` returns, of samples that
+            were not in the fit.
+        offset : float or None, default=None
+            Score below which samples are flagged: the detector's ``offset_``.
         fpr : float or None, default=None
-            False alarm rate that it was set for, in (0, 1).
+            False-positive rate that `offset` was set for, in (0, 1).
         defect_types : array-like of shape (n_samples,) or None, default=None
-            Names of the types of defect, by which to draw the anomalous samples;
-            those of good samples play no part. None draws them as one.
+            Names of the types of defect, by which to draw the anomalous samples; those
+            of normal samples are not used. None draws all anomalous samples as one.
         name : str or None, default=None
             For the title.
         ax : matplotlib Axes or None, default=None
             What to draw on; None makes a new figure.
         kind : {"histogram", "ecdf"}, default="histogram"
-            Whether to draw histograms, or the share of the samples up to each distance.
-        bins : int, str or sequence of float, default=40
+            Whether to draw histograms, or the empirical distribution functions.
+        bins : int, str, sequence of float or None, default=None
             Bins of the histograms, the same for all, as for
-            :func:`numpy.histogram_bin_edges`.
+            :func:`numpy.histogram_bin_edges`. None is 40.
         **kwargs : dict
             Passed to matplotlib's ``stairs`` or ``ecdf``.
 
@@ -199,24 +200,31 @@ class ScoreDistributionDisplay(NamedDisplay):
         Raises
         ------
         ValueError
-            If there is no distance, one is not finite, `y` holds other labels, an
-            anomalous sample is of the type ``"good"``, or lengths differ.
+            If there is no score, one is not finite, `y_true` holds other labels, an
+            anomalous sample has the type ``"good"`` or ``"normal"``, lengths differ, or
+            `fpr`, `defect_types` or `bins` is given where it has no effect: without
+            `offset`, without `y_true` or with ``kind="ecdf"``.
         ImportError
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
-        distances = check_distances("distances", distances)
-        check_working_point(threshold, fpr)
+        y_score = check_scores("y_score", y_score)
+        check_threshold(offset, fpr)
+        if fpr is not None and offset is None:
+            raise ValueError(
+                f"fpr={fpr!r} has no effect without offset, the threshold that was set "
+                "for it. Give both or neither."
+            )
         display = cls(
-            distances=distances,
-            kinds=_kinds_of(y, defect_types, len(distances)),
-            threshold=threshold,
+            distances=-y_score,
+            kinds=_kinds_of(y_true, defect_types, len(y_score)),
+            threshold=None if offset is None else -offset,
             fpr=fpr,
             name=name,
         )
         return display.plot(ax=ax, kind=kind, bins=bins, **kwargs)
 
-    def plot(self, ax=None, *, name=None, kind="histogram", bins=40, **kwargs):
+    def plot(self, ax=None, *, name=None, kind="histogram", bins=None, **kwargs):
         """Draw.
 
         Parameters
@@ -226,10 +234,10 @@ class ScoreDistributionDisplay(NamedDisplay):
         name : str or None, default=None
             For the title; None is the one given before.
         kind : {"histogram", "ecdf"}, default="histogram"
-            Whether to draw histograms, or the share of the samples up to each distance.
-        bins : int, str or sequence of float, default=40
+            Whether to draw histograms, or the empirical distribution functions.
+        bins : int, str, sequence of float or None, default=None
             Bins of the histograms, the same for all, as for
-            :func:`numpy.histogram_bin_edges`.
+            :func:`numpy.histogram_bin_edges`. None is 40.
         **kwargs : dict
             Passed to matplotlib's ``stairs`` or ``ecdf``.
 
@@ -239,10 +247,16 @@ class ScoreDistributionDisplay(NamedDisplay):
             Itself.
         """
         check_choice("kind", kind, _KINDS)
+        if bins is not None and kind == "ecdf":
+            raise ValueError(
+                f"bins={bins!r} has no effect with kind='ecdf'; leave it None."
+            )
         name = self._begin(ax, name)
-        edges = np.histogram_bin_edges(self.distances, bins)
-        defects = sorted(set(self.kinds.tolist()) - {"good"})
-        styles = {"good": {"color": _GOOD, "linestyle": "-"}} | {
+        edges = np.histogram_bin_edges(
+            self.distances, _N_BINS if bins is None else bins
+        )
+        defects = sorted(set(self.kinds.tolist()) - {"normal"})
+        styles = {"normal": {"color": _NORMAL, "linestyle": "-"}} | {
             defect: {
                 "color": _COLORS[number % len(_COLORS)],
                 "linestyle": _LINES[number % len(_LINES)],
@@ -258,11 +272,11 @@ class ScoreDistributionDisplay(NamedDisplay):
             if kind == "ecdf":
                 artist = self.ax_.ecdf(chosen, **(style | kwargs))
             else:
-                shares = 100 * np.histogram(chosen, edges)[0] / len(chosen)
+                percents = 100 * np.histogram(chosen, edges)[0] / len(chosen)
                 # Of several types, filled ones would hide each other.
-                if of_kind == "good" or len(defects) == 1:
+                if of_kind == "normal" or len(defects) == 1:
                     style |= {"fill": True, "alpha": 0.6}
-                artist = self.ax_.stairs(shares, edges, **(style | kwargs))
+                artist = self.ax_.stairs(percents, edges, **(style | kwargs))
             self.artists_[of_kind] = artist
         self.threshold_line_ = None
         if self.threshold is not None:
@@ -277,12 +291,12 @@ class ScoreDistributionDisplay(NamedDisplay):
             )
         self.ax_.set(
             xlabel="distance (minus the score)",
-            ylabel="share of the samples of each kind, %",
+            ylabel="fraction of the samples of each kind, %",
             title=name or "",
         )
         if kind == "ecdf":
-            self.ax_.set_ylabel("share of the samples up to this distance")
-            self.ax_.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+            self.ax_.set_ylabel("fraction of the samples up to this distance")
+            self.ax_.yaxis.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")
             self.ax_.legend(loc="best", framealpha=1)
         else:
             # Room for the legend above the bars.
@@ -298,22 +312,31 @@ class ScoreDistributionDisplay(NamedDisplay):
         if self.threshold is None:
             return counted
         flagged = percent(np.mean(distances > self.threshold))
-        what = {"good": "false alarms", "unlabelled": "flagged"}.get(kind, "found")
+        what = {"normal": "false alarms", "unlabelled": "flagged"}.get(kind, "found")
         return f"{counted}, {flagged} {what}"
 
 
-def _kinds_of(y, defect_types, n_samples):
-    """Name what each sample is."""
-    y = np.ones(n_samples, dtype=int) if y is None else check_labels("y", y)
-    check_consistent_length(np.empty(n_samples), y)
+def _kinds_of(y_true, defect_types, n_samples):
+    """Name the kind of each sample."""
+    if y_true is None:
+        if defect_types is not None:
+            raise ValueError(
+                "defect_types has no effect without labels, +1 for normal and -1 for "
+                "anomalous samples. Give both or neither."
+            )
+        return np.full(n_samples, "unlabelled")
+    y_true = check_labels("y_true", y_true)
+    check_consistent_length(np.empty(n_samples), y_true)
     if defect_types is None:
-        return np.where(y == 1, "good", "anomalous")
+        return np.where(y_true == 1, "normal", "anomalous")
     types = column_or_1d(np.asarray(defect_types)).astype(str)
-    check_consistent_length(y, types)
-    if (types[y == -1] == "good").any():
+    check_consistent_length(y_true, types)
+    misnamed = np.isin(types, ("good", "normal")) & (y_true == -1)
+    if misnamed.any():
+        index = np.argmax(misnamed)
         raise ValueError(
-            "defect_types names an anomalous sample (-1 in y) 'good', at position "
-            f"{np.argmax((types == 'good') & (y == -1))}. Give it a type of defect, or "
+            "defect_types names an anomalous sample (-1 in y_true) "
+            f"{str(types[index])!r}, at position {index}. Give it a type of defect, or "
             "the label +1."
         )
-    return np.where(y == 1, "good", types)
+    return np.where(y_true == 1, "normal", types)

@@ -1,24 +1,24 @@
-"""The ROC curve of a detector, and where on it the detector works."""
+"""The ROC curve of a detector, with the point of its threshold."""
 
 from sklearn.metrics import auc, roc_curve
 
 from ._base import NamedDisplay, labelled
-from ._distances import (
-    ask_for_distances,
+from ._matplotlib import check_matplotlib
+from ._scores import (
+    ask_for_scores,
     check_both_kinds,
-    check_distances,
-    check_working_point,
+    check_scores,
+    check_threshold,
     percent,
 )
-from ._matplotlib import check_matplotlib
 
 
 class WorkingPointDisplay(NamedDisplay):
-    """ROC curve with the point at which the detector's threshold is.
+    """ROC curve with the point of the detector's threshold.
 
-    The curve says what the distances allow, for any threshold. A detector sets its
-    threshold by good samples alone (section IV-B of [1]_): the point shows where that
-    is, and how far it is from the line of the false alarm rate asked for.
+    The curve has the rates at all thresholds. A detector sets its threshold by normal
+    samples alone (section IV-B of [1]_): the point has its rates, and the dotted line
+    the false-positive rate asked for.
 
     Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
     become attributes.
@@ -26,10 +26,10 @@ class WorkingPointDisplay(NamedDisplay):
     Parameters
     ----------
     fpr : ndarray of shape (n_thresholds,)
-        False-positive rates: shares of the good samples, ascending.
+        False-positive rates: fractions of the normal samples, ascending.
 
     tpr : ndarray of shape (n_thresholds,)
-        True-positive rates: shares of the anomalous samples.
+        True-positive rates: fractions of the anomalous samples.
 
     roc_auc : float
         Area under the curve (AUROC), in [0, 1].
@@ -97,7 +97,7 @@ class WorkingPointDisplay(NamedDisplay):
 
     @classmethod
     def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **kwargs):
-        """Draw the curve of the distances that a detector gives.
+        """Draw the curve of a detector's scores.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class WorkingPointDisplay(NamedDisplay):
         X : array-like of shape (n_samples, n_features), or sequence of images
             Samples that were not in the fit.
         y : array-like of shape (n_samples,)
-            +1 for good samples, -1 for anomalous ones.
+            +1 for normal samples, -1 for anomalous ones.
         name : str or None, default=None
             For the legend; None is the class of the detector.
         ax : matplotlib Axes or None, default=None
@@ -128,11 +128,11 @@ class WorkingPointDisplay(NamedDisplay):
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
-        distances, threshold, fpr, asked = ask_for_distances(estimator, X)
+        y_score, offset, fpr, asked = ask_for_scores(estimator, X)
         return cls.from_predictions(
-            distances,
             y,
-            threshold=threshold,
+            y_score,
+            offset=offset,
             fpr=fpr,
             name=asked if name is None else name,
             ax=ax,
@@ -141,21 +141,21 @@ class WorkingPointDisplay(NamedDisplay):
 
     @classmethod
     def from_predictions(
-        cls, distances, y, *, threshold=None, fpr=None, name=None, ax=None, **kwargs
+        cls, y_true, y_score, *, offset=None, fpr=None, name=None, ax=None, **kwargs
     ):
-        """Draw the curve of distances.
+        """Draw the curve of scores.
 
         Parameters
         ----------
-        distances : array-like of shape (n_samples,)
-            Finite; higher is more anomalous, such as minus what ``score_samples``
-            gives, of samples that were not in the fit.
-        y : array-like of shape (n_samples,)
-            +1 for good samples, -1 for anomalous ones.
-        threshold : float or None, default=None
-            Distance above which samples are flagged: minus the detector's ``offset_``.
+        y_true : array-like of shape (n_samples,)
+            +1 for normal samples, -1 for anomalous ones, which are the positives.
+        y_score : array-like of shape (n_samples,)
+            Finite; higher is more normal, as ``score_samples`` returns, of samples that
+            were not in the fit.
+        offset : float or None, default=None
+            Score below which samples are flagged: the detector's ``offset_``.
         fpr : float or None, default=None
-            False alarm rate that it was set for, in (0, 1).
+            False-positive rate asked for, in (0, 1).
         name : str or None, default=None
             For the legend.
         ax : matplotlib Axes or None, default=None
@@ -170,19 +170,19 @@ class WorkingPointDisplay(NamedDisplay):
         Raises
         ------
         ValueError
-            If there is no distance, one is not finite, or `y` holds other labels or one
-            of the two only, or is of another length.
+            If there is no score, one is not finite, or `y_true` holds other labels or
+            one of the two only, or is of another length.
         ImportError
             If matplotlib is not installed.
         """
         check_matplotlib(f"{cls.__name__}.from_predictions")
-        distances = check_distances("distances", distances)
-        check_working_point(threshold, fpr)
-        is_anomalous = check_both_kinds(y, len(distances))
-        rates, tpr, _ = roc_curve(is_anomalous, distances, drop_intermediate=False)
+        y_score = check_scores("y_score", y_score)
+        check_threshold(offset, fpr)
+        is_anomalous = check_both_kinds("y_true", y_true, len(y_score))
+        rates, tpr, _ = roc_curve(is_anomalous, -y_score, drop_intermediate=False)
         achieved = None
-        if threshold is not None:
-            flagged = distances > threshold
+        if offset is not None:
+            flagged = y_score < offset
             achieved = tuple(
                 float(flagged[kind].mean()) for kind in (~is_anomalous, is_anomalous)
             )
@@ -243,12 +243,12 @@ class WorkingPointDisplay(NamedDisplay):
                 f"{percent(true)} of the anomalous samples found",
             )
         self.ax_.set(
-            # A little more than the rates, for lines at 0 and 1 to be seen.
+            # Beyond 0 and 1, so that lines there are visible.
             xlim=(-0.01, 1.01),
             ylim=(-0.01, 1.01),
             aspect="equal",
-            xlabel="share of good samples flagged",
-            ylabel="share of anomalous samples flagged",
+            xlabel="false-positive rate: fraction of normal samples flagged",
+            ylabel="true-positive rate: fraction of anomalous samples flagged",
         )
         for axis in (self.ax_.xaxis, self.ax_.yaxis):
             axis.set_major_formatter(lambda rate, _: f"{100 * rate:g} %")

@@ -1,8 +1,7 @@
 """Figures of merit that scikit-learn does not have."""
 
-from ._aggregation import mean_and_sem
 from ._by_type import map_metrics_by_type
-from ._per_region_overlap import per_region_overlap, pro_curve
+from ._per_region_overlap import per_region_overlap
 from ._pixels import pixel_average_precision, pixel_roc_auc
 from ._rates import achieved_fpr, tpr_at_fpr
 from ._roc_auc_interval import roc_auc_interval
@@ -10,11 +9,9 @@ from ._roc_auc_interval import roc_auc_interval
 __all__ = [
     "achieved_fpr",
     "map_metrics_by_type",
-    "mean_and_sem",
     "per_region_overlap",
     "pixel_average_precision",
     "pixel_roc_auc",
-    "pro_curve",
     "roc_auc_interval",
     "tpr_at_fpr",
 ]

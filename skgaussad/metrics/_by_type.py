@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
+from ..calibration import rows_by_group
 from ._maps import check_maps
 from ._per_region_overlap import per_region_overlap
 from ._pixels import pixel_average_precision, pixel_roc_auc
@@ -11,20 +12,20 @@ from ._pixels import pixel_average_precision, pixel_roc_auc
 def map_metrics_by_type(masks, maps, defect_types, *, max_fpr=0.3):
     """Metrics of anomaly maps, for each type of defect and overall.
 
-    Each type is judged by its images together with all good images.
+    Each type is measured on its images together with all normal images.
 
     Parameters
     ----------
     masks : sequence of n_images array-likes of shape (height, width)
-        True for anomalous pixels; all False for a good image. Booleans, or 0 and 1. An
-        array of shape (n_images, height, width) will do; images may differ in size.
+        True for anomalous pixels; all False for a normal image. Booleans, or 0 and 1.
+        An array of shape (n_images, height, width) will do; images may differ in size.
 
     maps : sequence of n_images array-likes of shape (height, width)
         The anomaly map of each image, of the shape of its mask. Higher is more
         anomalous, unlike scores of scikit-learn's outlier detectors.
 
     defect_types : array-like of shape (n_images,)
-        The name of each image's type of defect, and ``"good"`` for good images, as
+        The name of each image's type of defect, and ``"good"`` for normal images, as
         :func:`~skgaussad.datasets.load_mvtec` gives them. ``"overall"`` may be no type.
 
     max_fpr : float, default=0.3
@@ -42,7 +43,7 @@ def map_metrics_by_type(masks, maps, defect_types, *, max_fpr=0.3):
     Raises
     ------
     ValueError
-        If the lengths differ, a good image has anomalous pixels or one with a defect
+        If the lengths differ, a normal image has anomalous pixels or one with a defect
         has none, or in any other case in which the metrics raise it.
 
     See Also
@@ -54,7 +55,7 @@ def map_metrics_by_type(masks, maps, defect_types, *, max_fpr=0.3):
     Notes
     -----
     The overall figures are not means over the types. The average precision depends on
-    the share of anomalous pixels, so that it does not compare between types.
+    the fraction of anomalous pixels, so that it does not compare between types.
 
     These are masks for what :func:`~skgaussad.datasets.load_mvtec` loads, and for maps
     of the size of their images::
@@ -90,9 +91,9 @@ def map_metrics_by_type(masks, maps, defect_types, *, max_fpr=0.3):
         )
     for index, (mask, name) in enumerate(zip(masks, defect_types, strict=True)):
         _check_type(index, mask, str(name))
-    is_good = defect_types == "good"
-    names = np.unique(defect_types[~is_good]).tolist()
-    selections = {name: is_good | (defect_types == name) for name in names}
+    selections = rows_by_group(defect_types)
+    is_normal = selections.pop("good", np.zeros(len(masks), dtype=bool))
+    selections = {name: rows | is_normal for name, rows in selections.items()}
     selections["overall"] = np.ones(len(masks), dtype=bool)
 
     import pandas as pd
@@ -103,7 +104,7 @@ def map_metrics_by_type(masks, maps, defect_types, *, max_fpr=0.3):
         chosen = [masks[i] for i in images], [maps[i] for i in images]
         rows.append(
             {
-                "n_anomalous": np.count_nonzero(is_selected & ~is_good),
+                "n_anomalous": np.count_nonzero(is_selected & ~is_normal),
                 "pixel_roc_auc": pixel_roc_auc(*chosen),
                 "pixel_average_precision": pixel_average_precision(*chosen),
                 "per_region_overlap": per_region_overlap(*chosen, max_fpr=max_fpr),

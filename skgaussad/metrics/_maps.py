@@ -60,8 +60,8 @@ def _check_mask(name, mask):
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise ValueError(
-            f"{name} must be of shape (height, width); got shape {mask.shape}. A good "
-            "image has a mask, too, all False."
+            f"{name} must be of shape (height, width); got shape {mask.shape}. A "
+            "normal image has a mask, too, all False."
         )
     if mask.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold booleans; got dtype {mask.dtype}.")

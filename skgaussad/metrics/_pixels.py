@@ -14,8 +14,8 @@ def pixel_roc_auc(masks, maps):
     Parameters
     ----------
     masks : sequence of n_images array-likes of shape (height, width)
-        True for anomalous pixels; all False for a good image. Booleans, or 0 and 1. An
-        array of shape (n_images, height, width) will do; images may differ in size.
+        True for anomalous pixels; all False for a normal image. Booleans, or 0 and 1.
+        An array of shape (n_images, height, width) will do; images may differ in size.
 
     maps : sequence of n_images array-likes of shape (height, width)
         The anomaly map of each image, of the shape of its mask. Higher is more
@@ -64,13 +64,13 @@ def pixel_average_precision(masks, maps):
     """Average precision of the pixels of all images.
 
     The mean, over the anomalous pixels, of the precision at the value that each has in
-    its map: the share of anomalous pixels among all that are at least as high.
+    its map: the fraction of anomalous pixels among all that are at least as high.
 
     Parameters
     ----------
     masks : sequence of n_images array-likes of shape (height, width)
-        True for anomalous pixels; all False for a good image. Booleans, or 0 and 1. An
-        array of shape (n_images, height, width) will do; images may differ in size.
+        True for anomalous pixels; all False for a normal image. Booleans, or 0 and 1.
+        An array of shape (n_images, height, width) will do; images may differ in size.
 
     maps : sequence of n_images array-likes of shape (height, width)
         The anomaly map of each image, of the shape of its mask. Higher is more
@@ -79,8 +79,8 @@ def pixel_average_precision(masks, maps):
     Returns
     -------
     average_precision : float
-        In (0, 1]; for maps without any information about the share of anomalous pixels
-        in all.
+        In (0, 1]; for maps without any information about the fraction of anomalous
+        pixels in all.
 
     Raises
     ------
@@ -90,15 +90,13 @@ def pixel_average_precision(masks, maps):
 
     See Also
     --------
-    pixel_roc_auc : Does not depend on the share of anomalous pixels.
+    pixel_roc_auc : Does not depend on the fraction of anomalous pixels.
     per_region_overlap : Counts small defects as much as large ones.
     map_metrics_by_type : The three metrics for each type of defect.
     sklearn.metrics.average_precision_score : Computes it, on the pixels in one array.
 
-    Notes
-    -----
-    It depends on the share of anomalous pixels, so that figures for different sets of
-    images do not compare.
+    Notes ----- It depends on the fraction of anomalous pixels, so that figures for
+    different sets of images do not compare.
 
     All pixels are used, at up to 80 bytes each while it runs: 2.1 GB for 100 images of
     512 × 512 pixels.

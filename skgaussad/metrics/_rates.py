@@ -8,7 +8,7 @@ from .._utils.validation import check_real
 
 
 def tpr_at_fpr(y_true, y_score, *, fpr):
-    """Share of anomalies found when at most a share of normal samples is lost.
+    """Fraction of anomalies found at a false-positive rate.
 
     The highest true-positive rate among the thresholds on the score whose
     false-positive rate is at most `fpr`: a point of the ROC curve, with no
@@ -25,7 +25,7 @@ def tpr_at_fpr(y_true, y_score, *, fpr):
         scikit-learn's outlier detectors are. Of a distance, give the negative.
 
     fpr : float
-        Share of the normal samples that may be called anomalous, in [0, 1].
+        Fraction of the normal samples that may be called anomalous, in [0, 1].
 
     Returns
     -------
@@ -72,7 +72,7 @@ def tpr_at_fpr(y_true, y_score, *, fpr):
 
 
 def achieved_fpr(y_true, y_pred):
-    """Share of the normal samples that a detector called anomalous.
+    """Fraction of the normal samples that a detector called anomalous.
 
     To be compared with the rate that was asked for, on samples that were not in the
     fit; section IV-B and table IV of [1]_.
@@ -121,6 +121,6 @@ def achieved_fpr(y_true, y_pred):
     if not is_normal.any():
         raise ValueError(
             "y_true must hold normal samples (+1), of which the false-positive rate "
-            f"is a share; all {len(y_true)} labels are -1."
+            f"is a fraction; all {len(y_true)} labels are -1."
         )
     return float(np.mean(y_pred[is_normal] == -1))

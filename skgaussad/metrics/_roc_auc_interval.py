@@ -39,19 +39,19 @@ def roc_auc_interval(y_true, y_score, *, confidence=0.95):
     See Also
     --------
     sklearn.metrics.roc_auc_score : The area itself.
-    skgaussad.calibration.RateEstimate : A rate with its interval.
+    skgaussad.reporting.calibration_report : Rates with their intervals.
 
     Notes
     -----
     Newcombe's method 5 [1]_: the areas A from which the one found is not further than
-    the quantile z of the normal law allows, with a variance for A that takes the scores
-    for exponential [2]_,
+    the quantile z of the normal distribution allows, with a variance for A that assumes
+    exponential scores [2]_,
 
         V(A) = A (1 - A) (1 + (N - 1) ((1 - A) / (2 - A) + A / (1 + A))) / (m n),
 
-    where m and n count the samples of each kind and N = (m + n) / 2. It needs no law to
-    hold at the ends: with an area of 1 the interval still says how few samples that
-    is. Samples are taken for independent.
+    where m and n count the samples of each kind and N = (m + n) / 2. It holds at the
+    ends, too: with an area of 1 the interval still tells few samples from many.
+    Samples are assumed to be independent.
 
     References
     ----------

@@ -11,13 +11,13 @@ scikit-learn's kind or a pipeline that ends in one:
     of +1 and -1. This scorer refuses labels of 0 and 1: where 1 marks anomalies, that
     one would give one minus the area.
 ``tpr_at_fpr_scorer(fpr)``
-    Share of the anomalies found when at most the share `fpr` of the normal samples is
-    lost, in [0, 1]: :func:`~skgaussad.metrics.tpr_at_fpr`.
+    Fraction of the anomalies found at a false-positive rate of at most `fpr`, in
+    [0, 1]: :func:`~skgaussad.metrics.tpr_at_fpr`.
 ``neg_achieved_fpr_scorer``
-    Minus the share of the normal samples that ``predict`` calls anomalous, in [-1, 0]:
-    the negative of :func:`~skgaussad.metrics.achieved_fpr`, so that greater is better.
-    A detector that calls nothing anomalous has the best value; look at it beside
-    another.
+    Minus the fraction of the normal samples that ``predict`` calls anomalous, in [-1,
+    0]: the negative of :func:`~skgaussad.metrics.achieved_fpr`, so that greater is
+    better. A detector that calls nothing anomalous has the best value; look at it
+    beside another.
 """
 
 from ._scorers import auroc_scorer, neg_achieved_fpr_scorer, tpr_at_fpr_scorer

@@ -27,12 +27,12 @@ neg_achieved_fpr_scorer = make_scorer(achieved_fpr, greater_is_better=False)
 
 
 def tpr_at_fpr_scorer(fpr):
-    """Make a scorer of the anomalies found when at most a share of normals is lost.
+    """Make a scorer of the fraction of anomalies found at a false-positive rate.
 
     Parameters
     ----------
     fpr : float
-        Share of the normal samples that may be called anomalous, in [0, 1].
+        Fraction of the normal samples that may be called anomalous, in [0, 1].
 
     Returns
     -------

@@ -1,6 +1,5 @@
 """Folds whose training part holds normal samples only."""
 
-import warnings
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
@@ -49,7 +48,7 @@ class _BaseNormalKFold(BaseCrossValidator, metaclass=ABCMeta):
         y : array-like of shape (n_samples,), default=None
             +1 for normal samples, -1 for anomalies. None takes all samples for normal.
         groups : array-like of shape (n_samples,), default=None
-            What the class says.
+            Strata or groups, as the class needs; NormalKFold takes none.
 
         Yields
         ------
@@ -110,7 +109,7 @@ class _BaseNormalKFold(BaseCrossValidator, metaclass=ABCMeta):
 
     @abstractmethod
     def _check_groups(self, groups, normal):
-        """Judge `groups` and return those of the normal samples."""
+        """Check `groups` and return those of the normal samples."""
 
     @abstractmethod
     def _split_normal(self, normal, groups):
@@ -131,21 +130,21 @@ class NormalKFold(_BaseNormalKFold):
         Number of folds, at least 2.
 
     shuffle : bool, default=False
-        Whether to shuffle the normal samples before dividing them. Do so where the
-        order means something, as in a data set sorted by type; do not where neighbours
-        are nearly alike, as frames of a video.
+        Whether to shuffle the normal samples before dividing them. Do so for a data set
+        sorted by type; do not where neighbours are nearly equal, such as frames of a
+        video.
 
     random_state : int, RandomState instance or None, default=None
         Seed of shuffling and of drawing anomalies. With an int every call of `split`
         gives the same folds. Only to be given if there is something to draw.
 
     anomalies : float, default=1.0
-        Share of the anomalies in each test set, in (0, 1]: rounded to a whole number,
-        at least one, drawn anew for each fold.
+        Fraction of the anomalies in each test set, in (0, 1], rounded to a whole
+        number, at least one, drawn anew for each fold.
 
     See Also
     --------
-    StratifiedNormalKFold : Each fold has its share of each stratum.
+    StratifiedNormalKFold : Each fold has the same fraction of each stratum.
     GroupNormalKFold : No group is in the training and the test set at once.
 
     Notes
@@ -177,11 +176,9 @@ class NormalKFold(_BaseNormalKFold):
 
     def _check_groups(self, groups, normal):
         if groups is not None:
-            warnings.warn(
-                "NormalKFold ignores groups. Use StratifiedNormalKFold or "
-                "GroupNormalKFold.",
-                UserWarning,
-                stacklevel=3,
+            raise ValueError(
+                "groups has no effect in NormalKFold. Use StratifiedNormalKFold or "
+                "GroupNormalKFold, or leave it None."
             )
 
     def _split_normal(self, normal, groups):
@@ -212,16 +209,16 @@ class _GroupedNormalKFold(_BaseNormalKFold):
 
     @abstractmethod
     def _check_counts(self, names, counts):
-        """Judge the groups of the normal samples by their sizes."""
+        """Check the sizes of the groups of the normal samples."""
 
 
 class StratifiedNormalKFold(_GroupedNormalKFold):
-    """K-fold over normal samples that keeps the share of each stratum.
+    """K-fold over normal samples that keeps the fraction of each stratum.
 
     As :class:`NormalKFold`, with the normal samples divided as
     :class:`~sklearn.model_selection.StratifiedKFold` does: every fold trains and is
-    tested on each stratum, such as a variant of a product, in its share of the normal
-    samples. The strata are given as `groups`; those of anomalies play no part.
+    tested on each stratum, such as a variant of a product, by its fraction of the
+    normal samples. The strata are given as `groups`; those of anomalies are not used.
 
     Parameters
     ----------
@@ -237,8 +234,8 @@ class StratifiedNormalKFold(_GroupedNormalKFold):
         gives the same folds. Only to be given if there is something to draw.
 
     anomalies : float, default=1.0
-        Share of the anomalies in each test set, in (0, 1]: rounded to a whole number,
-        at least one, drawn anew for each fold.
+        Fraction of the anomalies in each test set, in (0, 1], rounded to a whole
+        number, at least one, drawn anew for each fold.
 
     See Also
     --------
@@ -283,8 +280,8 @@ class GroupNormalKFold(_GroupedNormalKFold):
 
     Anomalies are tested on in every fold, those from a group that is trained on too:
     every fold meets the same anomalies, so its figures compare. If pictures of a group
-    look alike, such an anomaly is judged by a detector that knows the group, as it
-    would be on a line that the detector was fitted on.
+    look alike, such an anomaly is scored by a detector fitted on the group, as on a
+    production line that the detector was fitted on.
 
     Parameters
     ----------
@@ -301,13 +298,13 @@ class GroupNormalKFold(_GroupedNormalKFold):
         gives the same folds. Only to be given if there is something to draw.
 
     anomalies : float, default=1.0
-        Share of the anomalies in each test set, in (0, 1]: rounded to a whole number,
-        at least one, drawn anew for each fold.
+        Fraction of the anomalies in each test set, in (0, 1], rounded to a whole
+        number, at least one, drawn anew for each fold.
 
     See Also
     --------
     NormalKFold : Without groups; its notes hold here too.
-    StratifiedNormalKFold : Each fold has its share of each stratum.
+    StratifiedNormalKFold : Each fold has the same fraction of each stratum.
 
     Examples
     --------

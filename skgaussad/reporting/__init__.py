@@ -1,9 +1,10 @@
-"""Reports about a fitted detector: a table, and a page to hand on.
+"""Reports on a fitted detector: a table of rates, and an HTML page.
 
-The page takes the extra ``skgaussad[plot]``.
+The page needs the extra ``skgaussad[plot]``.
 """
 
 from ._calibration_report import CalibrationReport, calibration_report
+from ._evaluation import evaluate
 from ._write_report import write_report
 
 __all__ = ["CalibrationReport", "calibration_report", "write_report"]

@@ -1,4 +1,4 @@
-"""Whether a detector keeps its false-positive rate on good images not in the fit."""
+"""Achieved and target false-positive rate on normal images that were not in the fit."""
 
 import textwrap
 from dataclasses import dataclass, field
@@ -7,55 +7,59 @@ import numpy as np
 from sklearn.utils.validation import column_or_1d
 
 from .._utils.validation import check_real
-from ..calibration import RateEstimate, required_samples
+from ..calibration import (
+    RateEstimate,
+    estimate_rate,
+    estimate_rates,
+    required_samples,
+)
 from ..detectors import n_calibration_units, send_to_part
 
 _LINE_WIDTH = 80
-# Thresholds that follow from a law and not from held-out distances.
-_LAWS = ("chi2", "f")
+# Thresholds from a parametric distribution, not from held-out distances.
+_PARAMETRIC = ("chi2", "f")
 _OTHER_TARGETS = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What :func:`calibration_report` found.
+    """Result of :func:`calibration_report`.
 
     ``print(report)`` shows it as a table and a sentence.
 
     Parameters
     ----------
     overall : RateEstimate
-        All samples, against the detector's `fpr`.
+        All samples, against the detector's `fpr`. Its attributes are ``n_flagged``,
+        ``n_samples``, ``target``, ``rate``, the ends ``low`` and ``high`` of the
+        interval, its ``confidence``, and ``comparison``: whether the interval lies
+        ``"above"``, ``"below"`` or ``"around"`` the target.
 
     groups : dict of {label: RateEstimate}
-        The samples of each group, sorted by label; empty where none were given. Their
-        intervals hold at once with the confidence of the report (Bonferroni): each one
-        of m has the confidence 1 - (1 - confidence) / m and is wider for it.
+        The same for the samples of each group, sorted by label; empty where none were
+        given. Their intervals hold jointly with the confidence of the report
+        (Bonferroni): each one of m has the confidence 1 - (1 - confidence) / m and is
+        wider for it.
 
     other_targets : tuple of RateEstimate
-        All samples against other false-positive rates, by their p-values; empty where
-        the detector has none.
+        The same for all samples against other false-positive rates, by their p-values;
+        empty where the detector has none.
 
     advice : str
-        What may be wrong and what to do; empty where nothing is.
+        The likely cause and remedy where the rate is above the target, else empty.
 
     See Also
     --------
     calibration_report : Makes the report.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skgaussad import MahalanobisDetector
-    >>> from skgaussad.reporting import calibration_report
-    >>> rng = np.random.default_rng(0)
-    >>> detector = MahalanobisDetector(fpr=0.05).fit(rng.normal(size=(30, 2)))
-    >>> report = calibration_report(detector, 9 * np.eye(2))
-    >>> print(report.sentence)
-    2 of 2 good images were flagged: 100.0 % (95 % interval 15.8 to 100.0 %), more than
-    the 5 % asked for. These images differ from the training images: fit on images of
-    both kinds.
-    >>> report.to_frame()[["scope", "n_flagged", "n_samples", "comparison"]]
+    Examples -------- >>> import numpy as np >>> from skgaussad import
+    MahalanobisDetector >>> from skgaussad.reporting import calibration_report >>> rng =
+    np.random.default_rng(0) >>> detector =
+    MahalanobisDetector(fpr=0.05).fit(rng.normal(size=(30, 2))) >>> report =
+    calibration_report(detector, 9 * np.eye(2)) >>> print(report.sentence) 2 of 2 normal
+    images were flagged: 100.0 % (95 % interval 15.8 to 100.0 %), more than the 5 %
+    asked for. These images differ from the training images: fit on images of both
+    kinds. >>> report.to_frame()[["scope", "n_flagged", "n_samples", "comparison"]]
               scope  n_flagged  n_samples comparison
     0       overall          2          2      above
     1  other target          2          2      above
@@ -69,7 +73,7 @@ class CalibrationReport:
 
     @property
     def deviating_groups(self):
-        """Labels of the groups whose interval leaves the target out."""
+        """Labels of the groups whose interval does not contain the target."""
         return [
             label
             for label, estimate in self.groups.items()
@@ -78,11 +82,11 @@ class CalibrationReport:
 
     @property
     def sentence(self):
-        """What the figures mean, in plain English."""
-        parts = [_judgement(self.overall), self.advice]
+        """The figures in plain English."""
+        parts = [_describe(self.overall), self.advice]
         for comparison in ("above", "below"):
             labels = [
-                f"{label!r} ({_share(self.groups[label].rate)})"
+                f"{label!r} ({_measured(self.groups[label].rate)})"
                 for label in self.deviating_groups
                 if self.groups[label].comparison == comparison
             ]
@@ -132,12 +136,12 @@ class CalibrationReport:
             (f"group {label}", estimate) for label, estimate in self.groups.items()
         ]
         rows += [
-            (f"all, at {_percent(estimate.target)}", estimate)
+            (f"all, at {_target(estimate.target)}", estimate)
             for estimate in self.other_targets
         ]
         width = max(len(name) for name, _ in rows)
         lines = [
-            f"False alarms on good images, {_percent(target)} asked for",
+            f"False alarms on normal images, {_target(target)} asked for",
             "",
             f"{'':{width}} {'images':>7} {'flagged':>8} {'rate %':>8}  interval %",
         ]
@@ -148,17 +152,17 @@ class CalibrationReport:
                 f"{100 * estimate.rate:8.1f}  {100 * estimate.low:.1f} to "
                 f"{100 * estimate.high:.1f}{mark}"
             )
-        lines += ["", f"Intervals have a confidence of {_percent(confidence)}."]
+        lines += ["", f"Intervals have a confidence of {_target(confidence)}."]
         if len(self.groups) > 1:
             lines[-1] += (
-                f" Those of the {len(self.groups)} groups hold together (Bonferroni)."
+                f" Those of the {len(self.groups)} groups hold jointly (Bonferroni)."
             )
         lines[-1] = textwrap.fill(lines[-1], _LINE_WIDTH)
         return "\n".join([*lines, textwrap.fill(self.sentence, _LINE_WIDTH)])
 
 
 def calibration_report(estimator, X, *, groups=None, confidence=0.95):
-    """Count false alarms on good images and compare them with the rate asked for.
+    """Count false alarms on normal images and compare them with the rate asked for.
 
     Parameters
     ----------
@@ -167,7 +171,7 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
         ends in such a detector.
 
     X : array-like of shape (n_samples, n_features), or sequence of images
-        Good samples that were not in the fit, at least one.
+        Normal samples that were not in the fit, at least one.
 
     groups : array-like of shape (n_samples,) or None, default=None
         What may make a difference, such as camera, lot or shift of each sample.
@@ -189,20 +193,16 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
 
     See Also
     --------
-    required_samples : How many good images a rate takes.
+    required_samples : How many normal images a rate takes.
     skgaussad.inspection.FalsePositiveRateDisplay : Achieved against target rates.
 
     Notes
     -----
-    The intervals are Clopper and Pearson's. They take the samples for independent and
+    The intervals are Clopper and Pearson's. They assume independent samples and
     say how precisely the rate of this fitted detector is known. Were it fitted anew on
     other images, its rate would differ too: where the detector has a method
     ``fpr_bound``, the advice tells apart a rate above the target that the number of
     training images explains from one that it does not.
-
-    Of 20 groups, one would be expected to leave out the target by chance alone if each
-    interval had a confidence of 95 %. The intervals of groups are wider, so that all
-    hold at once.
 
     Examples
     --------
@@ -223,12 +223,12 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
     check_real("confidence", confidence, 0, 1)
     n_samples = len(X)
     if n_samples == 0:
-        raise ValueError("X is empty; give good images that were not in the fit.")
+        raise ValueError("X is empty; give normal images that were not in the fit.")
     labels = None if groups is None else _check_groups(groups, n_samples)
 
     detector, X = send_to_part(estimator, "fpr", X)
     flagged = detector.predict(X) == -1
-    overall = _estimate(flagged, detector.fpr, confidence)
+    overall = estimate_rate(flagged, detector.fpr, confidence)
     return CalibrationReport(
         overall,
         groups={} if labels is None else _by_group(flagged, labels, overall),
@@ -247,23 +247,16 @@ def _check_groups(groups, n_samples):
     return labels
 
 
-def _estimate(flagged, target, confidence):
-    return RateEstimate(int(flagged.sum()), len(flagged), target, confidence)
-
-
 def _by_group(flagged, labels, overall):
     try:
-        names, codes = np.unique(labels, return_inverse=True)
+        n_groups = len(np.unique(labels))
     except TypeError:
         raise ValueError(
             "groups must hold labels of one type that can be sorted, without None; "
             f"got {', '.join(sorted({type(label).__name__ for label in labels}))}."
         ) from None
-    confidence = 1 - (1 - overall.confidence) / len(names)
-    return {
-        name: _estimate(flagged[codes == code], overall.target, confidence)
-        for code, name in enumerate(names.tolist())
-    }
+    confidence = 1 - (1 - overall.confidence) / n_groups
+    return estimate_rates(flagged, labels, overall.target, confidence)
 
 
 def _at_other_targets(detector, X, overall):
@@ -272,25 +265,25 @@ def _at_other_targets(detector, X, overall):
     p_values = detector.p_values(X)
     n_units = n_calibration_units(detector)
     return tuple(
-        _estimate(p_values <= target, target, overall.confidence)
+        estimate_rate(p_values <= target, target, overall.confidence)
         for target in _OTHER_TARGETS
-        # Below 1 / (n + 1) there is no p-value that the samples themselves support.
+        # There is no p-value below 1 / (n + 1).
         if target != overall.target and required_samples(target) <= n_units
     )
 
 
-def _judgement(estimate):
-    """Say how the count compares with the target."""
+def _describe(estimate):
+    """Compare the count with the target, in a sentence."""
     n_flagged, n_samples = estimate.n_flagged, estimate.n_samples
     interval = (
-        f"{_share(estimate.rate)} ({_percent(estimate.confidence)} interval "
-        f"{100 * estimate.low:.1f} to {_share(estimate.high)})"
+        f"{_measured(estimate.rate)} ({_target(estimate.confidence)} interval "
+        f"{100 * estimate.low:.1f} to {_measured(estimate.high)})"
     )
     counted = (
-        f"{n_flagged} of {n_samples} good images {'was' if n_flagged == 1 else 'were'} "
-        f"flagged: {interval}"
+        f"{n_flagged} of {n_samples} normal images "
+        f"{'was' if n_flagged == 1 else 'were'} flagged: {interval}"
     )
-    target = _percent(estimate.target)
+    target = _target(estimate.target)
     if estimate.comparison == "above":
         return f"{counted}, more than the {target} asked for."
     if estimate.comparison == "below":
@@ -303,20 +296,20 @@ def _judgement(estimate):
     if n_samples < needed:
         return (
             f"Too few images to tell: with {n_flagged or 'none'} flagged among "
-            f"{n_samples} the rate may be up to {_share(estimate.high)}; it takes "
+            f"{n_samples} the rate may be up to {_measured(estimate.high)}; it takes "
             f"at least {needed} to show that it is at most {target}."
         )
     return f"{counted}, in line with the {target} asked for."
 
 
 def _advice(detector, overall):
-    """Say why the rate may be above the target."""
+    """Return the likely cause of a rate above the target."""
     if overall.comparison != "above":
         return ""
     threshold = getattr(detector, "threshold", None)
-    if threshold in _LAWS:
+    if threshold in _PARAMETRIC:
         return (
-            f"The law that threshold={threshold!r} takes for granted does not fit: try "
+            f"The distribution that threshold={threshold!r} assumes does not fit: try "
             "threshold='quantile'."
         )
     if hasattr(detector, "fpr_bound"):
@@ -324,17 +317,16 @@ def _advice(detector, overall):
         if overall.low <= bound:
             return (
                 f"A threshold from {len(detector.calibration_distances_)} training "
-                f"images may have a rate of up to {_share(bound)}: more of them would "
-                "set it more precisely."
+                f"images may have a rate of up to {_measured(bound)}: more of them "
+                "would set it more precisely."
             )
     return "These images differ from the training images: fit on images of both kinds."
 
 
-def _percent(share):
-    """Write a share that was asked for, as precisely as it was."""
-    return f"{100 * share:.6g} %"
+def _target(rate):
+    """Write a chosen rate, as precisely as it was given."""
+    return f"{100 * rate:.6g} %"
 
 
-def _share(share):
-    """Write a share that was measured."""
-    return f"{100 * share:.1f} %"
+def _measured(rate):
+    return f"{100 * rate:.1f} %"

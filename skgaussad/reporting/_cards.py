@@ -1,4 +1,4 @@
-"""The images on a report, with their maps and what is said of them."""
+"""The images in a report, with their maps and captions."""
 
 import base64
 import io
@@ -37,8 +37,8 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Images with what the detector says of them, and what is true.
+class ScoredImages:
+    """Images with their distances and, if known, their labels.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Judged:
     distances : ndarray of shape (n_images,)
     threshold : float
     y : ndarray of shape (n_images,) or None
-        +1 for good, -1 for anomalous images.
+        +1 for normal, -1 for anomalous images.
     defect_types : ndarray of shape (n_images,) or None
     """
 
@@ -69,11 +69,11 @@ class Judged:
         return self.distances > self.threshold
 
     def truth(self, row):
-        """Say what an image is labelled, in words; nothing where it is not."""
+        """Return the label of an image in words; empty without labels."""
         if self.y is None:
             return ""
         if self.y[row] == 1:
-            return "good"
+            return "normal"
         return "anomalous" if self.defect_types is None else self.defect_types[row]
 
     def groups(self, n_images):
@@ -104,8 +104,8 @@ class Judged:
                 ),
                 (
                     "False alarms",
-                    "Good images above the threshold, the farthest first. Look "
-                    "whether they are good.",
+                    "Normal images above the threshold, the farthest first. "
+                    "Check whether they are normal.",
                     alarms,
                 ),
             ]
@@ -138,13 +138,13 @@ class Judged:
         return self.y[row] == label and self.flagged[row] == flagged
 
 
-def make_cards(estimator, judged, rows, maps):
+def make_cards(estimator, scored, rows, maps):
     """Make what is shown of images.
 
     Parameters
     ----------
     estimator : Pipeline or detector
-    judged : Judged
+    scored : Judged
     rows : list of int
         Positions of the images.
     maps : dict of {int: ndarray of shape (height, width)}
@@ -158,20 +158,20 @@ def make_cards(estimator, judged, rows, maps):
         ``"p_value"`` (or None), ``"flagged"`` and ``"truth"``.
     """
     try:
-        p = p_values(estimator, [judged.images[row] for row in rows])
+        p = p_values(estimator, [scored.images[row] for row in rows])
     except TypeError:
         p = [None] * len(rows)
     return {
-        row: _make_card(judged, row, maps.get(row), p_value)
+        row: _make_card(scored, row, maps.get(row), p_value)
         for row, p_value in zip(rows, p, strict=True)
     }
 
 
-def _make_card(judged, row, anomaly_map, p_value):
-    picture = _thumbnail(decode_image(judged.images, row))
-    distance = judged.distances[row]
-    ratio = distance / judged.threshold
-    name, truth = judged.names[row], judged.truth(row)
+def _make_card(scored, row, anomaly_map, p_value):
+    picture = _thumbnail(decode_image(scored.images, row))
+    distance = scored.distances[row]
+    ratio = distance / scored.threshold
+    name, truth = scored.names[row], scored.truth(row)
     card = {
         "name": name,
         "picture": _data_uri(picture),
@@ -181,7 +181,7 @@ def _make_card(judged, row, anomaly_map, p_value):
         "distance": f"{distance:.4g}",
         "ratio": f"{ratio:.2f}",
         "p_value": None if p_value is None else f"{p_value:.2g}",
-        "flagged": bool(judged.flagged[row]),
+        "flagged": bool(scored.flagged[row]),
         "truth": truth,
     }
     if anomaly_map is not None:
@@ -206,7 +206,7 @@ def _resize_map(values, size):
 
 
 def _where(values):
-    """Say in words what a map shows."""
+    """Describe a map in words."""
     top = values.max()
     if top <= 1:
         return "no place alone reaches the threshold's value of 1"

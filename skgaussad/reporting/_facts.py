@@ -1,4 +1,4 @@
-"""What a report says of data, settings and calibration: names, values, meanings."""
+"""Facts about data, settings and calibration: names, values, meanings."""
 
 from importlib.metadata import version
 
@@ -12,18 +12,18 @@ from ._text import asked, percent
 _PACKAGES = ("skgaussad", "scikit-learn", "torch", "timm", "numpy", "scipy", "pillow")
 
 
-def data_facts(judged):
+def data_facts(scored):
     """Describe the images.
 
     Parameters
     ----------
-    judged : Judged
+    scored : ScoredImages
 
     Returns
     -------
     facts : list of (str, str)
     """
-    images = judged.images
+    images = scored.images
     sizes = np.array([read_image_size(images, row) for row in range(len(images))])
     (low_height, low_width), (height, width) = sizes.min(axis=0), sizes.max(axis=0)
     size = f"{width} x {height} pixels"
@@ -32,14 +32,14 @@ def data_facts(judged):
             f"from {low_width} to {width} pixels wide, from {low_height} to {height} "
             "high"
         )
-    facts = [("Images", f"{len(images)}, none of which should be of the fit")]
+    facts = [("Images", f"{len(images)}, none of which should have been in the fit")]
     facts.append(("Size", size))
-    if judged.y is not None:
-        n_good = int(np.count_nonzero(judged.y == 1))
-        kinds = f"{n_good} good, {len(judged.y) - n_good} anomalous"
-        if judged.defect_types is not None:
+    if scored.y is not None:
+        n_normal = int(np.count_nonzero(scored.y == 1))
+        kinds = f"{n_normal} normal, {len(scored.y) - n_normal} anomalous"
+        if scored.defect_types is not None:
             names, counts = np.unique(
-                judged.defect_types[judged.y == -1], return_counts=True
+                scored.defect_types[scored.y == -1], return_counts=True
             )
             listed = [
                 f"{count} {name}" for name, count in zip(names, counts, strict=True)
@@ -53,7 +53,7 @@ def data_facts(judged):
 
 
 def setting_facts(estimator):
-    """Describe what judged the images.
+    """Describe the estimator that scored the images.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def setting_facts(estimator):
 
 
 def calibration_facts(estimator, threshold, confidence):
-    """Describe what a threshold rests on.
+    """Describe how a threshold was calibrated.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def calibration_facts(estimator, threshold, confidence):
             (
                 "Rate asked for",
                 asked(detector.fpr),
-                "Share of good images that may be flagged.",
+                "Fraction of normal images that may be flagged.",
             )
         )
     if not hasattr(detector, "fpr_bound"):
@@ -128,7 +128,7 @@ def calibration_facts(estimator, threshold, confidence):
             "Calibrated on",
             f"{n_units}",
             "Training images, or groups of them, each measured by a detector fitted "
-            f"without it. The smallest rate that so many can tell is "
+            f"without it. The smallest p-value that so many support is "
             f"{percent(1 / (n_units + 1))}.",
         )
     )
@@ -136,7 +136,7 @@ def calibration_facts(estimator, threshold, confidence):
         (
             "Rate at most",
             percent(detector.fpr_bound(confidence)),
-            f"With {asked(confidence)} confidence, if new good images are like the "
+            f"With {asked(confidence)} confidence, if new normal images are like the "
             "training images.",
         )
     )

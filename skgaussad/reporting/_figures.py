@@ -16,12 +16,12 @@ from ..inspection import (
 _SIZE = (6.4, 4.4)
 
 
-def draw_distances(judged, fpr):
+def draw_distances(scored, fpr):
     """Draw the distances with the threshold.
 
     Parameters
     ----------
-    judged : Judged
+    scored : ScoredImages
     fpr : float or None
 
     Returns
@@ -31,31 +31,24 @@ def draw_distances(judged, fpr):
     """
 
     def draw(ax):
-        working_point = {"threshold": judged.threshold, "fpr": fpr}
-        if judged.y is None:
-            # Without labels, from_predictions would take all for good.
-            kinds = np.full(len(judged.distances), "unlabelled")
-            ScoreDistributionDisplay(
-                distances=judged.distances, kinds=kinds, **working_point
-            ).plot(ax=ax)
-            return
         ScoreDistributionDisplay.from_predictions(
-            judged.distances,
-            judged.y,
-            defect_types=judged.defect_types,
+            scored.y,
+            -scored.distances,
+            offset=-scored.threshold,
+            fpr=fpr,
+            defect_types=scored.defect_types,
             ax=ax,
-            **working_point,
         )
 
     return _draw(draw)
 
 
-def draw_roc(judged, fpr):
+def draw_roc(scored, fpr):
     """Draw the ROC with the working point, where there are both kinds of images.
 
     Parameters
     ----------
-    judged : Judged
+    scored : ScoredImages
     fpr : float or None
 
     Returns
@@ -63,12 +56,12 @@ def draw_roc(judged, fpr):
     picture : str or None
         As a data URI.
     """
-    if judged.y is None or len(set(judged.y.tolist())) < 2:
+    if scored.y is None or len(set(scored.y.tolist())) < 2:
         return None
 
     def draw(ax):
         WorkingPointDisplay.from_predictions(
-            judged.distances, judged.y, threshold=judged.threshold, fpr=fpr, ax=ax
+            scored.y, -scored.distances, offset=-scored.threshold, fpr=fpr, ax=ax
         )
 
     return _draw(draw)
@@ -98,7 +91,7 @@ def color_bar():
     stops : list of str
         From the colour of 0 to that of the limit, at even distances.
     ticks : list of (str, float)
-        What to write, and at which share of the length, in percent.
+        Labels, and their places in percent of the length.
     """
     from matplotlib import colormaps
     from matplotlib.colors import to_hex

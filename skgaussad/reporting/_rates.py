@@ -1,19 +1,23 @@
 """How often a detector is right, with intervals and in words."""
 
-import numpy as np
-from sklearn.metrics import roc_auc_score
-
-from ..calibration import RateEstimate
-from ..metrics import roc_auc_interval
+from ..calibration import estimate_rate
+from ._evaluation import evaluate
 from ._text import asked, percent
 
+_COMPARISONS = {
+    "around": " The {} asked for lie within the interval.",
+    "above": " More than the {} asked for: these images differ from those of the fit.",
+    "below": " Less than the {} asked for: these images vary less than those of the "
+    "fit.",
+}
 
-def rate_rows(judged, fpr, confidence):
+
+def rate_rows(scored, fpr, confidence):
     """Rates at the threshold, and the AUROC.
 
     Parameters
     ----------
-    judged : Judged
+    scored : ScoredImages
     fpr : float or None
         The false-positive rate asked for.
     confidence : float
@@ -24,39 +28,39 @@ def rate_rows(judged, fpr, confidence):
         With ``"name"``, ``"value"``, ``"counts"``, ``"interval"`` and ``"meaning"``,
         all str.
     """
-    if judged.y is None:
-        return [_share("Flagged", judged.flagged, confidence, _of_unlabelled(fpr))]
+    if scored.y is None:
+        estimate = estimate_rate(scored.flagged, confidence=confidence)
+        return [_row("Flagged", estimate, _of_unlabelled(fpr))]
+    figures = evaluate(
+        scored.y,
+        -scored.distances,
+        -scored.threshold,
+        defect_types=scored.defect_types,
+        fpr=fpr,
+        confidence=confidence,
+    )
     rows = []
-    is_good = judged.y == 1
-    if is_good.any():
-        estimate = _estimate(judged.flagged[is_good], confidence, fpr)
-        meaning = "Good images that were flagged."
+    if figures.false_alarms is not None:
+        meaning = "Normal images that were flagged."
         if fpr is not None:
-            meaning += {
-                "around": " The {} asked for lie within the interval.",
-                "above": " More than the {} asked for: these images differ from those "
-                "of the fit.",
-                "below": " Less than the {} asked for: these images are more even than "
-                "those of the fit.",
-            }[estimate.comparison].format(asked(fpr))
-        rows.append(_row("False alarms", estimate, meaning))
-    if not is_good.all():
-        found = judged.flagged[~is_good]
-        rows.append(
-            _share("Defects found", found, confidence, "Anomalous images flagged.")
-        )
-        rows += _by_type(judged, confidence)
-    if is_good.any() and not is_good.all():
-        scores = -judged.distances
-        low, high = roc_auc_interval(judged.y, scores, confidence=confidence)
+            meaning += _COMPARISONS[figures.false_alarms.comparison].format(asked(fpr))
+        rows.append(_row("False alarms", figures.false_alarms, meaning))
+    if figures.found is not None:
+        rows.append(_row("Defects found", figures.found, "Anomalous images flagged."))
+    rows += [
+        _row(f"Found: {name}", estimate, f"Images of type {name} flagged.")
+        for name, estimate in figures.found_by_type.items()
+    ]
+    if figures.roc_auc is not None:
+        low, high = figures.roc_auc_interval
         rows.append(
             {
                 "name": "AUROC",
-                "value": percent(roc_auc_score(is_good, scores)),
+                "value": percent(figures.roc_auc),
                 "counts": "",
                 "interval": f"{100 * low:.1f} to {percent(high)}",
                 "meaning": "How often an anomalous image has a larger distance than a "
-                "good one, whatever the threshold: 100 % is perfect, 50 % is chance.",
+                "normal one, whatever the threshold: 100 % is perfect, 50 % is chance.",
             }
         )
     return rows
@@ -69,33 +73,7 @@ def _of_unlabelled(fpr):
     )
     if fpr is None:
         return f"{meaning}."
-    return f"{meaning}; if all were good, about {asked(fpr)} would be flagged."
-
-
-def _by_type(judged, confidence):
-    if judged.defect_types is None:
-        return []
-    is_defect = judged.y == -1
-    return [
-        _share(
-            f"Found: {kind}",
-            judged.flagged[is_defect & (judged.defect_types == kind)],
-            confidence,
-            f"Images of type {kind} flagged.",
-        )
-        for kind in np.unique(judged.defect_types[is_defect])
-    ]
-
-
-def _share(name, flagged, confidence, meaning):
-    return _row(name, _estimate(flagged, confidence), meaning)
-
-
-def _estimate(flagged, confidence, target=None):
-    # Without a target there is nothing to compare with, which the rows do not.
-    return RateEstimate(
-        int(flagged.sum()), len(flagged), 0.5 if target is None else target, confidence
-    )
+    return f"{meaning}; if all were normal, about {asked(fpr)} would be flagged."
 
 
 def _row(name, estimate, meaning):

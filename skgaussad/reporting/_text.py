@@ -1,37 +1,15 @@
-"""Numbers as they stand on a report."""
+"""Rates as text."""
 
 
-def percent(share):
-    """Write a share that was measured in percent.
-
-    Parameters
-    ----------
-    share : float
-        In [0, 1].
-
-    Returns
-    -------
-    text : str
-        With a space that does not break.
-    """
-    is_tiny = 0 < share < 0.001
-    return _with_sign(f"{100 * share:.1g}" if is_tiny else f"{100 * share:.1f}")
+def percent(fraction):
+    """Write a measured fraction in percent, with a no-break space."""
+    is_tiny = 0 < fraction < 0.001
+    return _with_sign(f"{100 * fraction:.1g}" if is_tiny else f"{100 * fraction:.1f}")
 
 
-def asked(share):
-    """Write a share that was chosen in percent, without digits it does not have.
-
-    Parameters
-    ----------
-    share : float
-        In [0, 1].
-
-    Returns
-    -------
-    text : str
-        With a space that does not break.
-    """
-    return _with_sign(f"{100 * share:g}")
+def asked(fraction):
+    """Write a chosen fraction in percent, without digits it does not have."""
+    return _with_sign(f"{100 * fraction:g}")
 
 
 def _with_sign(number):

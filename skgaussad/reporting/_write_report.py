@@ -12,8 +12,8 @@ from .._utils.atomic_write import replacing
 from .._utils.labels import check_labels
 from .._utils.validation import check_integer, check_real
 from ..exceptions import InvalidImageError
-from ..inspection import anomaly_maps, ask_for_distances, check_matplotlib
-from ._cards import Judged, make_cards
+from ..inspection import anomaly_maps, ask_for_scores, check_matplotlib
+from ._cards import ScoredImages, make_cards
 from ._facts import calibration_facts, data_facts, setting_facts
 from ._figures import color_bar, draw_distances, draw_roc
 from ._rates import rate_rows
@@ -34,12 +34,13 @@ def write_report(
     n_images=8,
     confidence=_CONFIDENCE,
 ):
-    """Write what a fitted detector makes of images as one HTML page.
+    """Write a report on a fitted detector and its scores of images, as an HTML page.
 
-    The page says what was judged and by what, how often the detector is right with
-    confidence intervals, what its threshold rests on, and shows the most anomalous
-    images, those nearest to the threshold and, with labels, those judged wrongly, with
-    anomaly maps where the pipeline has them. It is a single file that needs no network.
+    The page says how often the detector is right, with confidence intervals, and how
+    its threshold was calibrated. It shows the most anomalous images, those nearest to
+    the threshold and, with labels, the missed defects and the false alarms, with
+    anomaly maps where the pipeline has them, and lists data, settings and versions. It
+    is a single file that needs no network.
 
     Parameters
     ----------
@@ -54,11 +55,11 @@ def write_report(
         complete.
 
     y : array-like of shape (n_images,) or None, default=None
-        +1 for good, -1 for anomalous images. None where that is not known.
+        +1 for normal, -1 for anomalous images. None where that is not known.
 
     defect_types : array-like of shape (n_images,) or None, default=None
-        Name of the type of defect of each image, by which those found are counted;
-        what it says of good images plays no part. Needs `y`.
+        Name of the type of defect of each image, by which those found are counted.
+        Those of normal images are not used. Needs `y`.
 
     names : sequence of n_images str or None, default=None
         What to call the images. None takes the names of files with their folder, and
@@ -123,31 +124,31 @@ def write_report(
             f"There is no folder {str(path.parent)!r} to write the report to; create "
             "it or name another."
         )
-    y, defect_types, names = _check_sides(X, y, defect_types, names)
-    distances, threshold, fpr, detector_name = ask_for_distances(estimator, X)
-    if threshold is None or not np.isfinite(threshold):
+    y, defect_types, names = _check_labels_and_names(X, y, defect_types, names)
+    y_score, offset, fpr, detector_name = ask_for_scores(estimator, X)
+    if offset is None or not np.isfinite(offset):
         raise ValueError(
-            f"{detector_name} has the threshold {threshold}, and a report is about "
-            "what lies above it. Fit with a finite threshold first."
+            f"{detector_name} has the threshold {offset}, and a report "
+            "needs a finite one. Fit on more images, or for a higher fpr."
         )
-    judged = Judged(X, names, distances, threshold, y, defect_types)
-    groups = judged.groups(n_images)
+    scored = ScoredImages(X, names, -y_score, -offset, y, defect_types)
+    groups = scored.groups(n_images)
     shown = sorted({row for group in groups for row in group.rows})
-    maps, without_maps = _maps_of(estimator, judged, shown)
-    cards = make_cards(estimator, judged, shown, maps)
+    maps, without_maps = _maps_of(estimator, scored, shown)
+    cards = make_cards(estimator, scored, shown, maps)
     page = _template().render(
         title=title,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip(),
         version=version("skgaussad"),
-        judged=judged,
+        scored=scored,
         fpr=fpr,
         confidence=confidence,
-        data=data_facts(judged),
+        data=data_facts(scored),
         settings=setting_facts(estimator),
-        calibration=calibration_facts(estimator, threshold, confidence),
-        rates=rate_rows(judged, fpr, confidence),
-        distances=draw_distances(judged, fpr),
-        roc=draw_roc(judged, fpr),
+        calibration=calibration_facts(estimator, -offset, confidence),
+        rates=rate_rows(scored, fpr, confidence),
+        distances=draw_distances(scored, fpr),
+        roc=draw_roc(scored, fpr),
         groups=[(group, [cards[row] for row in group.rows]) for group in groups],
         color_bar=color_bar() if maps else None,
         without_maps=without_maps,
@@ -157,13 +158,13 @@ def write_report(
     return path
 
 
-def _check_sides(X, y, defect_types, names):
-    """Judge what belongs to the images, one entry each."""
+def _check_labels_and_names(X, y, defect_types, names):
+    """Check labels and names, one entry an image."""
     if y is None:
         if defect_types is not None:
             raise ValueError(
-                "defect_types needs y, which says whose they are. Give y with +1 for "
-                "good and -1 for anomalous images."
+                "defect_types needs y. Give y with +1 for normal and -1 for anomalous "
+                "images."
             )
     else:
         y = check_labels("y", y)
@@ -186,9 +187,9 @@ def _name_of(item, index):
     return f"image {index}"
 
 
-def _maps_of(estimator, judged, rows):
-    """Return maps by row, and where there are none why."""
-    images = [judged.images[row] for row in rows]
+def _maps_of(estimator, scored, rows):
+    """Return maps by row, and the reason where there are none."""
+    images = [scored.images[row] for row in rows]
     draw = getattr(estimator, "anomaly_maps", None)
     try:
         maps = anomaly_maps(estimator, images) if draw is None else draw(images)

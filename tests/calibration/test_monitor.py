@@ -46,12 +46,12 @@ def alarm_times(p_values, alpha):
 
 
 def distances_with(change, size, rng, **kind):
-    """Standard normal distances; after `change`, all shifted or a share of defects."""
+    """Standard normal distances; after `change`, all shifted, or some defects."""
     distances = rng.normal(size=change + size)
     if "shift" in kind:
         distances[change:] += kind["shift"]
     else:
-        defective = rng.random(size) < kind["share"]
+        defective = rng.random(size) < kind["fraction"]
         distances[change:][defective] = rng.uniform(4, 8, size=defective.sum())
     return distances
 
@@ -78,12 +78,12 @@ def test_bets_are_those_described():
         # Up to the constant, which makes it integrate to one, a ratio of densities.
         expected = stats.norm.pdf(z, loc=shift) / stats.norm.pdf(z)
         np.testing.assert_allclose(bets[:, k] / bets[5, k], expected / expected[5])
-    pairs = zip(_betting.LEVELS, _betting.SHARES, strict=True)
-    for k, (level, share) in enumerate(pairs, start=len(_betting.SHIFTS)):
-        expected = (1 - share) + share * stats.uniform.pdf(p, scale=level)
+    pairs = zip(_betting.LEVELS, _betting.FRACTIONS, strict=True)
+    for k, (level, fraction) in enumerate(pairs, start=len(_betting.SHIFTS)):
+        expected = (1 - fraction) + fraction * stats.uniform.pdf(p, scale=level)
         np.testing.assert_allclose(bets[:, k], expected)
         # More than half of the p-values small is a drift, less is a burst.
-        assert (share > 0.5) == (k < _betting.N_DRIFT)
+        assert (fraction > 0.5) == (k < _betting.N_DRIFT)
 
 
 def test_reserve_and_stakes_make_up_the_capital():
@@ -182,8 +182,8 @@ def test_distances_are_ranked_among_the_reference_and_all_before_them():
         ({"shift": 1.0}, "drift", 100),
         ({"shift": -1.0}, "drift", 100),
         ({"shift": 4.0}, "drift", 10),
-        ({"share": 0.2}, "burst", 100),
-        ({"share": 0.4}, "burst", 50),
+        ({"fraction": 0.2}, "burst", 100),
+        ({"fraction": 0.4}, "burst", 50),
     ],
     ids=str,
 )
@@ -376,3 +376,8 @@ def test_the_two_ways_in_do_not_mix():
         ConformalMonitor().fit([1.0]).update(0.5)
     with pytest.raises(ValueError, match="distances is empty"):
         ConformalMonitor().fit([])
+
+
+def test_a_seed_has_no_effect_on_p_values():
+    with pytest.raises(ValueError, match="random_state=0 has no effect on p-values"):
+        ConformalMonitor(random_state=0).update([0.5])

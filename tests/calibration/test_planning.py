@@ -76,7 +76,7 @@ def test_fpr_bound_is_the_one_sided_clopper_pearson_bound(counts, confidence):
 
 
 @pytest.mark.parametrize(("n_exceeding", "n_samples"), [(0, 40), (2, 50), (9, 200)])
-def test_fpr_bound_holds_in_its_share_of_training_sets(n_exceeding, n_samples):
+def test_fpr_bound_holds_in_its_fraction_of_training_sets(n_exceeding, n_samples):
     """The rate of a uniform distance above the threshold is one minus the threshold."""
     n_sets = 10_000
     distances = np.random.default_rng(0).uniform(size=(n_sets, n_samples))

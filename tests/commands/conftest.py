@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from skgaussad.commands import _main as cli
+from skgaussad.commands._main import main
 from skgaussad.datasets import make_textures
 
 N_GOOD = 40
@@ -29,7 +29,7 @@ def parts(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_options():
     """Options of ``fit`` for a small network."""
-    return "--backbone", "test_resnet", "--weights", "random", "--image-size", "64"
+    return "--backbone", "test_resnet", "--weights", "none", "--image-size", "64"
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def model(parts, tiny_options, tmp_path_factory):
     """Path of a model file that ``skgaussad fit`` wrote."""
     path = tmp_path_factory.mktemp("model") / "model.skgaussad"
     arguments = ("--fpr", "0.05", "--levels", "4", "--quiet", "-o", str(path))
-    assert cli.main(["fit", str(parts / "good"), *tiny_options, *arguments]) == 0
+    assert main(["fit", str(parts / "good"), *tiny_options, *arguments]) == 0
     return str(path)
 
 
@@ -49,9 +49,9 @@ def run(capsysbinary):
         if stdin is not None:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-                status = cli.main(list(map(str, arguments)))
+                status = main(list(map(str, arguments)))
         else:
-            status = cli.main(list(map(str, arguments)))
+            status = main(list(map(str, arguments)))
         out, err = capsysbinary.readouterr()
         return status, out.decode(), err.decode()
 

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from skgaussad import LevelEnsemble, load
-from skgaussad.commands import _main as cli
+from skgaussad.commands._main import _COMMANDS, main, make_parser
 from skgaussad.metrics import roc_auc_interval
 
 
@@ -27,7 +27,7 @@ def test_fit_prints_what_it_made(run, parts, tiny_options, tmp_path):
     pipe = load(output)
     assert summary["images"] == "40"
     assert "test_resnet, 64 x 64 pixels, level 3 of 5" in summary["network"]
-    assert summary["threshold"] == f"{-pipe[-1].offset_:.4g}, by leave_one_out"
+    assert summary["threshold"] == f"{-pipe[-1].offset_:.4g}, by quantile"
     bound = 100 * pipe[-1].fpr_bound(0.95)
     asked = f"4 % asked for; at most {bound:.2g} % with 95 % confidence"
     assert f"false alarms  {asked}" in out
@@ -168,7 +168,7 @@ def test_info(run, model):
     for text in (
         "test_resnet, 64 x 64 pixels, level 4, ",
         pipe[0].weights_sha256_,
-        f"{-pipe[-1].offset_:.4g}, by leave_one_out",
+        f"{-pipe[-1].offset_:.4g}, by quantile",
         "5 % asked for",
         "40 images",
     ):
@@ -206,7 +206,7 @@ def test_completion_in_bash(run, tmp_path):
 def test_completion_knows_commands_options_and_files(run, shell):
     _, script, _ = run("completion", shell)
     complete = {"zsh": "_files", "fish": "__fish_complete_path"}[shell]
-    for text in ("evaluate", "anomaly-status", "tail for shares", complete):
+    for text in ("evaluate", "anomaly-status", "tail for rates", complete):
         assert text in script
 
 
@@ -226,11 +226,11 @@ def test_parquet_without_its_package(run, parts, model, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", [c.__name__ for c in cli._COMMANDS])
+@pytest.mark.parametrize("command", [c.__name__ for c in _COMMANDS])
 def test_examples_of_the_help_are_command_lines(command, capsys):
     name = command.rpartition("._")[2]
     with pytest.raises(SystemExit) as stopped:
-        cli.main([name, "--help"])
+        main([name, "--help"])
     assert stopped.value.code == 0
     lines = capsys.readouterr().out.partition("examples:")[2].splitlines()
     examples = [line.rpartition("| ")[2].strip() for line in lines if line]
@@ -240,13 +240,13 @@ def test_examples_of_the_help_are_command_lines(command, capsys):
         program, *arguments = shlex.split(example.partition(" > ")[0])
         assert program == "skgaussad"
         assert arguments[0] == name
-        cli.make_parser().parse_args(arguments)
+        make_parser().parse_args(arguments)
 
 
 def test_help_is_there_at_once():
     code = """if True:
         import sys
-        from skgaussad.cli import make_parser
+        from skgaussad.commands._main import make_parser
         make_parser().format_help()
         print(sorted({"numpy", "sklearn", "torch", "PIL"} & set(sys.modules)))
     """
@@ -256,7 +256,11 @@ def test_help_is_there_at_once():
 
 def test_a_closed_pipe_is_quiet(model):
     """The reader is gone before the first line comes, as with ``| head -0``."""
-    code = "from skgaussad import cli; import sys; sys.exit(cli.main(sys.argv[1:]))"
+    code = """if True:
+        import sys
+        from skgaussad.commands._main import main
+        sys.exit(main(sys.argv[1:]))
+    """
     with subprocess.Popen(
         [sys.executable, "-c", code, "completion", "bash"],
         stdout=subprocess.PIPE,

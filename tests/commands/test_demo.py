@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.utils import Bunch
 
 from skgaussad.commands import _demonstration
-from skgaussad.commands import _main as cli
+from skgaussad.commands._main import main
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def few_cells(monkeypatch):
 
 def test_demo_prints_the_figures_and_draws_a_picture(few_cells, capsys, tmp_path):
     picture = tmp_path / "demo.png"
-    assert cli.main(["demo", "--fpr", "0.1", "--output", str(picture)]) == 0
+    assert main(["demo", "--fpr", "0.1", "--output", str(picture)]) == 0
     out, err = capsys.readouterr()
     assert "fit on 32 functional, score 8 other functional and 20 defective" in out
     rows = re.findall(r"^ +(\d) +([\d.]+) +([\d.]+) +([\d.]+)$", out, re.MULTILINE)
@@ -42,21 +42,21 @@ def test_demo_prints_the_figures_and_draws_a_picture(few_cells, capsys, tmp_path
     np.testing.assert_allclose(steps, np.round(steps), atol=0.2)
     assert table[6, 3] > 85
     assert "10.0 % of false alarms asked for" in out
-    rates = re.findall(r"^ +(leave_one_out|chi2) +([\d.]+) % +([\d.]+) %$", out, re.M)
+    rates = re.findall(r"^ +(quantile|chi2) +([\d.]+) % +([\d.]+) %$", out, re.M)
     assert [name for name, *_ in rates] == ["quantile", "chi2"]
     counts = np.array([rate for _, *rate in rates], dtype=float) / 100 * [8, 20]
     np.testing.assert_allclose(counts, np.round(counts), atol=0.02)
     assert "60/60" in err, "a progress bar that reached the end"
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("L"))
-    assert pixels.shape == (1000, 1200)
-    # Lower half: twelve images, so far from blank.
+    assert pixels.shape == (1400, 1200)
+    # Lower part: twelve images with maps, so far from blank.
     assert (pixels[560:] < 200).mean() > 0.3
 
 
 def test_quiet_demo_shows_no_progress(few_cells, capsys, tmp_path):
     picture = tmp_path / "demo.png"
-    assert cli.main(["demo", "--quiet", "--output", str(picture)]) == 0
+    assert main(["demo", "--quiet", "--output", str(picture)]) == 0
     assert capsys.readouterr().err == ""
     assert picture.is_file()
 
@@ -64,11 +64,11 @@ def test_quiet_demo_shows_no_progress(few_cells, capsys, tmp_path):
 def test_demo_writes_a_report_of_its_working_point(few_cells, capsys, tmp_path):
     picture, report = tmp_path / "demo.png", tmp_path / "report.html"
     arguments = ["--fpr", "0.1", "--output", str(picture), "--report", str(report)]
-    assert cli.main(["demo", "--quiet", *arguments]) == 0
+    assert main(["demo", "--quiet", *arguments]) == 0
     out = capsys.readouterr().out
     assert f"Report: {report}" in out
     page = report.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
-    found = re.search(r"leave_one_out +([\d.]+) % +([\d.]+) %", out)
+    found = re.search(r"quantile +([\d.]+) % +([\d.]+) %", out)
     for name, rate in zip(
         ("False alarms", "Defects found"), found.groups(), strict=True
     ):
@@ -78,7 +78,7 @@ def test_demo_writes_a_report_of_its_working_point(few_cells, capsys, tmp_path):
 
 @pytest.mark.parametrize("option", ["--output", "--report"])
 def test_a_folder_that_is_not_there_ends_in_one_line_before_any_work(capsys, option):
-    assert cli.main(["demo", option, "no/such/folder/a"]) == 1
+    assert main(["demo", option, "no/such/folder/a"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(f"skgaussad: {option}: .*no folder 'no/such/folder'.*\n", err)
@@ -86,7 +86,7 @@ def test_a_folder_that_is_not_there_ends_in_one_line_before_any_work(capsys, opt
 
 def test_a_rate_out_of_range_is_a_wrong_command_line(capsys):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["demo", "--fpr", "5"])
+        main(["demo", "--fpr", "5"])
     assert stopped.value.code == 2
     assert "expected a number between 0 and 1, such as 0.01; got '5'" in (
         capsys.readouterr().err
@@ -96,7 +96,7 @@ def test_a_rate_out_of_range_is_a_wrong_command_line(capsys):
 @pytest.mark.parametrize("package", ["matplotlib.figure", "elpv_dataset"])
 def test_missing_packages_are_named(package, monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, package, None)
-    assert cli.main(["demo", "--output", str(tmp_path / "a.png")]) == 1
+    assert main(["demo", "--output", str(tmp_path / "a.png")]) == 1
     assert 'pip install "skgaussad[demo]"' in capsys.readouterr().err
 
 
@@ -112,6 +112,6 @@ def test_runs_as_a_module():
 
 def test_a_wrong_command_shows_the_usage(capsys):
     with pytest.raises(SystemExit) as stopped:
-        cli.main(["fly"])
+        main(["fly"])
     assert stopped.value.code == 2
     assert "usage: skgaussad" in capsys.readouterr().err

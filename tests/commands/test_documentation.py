@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from skgaussad.commands import _main as cli
+from skgaussad.commands._main import _COMMANDS, main
 from skgaussad.datasets import load_solar_cells
 
 CHAPTER = Path(__file__).parents[2] / "docs" / "user_guide" / "command_line.rst"
@@ -71,7 +71,7 @@ def run_program(arguments, monkeypatch):
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     with stopping(arguments):
-        status = cli.main(arguments)
+        status = main(arguments)
     for stream in (out, err):
         stream.seek(0)
     return status, out.read(), err.read()
@@ -126,7 +126,7 @@ def test_the_commands_of_the_chapter(photos, monkeypatch):
             f"{command}\nshown:\n{expected}\ngiven:\n{found}"
         )
     assert programs == {
-        command.__name__.rpartition("._")[2] for command in cli._COMMANDS
+        command.__name__.rpartition("._")[2] for command in _COMMANDS
     } - {"demo"}
     assert Path("results.jsonl").read_text().count("\n") == 6
     assert Path("watched.csv").read_text().count("\n") == 7

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from skgaussad import load
+from skgaussad._utils.score_table import score_rows
 from skgaussad.commands import _outputs, _scoring
 from skgaussad.detectors import p_values
 from skgaussad.inspection import anomaly_maps
@@ -27,7 +28,7 @@ def expected(parts, model):
             "distance": distances,
             "threshold_ratio": distances / -pipe[-1].offset_,
             "p_value": p_values(pipe, paths),
-            "label": np.where(pipe.predict(paths) == 1, "normal", "anomalous"),
+            "label": pipe.predict(paths),
         }
     )
 
@@ -62,7 +63,7 @@ def test_files_hold_what_the_pipeline_says(
     assert result == (0, "", "")
     table = read(output)
     check(table, expected)
-    assert {"normal", "anomalous"} == set(table["label"])
+    assert {1, -1} == set(table["label"])
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -105,22 +106,37 @@ def test_an_image_goes_through_the_network_once(run, parts, model, monkeypatch):
 def test_exit_status_of_anomalies(run, parts, model, expected):
     paths = expected.groupby("label")["path"].first()
     options = ["--quiet", "--anomaly-status", 3]
-    anomalous = paths["anomalous"]
+    anomalous = paths[-1]
     assert run("score", model, anomalous, *options)[0] == 3
     assert run("score", model, anomalous)[0] == 0
-    assert run("score", model, paths["normal"], *options)[0] == 0
+    assert run("score", model, paths[1], *options)[0] == 0
 
 
 def test_images_above_the_threshold_are_anomalous(model, expected):
     scorer = _scoring.Scorer(model)
     paths = expected["path"].tolist()[:1]
-    (result,) = scorer.score(paths)
+    (row,) = scorer.score(paths)
     for threshold, label in [
-        (result.distance, "normal"),
-        (np.nextafter(result.distance, 0), "anomalous"),
+        (row["distance"], 1),
+        (np.nextafter(row["distance"], 0), -1),
     ]:
         scorer.threshold = threshold
-        assert scorer.score(paths)[0].label == label
+        assert scorer.score(paths)[0]["label"] == label
+
+
+def test_no_ratio_of_a_negative_threshold():
+    """As of a OneClassSVM, where a ratio above 1 would be normal."""
+    normal, anomalous = score_rows(["a.png", "b.png"], [-3.0, -1.0], -2.0, [0.5, 0.1])
+    assert (normal["label"], anomalous["label"]) == (1, -1)
+    assert normal["threshold_ratio"] is anomalous["threshold_ratio"] is None
+
+
+def test_types_of_the_columns(run, parts, model, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    output = tmp_path / "a.parquet"
+    assert run("score", model, parts / "new", "-o", output, "--quiet")[0] == 0
+    types = [str(field.type) for field in parquet.read_schema(output)]
+    assert types == ["string", "double", "double", "double", "int8", "string"]
 
 
 def test_lists_with_spaces_and_unicode(run, parts, model, tmp_path):
@@ -153,7 +169,7 @@ def test_an_empty_list_gives_no_rows(run, model):
 
 @pytest.fixture
 def with_bad_files(parts, tmp_path):
-    """A folder of two good images and three files that are none."""
+    """A folder of two images and three files that are none."""
     folder = tmp_path / "photos"
     folder.mkdir()
     shutil.copy(parts / "good" / "00.png", folder / "a.png")
@@ -165,10 +181,10 @@ def with_bad_files(parts, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
-def test_skip_records_bad_files(run, model, with_bad_files, tmp_path, name):
+def test_record_records_bad_files(run, model, with_bad_files, tmp_path, name):
     output = tmp_path / name
     status, _, err = run(
-        "score", model, with_bad_files, "--on-error", "skip", "-o", output, "--quiet"
+        "score", model, with_bad_files, "--on-error", "record", "-o", output, "--quiet"
     )
     assert status == 0
     assert err == (
@@ -192,7 +208,7 @@ def test_skip_records_bad_files(run, model, with_bad_files, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
-def test_stop_leaves_no_half_file(run, model, with_bad_files, tmp_path, name):
+def test_raise_leaves_no_half_file(run, model, with_bad_files, tmp_path, name):
     output = tmp_path / name
     output.write_text("from before")
     status, out, err = run("score", model, with_bad_files, "-o", output, "--quiet")
@@ -203,7 +219,7 @@ def test_stop_leaves_no_half_file(run, model, with_bad_files, tmp_path, name):
     assert {path.name for path in tmp_path.iterdir()} == {"photos", name}
 
 
-def test_stop_gives_the_rows_before_the_bad_file(run, model, with_bad_files):
+def test_raise_gives_the_rows_before_the_bad_file(run, model, with_bad_files):
     status, out, _ = run("score", model, with_bad_files)
     assert status == 1
     assert [line.split(",")[0] for line in out.splitlines()[1:]] == [
@@ -241,7 +257,7 @@ def test_maps_are_drawn_to_files_of_their_own(run, parts, model, tmp_path):
         (["no.skgaussad", "a.png"], "'no.skgaussad'"),
         (["a.png", "a.png"], "is not a zip archive"),
         (["MODEL", "a.png", "-o", "no/a.csv"], "There is no folder 'no'"),
-        (["MODEL", "a.png", "-o", "/dev/null"], "'/dev/null' is no file"),
+        (["MODEL", "a.png", "-o", "/dev/null"], "'/dev/null' is not a file"),
     ],
 )
 def test_mistakes_end_in_one_line(
@@ -269,7 +285,8 @@ def test_mistakes_end_in_one_line(
         ["--watch", "-o", "a.parquet"],
         ["--watch", "-o", "a.csv", "--anomaly-status", "3"],
         ["--watch", "-o", "a.csv", "other"],
-        ["--interval", "0"],
+        ["--watch", "-o", "a.csv", "--interval", "0"],
+        ["--interval", "2"],
     ],
     ids=" ".join,
 )
@@ -279,7 +296,7 @@ def test_a_wrong_command_line_is_status_2(run, model, options):
     assert stopped.value.code == 2
 
 
-def test_a_model_that_does_not_judge_images_is_refused(run, tmp_path):
+def test_a_model_that_does_not_score_images_is_refused(run, tmp_path):
     from skgaussad import MahalanobisDetector, save
 
     path = tmp_path / "features.skgaussad"
@@ -287,4 +304,4 @@ def test_a_model_that_does_not_judge_images_is_refused(run, tmp_path):
     save(MahalanobisDetector().fit(X), path)
     status, _, err = run("score", path, "a.png")
     assert status == 1
-    assert "a MahalanobisDetector that cannot judge images" in err
+    assert "a MahalanobisDetector that cannot score images" in err

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from skgaussad import load
-from skgaussad.commands import _main as cli
-from skgaussad.commands._scoring import Result
+from skgaussad._utils.score_table import score_rows
+from skgaussad.commands._main import main
 from skgaussad.commands._watch import ResultFile, Watcher
 
 
@@ -25,16 +25,15 @@ class Stub:
         self.n_scored = 0
 
     def score(self, paths):
-        results = []
-        for path in paths:
+        sizes, errors = [], {}
+        for index, path in enumerate(paths):
             self.while_reading(path)
             self.n_scored += 1
             content = Path(path).read_bytes() if os.path.exists(path) else b"bad"
+            sizes.append(len(content))
             if content.startswith(b"bad"):
-                results.append(Result(path, error="it is bad"))
-            else:
-                results.append(Result(path, float(len(content)), 0.5, 0.5, "normal"))
-        return results
+                errors[index] = "it is bad"
+        return score_rows(paths, sizes, 100, errors=errors)
 
 
 @pytest.fixture
@@ -48,7 +47,7 @@ def start(folder, tmp_path):
     """Make a watcher of the folder, with the results there are."""
     opened = []
 
-    def start_watcher(scorer, name="a.csv", on_error="skip"):
+    def start_watcher(scorer, name="a.csv", on_error="record"):
         while opened:
             opened.pop().__exit__()
         results = ResultFile(str(tmp_path / name), name.partition(".")[2])
@@ -138,9 +137,9 @@ def test_a_bad_file_is_tried_again_before_it_is_recorded(
     assert capsys.readouterr().err == f"skgaussad: {folder / '1.png'}: it is bad\n"
 
 
-def test_stop_raises_at_a_bad_file(folder, start):
+def test_raise_raises_at_a_bad_file(folder, start):
     (folder / "1.png").write_bytes(b"bad")
-    watcher = start(Stub(), on_error="stop")
+    watcher = start(Stub(), on_error="raise")
     with pytest.raises(ValueError, match="it is bad"):
         for _ in range(4):
             look(watcher)
@@ -196,17 +195,17 @@ def test_two_processes_do_not_write_to_one_file(start, tmp_path):
 
 CHILD = """
 import sys, time
-from skgaussad.commands._scoring import Result
+from skgaussad._utils.score_table import score_rows
 from skgaussad.commands._watch import ResultFile, Watcher, watch
 
 class Slow:
     def score(self, paths):
         time.sleep(0.002 * len(paths))
-        return [Result(path, 1.0, 0.5, 0.5, "normal") for path in paths]
+        return score_rows(paths, [1.0] * len(paths), 2.0)
 
 folder, output = sys.argv[1:]
 with ResultFile(output, "csv") as results:
-    watcher = Watcher(Slow(), None, folder, results, None, "skip")
+    watcher = Watcher(Slow(), None, folder, results, None, "record")
     watch(watcher, 0.01, lambda n_scored: print(n_scored, flush=True))
 """
 
@@ -265,7 +264,7 @@ def test_the_command_watches_and_draws_maps(parts, model, folder, tmp_path, caps
     )
     arguments = ["score", model, "--watch", str(folder), "-o", str(output)]
     options = ["--interval", "0.02", "--maps", str(maps)]
-    assert cli.main([*arguments, *options]) == 0
+    assert main([*arguments, *options]) == 0
     thread.join()
     assert signal.getsignal(signal.SIGTERM) is before
     table = read(output).sort_values("path", ignore_index=True)

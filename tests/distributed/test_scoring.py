@@ -1,4 +1,4 @@
-"""Tests of scores in Parquet files: those of one process, and gone on with."""
+"""Scores in Parquet files: equal to those of one process, and resumed."""
 
 import os
 import pickle
@@ -19,8 +19,8 @@ from skgaussad.distributed._scoring import score_part
 from skgaussad.exceptions import InvalidImageError
 
 pytestmark = pytest.mark.slow
-COLUMNS = ["index", "path", "distance", "decision", "label", "p_value"]
-TYPES = ["int64", "string", "double", "double", "int8", "double"]
+COLUMNS = ["path", "distance", "threshold_ratio", "p_value", "label", "error"]
+TYPES = ["string", "double", "double", "double", "int8", "string"]
 
 
 def parts_of(folder):
@@ -61,34 +61,37 @@ def test_scores_are_those_of_one_process(
     assert list(found.columns) == COLUMNS
     schema = parquet.read_schema(folder / "part-00000000.parquet")
     assert [str(schema.field(name).type) for name in COLUMNS] == TYPES
-    assert list(found["index"]) == list(range(160))
     assert list(found["path"]) == paths
     assert_equal_scores(found["distance"], -local.score_samples(paths))
-    assert_equal_scores(found["decision"], local.decision_function(paths))
+    assert_equal_scores(
+        found["threshold_ratio"], local.score_samples(paths) / local[-1].offset_
+    )
     np.testing.assert_array_equal(found["label"], local.predict(paths))
     np.testing.assert_array_equal(found["p_value"], p_values(local, paths))
+    assert found["error"].isna().all()
     assert_forgotten()
 
 
 @pytest.mark.parametrize(
-    ("make_whole", "columns"),
+    ("make_whole", "has_p_values"),
     [
         (
             lambda make: make(IsolationForest(n_estimators=5, random_state=0)),
-            COLUMNS[:5],
+            False,
         ),
-        (lambda make: make(LocalOutlierFactor(novelty=True)), COLUMNS[:5]),
+        (lambda make: make(LocalOutlierFactor(novelty=True)), False),
         (
             lambda make: make_detector(**make(levels=[1, 2])[0].get_params()),
-            COLUMNS,
+            True,
         ),
     ],
     ids=["trees", "neighbours", "levels"],
 )
-def test_any_detector_will_do(client, make, paths, tmp_path, make_whole, columns):
+def test_any_detector_will_do(client, make, paths, tmp_path, make_whole, has_p_values):
     pipeline = make_whole(make).fit(paths)
     found = pd.read_parquet(score_to_parquet(pipeline, paths, tmp_path))
-    assert list(found.columns) == columns
+    assert list(found.columns) == COLUMNS
+    assert found["p_value"].notna().all() == has_p_values
     assert_equal_scores(found["distance"], -pipeline.score_samples(paths))
     np.testing.assert_array_equal(found["label"], pipeline.predict(paths))
 
@@ -98,7 +101,8 @@ def test_detector_without_calibration_has_no_p_values(client, make, paths, tmp_p
     features = pipeline[0].fit_transform(paths)
     pipeline[-1].partial_fit(features)
     found = pd.read_parquet(score_to_parquet(pipeline, paths, tmp_path))
-    assert list(found.columns) == COLUMNS[:5]
+    assert found["p_value"].isna().all()
+    assert found["distance"].notna().all()
 
 
 def test_interrupted_scoring_goes_on_where_it_was(
@@ -191,13 +195,13 @@ def test_folder_of_something_else_is_refused(client, local, paths, tmp_path):
     stray = tmp_path / "scores.parquet"
     stray.write_bytes(b"mine")
     with pytest.raises(
-        ValueError, match=r"holds scores.parquet, and no _manifest.json"
+        ValueError, match=r"holds scores.parquet, but no _manifest.json"
     ):
         score_to_parquet(local, paths, tmp_path)
     stray.unlink()
     for content in ("[", "[]", '{"version": 1}'):
         (tmp_path / "_manifest.json").write_text(content)
-        with pytest.raises(ValueError, match=r"_manifest.json' is no manifest"):
+        with pytest.raises(ValueError, match=r"_manifest.json' is not a manifest"):
             score_to_parquet(local, paths, tmp_path)
 
 
@@ -225,7 +229,7 @@ def test_bad_images_are_recorded(client, local, paths, tmp_path):
         local, listed, tmp_path / "scores", partition_size=8, on_error="record"
     )
     found = pd.read_parquet(folder)
-    assert list(found.columns) == [*COLUMNS, "error"]
+    assert list(found.columns) == COLUMNS
     assert list(found["path"]) == listed
     good = found["error"].isna()
     assert list(np.flatnonzero(~good)) == [9, 15]
@@ -233,7 +237,7 @@ def test_bad_images_are_recorded(client, local, paths, tmp_path):
         with pytest.raises(InvalidImageError) as error:
             local.score_samples([listed[index]])
         assert found["error"][index] == error.value.problem
-    assert found.loc[~good, COLUMNS[2:]].isna().all(axis=None)
+    assert found.loc[~good, COLUMNS[1:5]].isna().all(axis=None)
     np.testing.assert_allclose(
         found.loc[good, "distance"], -local.score_samples(paths[:30]), rtol=1e-4
     )

@@ -118,7 +118,7 @@ def test_maps_are_those_of_tiles():
     expected = anomaly_maps(detector, IMAGES[:2])
     for drawn, values in zip(display.map_images_, expected, strict=True):
         np.testing.assert_allclose(drawn.get_array(), values, rtol=1e-4, atol=1e-5)
-    assert "were all of the tile like this" in display.color_bar_.ax.get_ylabel()
+    assert "a tile of which all is 1" in display.color_bar_.ax.get_ylabel()
     assert display.map_images_[0].norm.vmax == 60
 
 
@@ -210,7 +210,10 @@ def test_broken_cookies_are_drawn_without_overlaps(test_data):
             {"masks": [None, np.ones((3, 4)), None]},
             r"masks\[1\] must be of the size of its image, \(20, 30\); got .* \(3, 4\)",
         ),
-        ({"meaning": "heat"}, "meaning must be one of 'share', 'tile', 'position'"),
+        (
+            {"meaning": "heat"},
+            "meaning must be one of 'contribution', 'tile', 'position'",
+        ),
         ({"limit": 1}, r"limit must be a number in \(1, inf\)"),
         ({"n_columns": 0}, "n_columns must be at least 1"),
     ],

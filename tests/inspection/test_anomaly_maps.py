@@ -105,7 +105,7 @@ SUMS = {
 
 
 @pytest.mark.parametrize("name", [*SINGLE, *SUMS])
-def test_shares_add_up_to_the_score(name, normal, tested):
+def test_contributions_add_up_to_the_score(name, normal, tested):
     estimator = (SINGLE | SUMS)[name].fit(normal)
     distances = -estimator.score_samples(tested)
     expected = distances if name in SUMS else distances**2
@@ -113,22 +113,24 @@ def test_shares_add_up_to_the_score(name, normal, tested):
     # scikit-learn's PCA computes with as many digits as it is given.
     rtol = 1e-5 if name in ("scaled PCA", "whitened") else 1e-9
     np.testing.assert_allclose(split.totals, expected, rtol=rtol)
-    sums = sum(shares.sum(axis=(1, 2)) for shares in split.positions.values())
+    sums = sum(
+        contributions.sum(axis=(1, 2)) for contributions in split.positions.values()
+    )
     np.testing.assert_allclose(sums, split.totals, rtol=1e-9)
     np.testing.assert_allclose(sum(split.levels.values()), split.totals, rtol=1e-9)
     assert split.positions.keys() == split.levels.keys()
-    for level, shares in split.positions.items():
-        np.testing.assert_allclose(split.levels[level], shares.sum(axis=(1, 2)))
+    for level, contributions in split.positions.items():
+        np.testing.assert_allclose(split.levels[level], contributions.sum(axis=(1, 2)))
         # Not spread evenly, which would add up as well.
-        involved = np.abs(shares).max(axis=(1, 2)) > 1e-6
+        involved = np.abs(contributions).max(axis=(1, 2)) > 1e-6
         assert involved.any() or name in ("max", "top")
-        assert (np.ptp(shares[involved], axis=(1, 2)) > 1e-3).all()
+        assert (np.ptp(contributions[involved], axis=(1, 2)) > 1e-3).all()
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 @pytest.mark.slow
-def test_shares_add_up_whatever_the_pipeline(normal, data):
+def test_contributions_add_up_whatever_the_pipeline(normal, data):
     draw = data.draw
     levels = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True))
     pooling = draw(st.sampled_from(["average", 1, 2, ["average", 2]]))
@@ -151,7 +153,9 @@ def test_shares_add_up_whatever_the_pipeline(normal, data):
     X = np.random.default_rng(seed).integers(0, 256, (2, 9, 7), dtype=np.uint8)
     distances = -estimator.score_samples(X)
     split = split_distance(estimator, X)
-    sums = sum(shares.sum(axis=(1, 2)) for shares in split.positions.values())
+    sums = sum(
+        contributions.sum(axis=(1, 2)) for contributions in split.positions.values()
+    )
     np.testing.assert_allclose(sums, distances if is_sum else distances**2, rtol=1e-9)
 
 
@@ -160,7 +164,7 @@ def feature_maps(transformer, X, level):
     return np.concatenate(batches).astype(np.float64)
 
 
-def test_share_is_that_of_the_formula(normal, tested):
+def test_contribution_is_that_of_the_formula(normal, tested):
     """Position by position, with the inverse covariance as a matrix."""
     estimator = on_levels(MahalanobisDetector()).fit(normal)
     transformer, detector = estimator[0], estimator[-1]
@@ -171,8 +175,10 @@ def test_share_is_that_of_the_formula(normal, tested):
     for i, row, column in np.ndindex(expected.shape):
         own = maps[i, :, row, column] - detector.location_
         expected[i, row, column] = own @ solved[i] / expected[0].size
-    shares = split_distance(estimator, tested).positions[4]
-    np.testing.assert_allclose(shares, expected, rtol=1e-4, atol=1e-4 * expected.max())
+    contributions = split_distance(estimator, tested).positions[4]
+    np.testing.assert_allclose(
+        contributions, expected, rtol=1e-4, atol=1e-4 * expected.max()
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +186,7 @@ def test_share_is_that_of_the_formula(normal, tested):
     [[NegatedPCA(0.1)], [StandardScaler(), PCA(9)], [PCA(5, whiten=True)]],
     ids=["NPCA", "scaled PCA", "whitened"],
 )
-def test_share_through_steps_is_that_of_the_formula(steps, normal, tested):
+def test_contribution_through_steps_is_that_of_the_formula(steps, normal, tested):
     """Each position goes through the steps itself, as an image would."""
     estimator = on_levels(*steps, MahalanobisDetector()).fit(normal)
     transformer, detector = estimator[0], estimator[-1]
@@ -192,11 +198,13 @@ def test_share_through_steps_is_that_of_the_formula(steps, normal, tested):
         own = estimator[1:-1].transform(maps[i : i + 1, :, row, column])
         own = own[0] - detector.location_
         expected[i, row, column] = own @ solved[i] / expected[0].size
-    shares = split_distance(estimator, tested).positions[4]
-    np.testing.assert_allclose(shares, expected, rtol=1e-3, atol=1e-3 * expected.max())
+    contributions = split_distance(estimator, tested).positions[4]
+    np.testing.assert_allclose(
+        contributions, expected, rtol=1e-3, atol=1e-3 * expected.max()
+    )
 
 
-def test_share_in_a_sum_is_that_in_its_level(normal, tested):
+def test_contribution_in_a_sum_is_that_in_its_level(normal, tested):
     """A level's distance is its squared distance over itself."""
     split = split_distance(on_ensemble().fit(normal), tested)
     for level in (2, 3, 4):
@@ -213,22 +221,22 @@ def test_share_in_a_sum_is_that_in_its_level(normal, tested):
         )
 
 
-def test_cell_of_a_grid_has_the_shares_of_its_features(normal, tested):
+def test_cell_of_a_grid_has_the_contributions_of_its_features(normal, tested):
     estimator = on_levels(MahalanobisDetector("diagonal"), pooling=2, image_size=64)
     split = split_distance(estimator.fit(normal), tested)
     transformer, detector = estimator[0], estimator[-1]
     deviations = transformer.transform(tested) - detector.location_
     terms = deviations**2 / np.diag(detector.covariance_)
     of_cells = terms.reshape(5, 2, 2, -1).sum(axis=3)
-    shares = split.positions[4]
-    half = shares.shape[1] // 2
+    contributions = split.positions[4]
+    half = contributions.shape[1] // 2
     for row, column in np.ndindex(2, 2):
         rows, columns = (
             slice(row * half, (row + 1) * half),
             slice(column * half, (column + 1) * half),
         )
         np.testing.assert_allclose(
-            shares[:, rows, columns].sum(axis=(1, 2)),
+            contributions[:, rows, columns].sum(axis=(1, 2)),
             of_cells[:, row, column],
             rtol=1e-4,
         )
@@ -236,7 +244,7 @@ def test_cell_of_a_grid_has_the_shares_of_its_features(normal, tested):
 
 @pytest.mark.parametrize("quadrant", [(0, 0), (0, 1), (1, 0), (1, 1)])
 @pytest.mark.parametrize("levels", [5, [4, 6]])
-def test_defect_has_its_largest_share_where_it_is(quadrant, levels):
+def test_defect_has_its_largest_contribution_where_it_is(quadrant, levels):
     """A dark blot on a fine regular pattern."""
     rng = np.random.default_rng(0)
     grid = np.add.outer(np.arange(128), np.arange(128)) % 16 < 8
@@ -260,10 +268,10 @@ def test_defect_has_its_largest_share_where_it_is(quadrant, levels):
         MahalanobisDetector(),
     ).fit(X[:-1])
     split = split_distance(estimator, defective)
-    for shares in split.positions.values():
-        half = shares.shape[1] // 2
+    for contributions in split.positions.values():
+        half = contributions.shape[1] // 2
         quarters = [
-            shares[0, r * half : (r + 1) * half, c * half : (c + 1) * half].sum()
+            contributions[0, r * half : (r + 1) * half, c * half : (c + 1) * half].sum()
             for r in (0, 1)
             for c in (0, 1)
         ]
@@ -316,7 +324,7 @@ def test_maps_do_not_depend_on_the_batch(normal, tested):
         np.testing.assert_allclose(alone, together[i], rtol=1e-3, atol=1e-4)
 
 
-def test_what_is_cropped_has_no_share(normal):
+def test_what_is_cropped_has_no_contribution(normal):
     estimator = on_levels(MahalanobisDetector(), crop_pct=0.5, image_size=64).fit(
         normal
     )

@@ -80,19 +80,19 @@ def assert_is_split(estimator, X):
     np.testing.assert_allclose(
         split.totals, distances if is_sum else distances**2, rtol=1e-9
     )
-    sums = sum(shares.sum(axis=1) for shares in split.components.values())
+    sums = sum(contributions.sum(axis=1) for contributions in split.components.values())
     np.testing.assert_allclose(sums, split.totals, rtol=1e-9)
-    for name, shares in split.components.items():
-        assert (shares >= 0).all()
-        np.testing.assert_allclose(split.groups[name], shares.sum(axis=1))
+    for name, contributions in split.components.items():
+        assert (contributions >= 0).all()
+        np.testing.assert_allclose(split.groups[name], contributions.sum(axis=1))
         assert (np.diff(split.variances[name]) <= 0).all()
-        assert shares.shape[1:] == split.variances[name].shape
-        assert shares.shape[1:] == split.n_directions[name].shape
+        assert contributions.shape[1:] == split.variances[name].shape
+        assert contributions.shape[1:] == split.n_directions[name].shape
     return split
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_shares_add_up_to_the_score(name):
+def test_contributions_add_up_to_the_score(name):
     estimator, n_samples = ESTIMATORS[name]
     estimator.fit(correlated(n_samples, 30))
     X = np.vstack([correlated(6, 30, seed=2), np.random.default_rng(3).normal(size=30)])
@@ -101,7 +101,7 @@ def test_shares_add_up_to_the_score(name):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_shares_add_up_whatever_the_samples(data):
+def test_contributions_add_up_whatever_the_samples(data):
     draw = data.draw
     n_samples, n_features = draw(st.integers(5, 60)), draw(st.integers(1, 40))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -136,7 +136,7 @@ def test_axes_of_hardly_any_variance_are_made_orthonormal(least):
 
 
 @pytest.mark.parametrize("n_samples", [200, 12])
-def test_share_of_a_component_is_that_of_its_eigenvector(n_samples):
+def test_contribution_of_a_component_is_that_of_its_eigenvector(n_samples):
     """By eigh of the covariance; directions of one variance are one component."""
     X, X_test = correlated(n_samples, 20), correlated(5, 20, seed=1)
     detector = MahalanobisDetector().fit(X)
@@ -177,7 +177,7 @@ def test_component_of_a_diagonal_covariance_is_a_feature():
     np.testing.assert_allclose(split.variances["all"], X.var(axis=0)[[1, 2, 0]])
 
 
-def test_share_in_a_sum_is_that_in_its_group():
+def test_contribution_in_a_sum_is_that_in_its_group():
     X, X_test = correlated(60, 30), correlated(5, 30, seed=1)
     split = split_by_component(LevelEnsemble(columns=COLUMNS).fit(X), X_test)
     for name, columns in COLUMNS.items():
@@ -193,12 +193,12 @@ def test_share_in_a_sum_is_that_in_its_group():
         )
 
 
-def test_sample_at_the_mean_has_no_shares():
+def test_sample_at_the_mean_has_no_contributions():
     X = np.array([[1.0, 2.0], [-1.0, -2.0], [3.0, -1.0], [-3.0, 1.0]])
     ensemble = LevelEnsemble(columns={"a": [0, 1], "b": [1]}).fit(X)
     split = split_by_component(ensemble, np.zeros((1, 2)))
     assert split.totals == 0
-    assert not any(shares.any() for shares in split.components.values())
+    assert not any(contributions.any() for contributions in split.components.values())
 
 
 def test_levels_of_images_are_those_of_split_distance():
@@ -207,9 +207,11 @@ def test_levels_of_images_are_those_of_split_distance():
     pipe = make_detector(levels=[4, 6], image_size=64).fit(good[:20])
     split = assert_is_split(pipe, bad[:2])
     by_position = split_distance(pipe, bad[:2])
-    for level, shares in by_position.levels.items():
+    for level, contributions in by_position.levels.items():
         # The network rounds in batches of its own.
-        np.testing.assert_allclose(split.groups[f"level{level}"], shares, rtol=1e-6)
+        np.testing.assert_allclose(
+            split.groups[f"level{level}"], contributions, rtol=1e-6
+        )
     # The same from the features of the images.
     features = pipe[:-1].transform(bad[:2])
     again = split_by_component(pipe[-1], features)

@@ -85,17 +85,17 @@ def test_directions_without_variance_have_a_bar():
     assert sum(display.signal) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("share", [0.5, 0.99])
-def test_line_is_where_pca_would_cut(share):
+@pytest.mark.parametrize("fraction", [0.5, 0.99])
+def test_line_is_where_pca_would_cut(fraction):
     detector = MahalanobisDetector().fit(X)
     display = CovarianceSpectrumDisplay.from_estimator(
-        detector, X_TEST, Y, variance_share=share
+        detector, X_TEST, Y, variance_fraction=fraction
     )
-    n_leading = PCA(n_components=share).fit(X).n_components_
+    n_leading = PCA(n_components=fraction).fit(X).n_components_
     assert display.leading_line_.get_xdata()[0] == n_leading + 0.5
     of_signal = 100 * display.signal[:n_leading].sum()
     assert labels_of(display)[-1] == (
-        f"left of it {100 * share:g} % of the variance,\n{of_signal:.1f} % of the "
+        f"left of it {100 * fraction:g} % of the variance,\n{of_signal:.1f} % of the "
         "signal"
     )
 
@@ -148,13 +148,14 @@ def test_signal_needs_both_kinds():
         ((X_TEST, None), "together.*y is None"),
         ((None, Y), "together.*X is None"),
         ((X_TEST, np.ones(100)), "all 100 labels are 1"),
-        ((X_TEST, -Y), "no farther away than the good ones"),
+        ((X_TEST, -Y), "no farther away than the normal ones"),
     ):
         with pytest.raises(ValueError, match=message):
             CovarianceSpectrumDisplay.from_estimator(detector, *arguments)
     for keywords, message in (
-        ({"n_bars": 0}, "n_bars must be at least 1"),
-        ({"variance_share": 99}, r"variance_share must be a number in \(0, 1\)"),
+        ({"X": X_TEST, "y": Y, "n_bars": 0}, "n_bars must be at least 1"),
+        ({"n_bars": 3}, "n_bars=3 has no effect without a signal"),
+        ({"variance_fraction": 99}, r"variance_fraction must be a number in \(0, 1\)"),
     ):
         with pytest.raises(ValueError, match=message):
             CovarianceSpectrumDisplay.from_estimator(detector, **keywords)

@@ -22,8 +22,8 @@ from skgaussad.inspection import (
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
-OF_DISTANCES = (ScoreDistributionDisplay, WorkingPointDisplay)
-NAMED = (*OF_DISTANCES, CovarianceSpectrumDisplay, LevelAUROCDisplay)
+OF_SCORES = (ScoreDistributionDisplay, WorkingPointDisplay)
+NAMED = (*OF_SCORES, CovarianceSpectrumDisplay, LevelAUROCDisplay)
 X, X_TEST = np.random.default_rng(0).normal(size=(2, 90, 3)) * [1, 10, 100]
 X_TEST[60:] *= 2
 Y = np.repeat([1, -1], [60, 30])
@@ -61,7 +61,7 @@ def texts_of(display):
     return [*legend, display.ax_.get_title()]
 
 
-@pytest.mark.parametrize("display", OF_DISTANCES)
+@pytest.mark.parametrize("display", OF_SCORES)
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -94,7 +94,7 @@ def test_from_estimator_asks_for_what_the_estimator_does(display, estimator):
     assert by_estimator.name == type(inner).__name__
 
 
-@pytest.mark.parametrize("display", OF_DISTANCES)
+@pytest.mark.parametrize("display", OF_SCORES)
 def test_threshold_inside_a_meta_estimator(display):
     detector = MahalanobisDetector(fpr=0.25).fit(X)
     drawn = display.from_estimator(Wrapped(detector).fit(X), X_TEST, Y)
@@ -113,7 +113,7 @@ def test_axes_name_and_keywords(display):
     assert (drawn.ax_, drawn.figure_) == (ax, figure)
     assert any("camera 1" in text for text in texts_of(drawn))
     assert ax.get_xlabel() and ax.get_ylabel()
-    artist = drawn.artists_["good"] if hasattr(drawn, "artists_") else drawn.line_
+    artist = drawn.artists_["normal"] if hasattr(drawn, "artists_") else drawn.line_
     assert artist.get_alpha() == 0.25
 
     again = drawn.plot(name="camera 2")
@@ -133,7 +133,7 @@ def test_without_matplotlib(display, monkeypatch):
     if display is not CovarianceSpectrumDisplay:
         message = rf'{display.__name__}\.from_predictions.*install "skgaussad\[plot\]"'
         with pytest.raises(ImportError, match=message):
-            display.from_predictions([2.0], [1])
+            display.from_predictions([1], [2.0])
 
 
 @pytest.mark.parametrize("display", NAMED)
@@ -142,29 +142,29 @@ def test_not_fitted(display):
         display.from_estimator(MahalanobisDetector(), X, Y)
 
 
-@pytest.mark.parametrize("display", OF_DISTANCES)
+@pytest.mark.parametrize("display", OF_SCORES)
 @pytest.mark.parametrize(
-    ("distances", "message"),
+    ("y_score", "message"),
     [
-        ([1, np.inf], "distances must hold finite distances"),
+        ([1, np.inf], "y_score must hold finite scores"),
         ([], "at least one"),
         ([[1, 2]], "1d array"),
     ],
 )
-def test_bad_distances(display, distances, message):
+def test_bad_scores(display, y_score, message):
     with pytest.raises(ValueError, match=message):
-        display.from_predictions(distances, [1, -1])
+        display.from_predictions([1, -1], y_score)
 
 
-@pytest.mark.parametrize("display", OF_DISTANCES)
+@pytest.mark.parametrize("display", OF_SCORES)
 def test_what_has_no_scores(display):
     with pytest.raises(TypeError, match="StandardScaler has no score_samples"):
         display.from_estimator(StandardScaler().fit(X), X_TEST, Y)
 
 
-@pytest.mark.parametrize("display", OF_DISTANCES)
+@pytest.mark.parametrize("display", OF_SCORES)
 def test_detector_without_a_threshold_yet(display):
-    """After `partial_fit` there are distances, and `calibrate` sets the threshold."""
+    """After `partial_fit` there are scores, and `calibrate` sets the threshold."""
     detector = MahalanobisDetector().partial_fit(X)
     texts = texts_of(display.from_estimator(detector, X_TEST, Y))
     assert not any("%" in text and "AUROC" not in text for text in texts)

@@ -33,8 +33,18 @@ def predictions(display, detector, X):
     """Arguments of ``from_predictions`` that a detector's results are."""
     if display is ChiSquareQQDisplay:
         return (detector.mahalanobis(X),), {"n_dof": detector.n_dof_}
-    n_calibration = len(detector.calibration_distances_)
-    return (detector.p_values(X),), {"n_calibration": n_calibration}
+    keywords = {"n_calibration": len(detector.calibration_distances_)}
+    if display is PValueDisplay:
+        keywords["y_true"] = None
+    return (), {"p_values": detector.p_values(X), **keywords}
+
+
+def draw(display, values, **keywords):
+    """Draw predictions, without labels where a display takes some."""
+    if display is ChiSquareQQDisplay:
+        return display.from_predictions(values, n_dof=1)
+    arguments = (None, values) if display is PValueDisplay else (values,)
+    return display.from_predictions(*arguments, **keywords)
 
 
 def data_of(display):
@@ -93,9 +103,7 @@ def test_without_matplotlib(display, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     calls = {
         "from_estimator": lambda: display.from_estimator(BaseEstimator(), X),
-        "from_predictions": lambda: display.from_predictions(
-            [2.0], **({"n_dof": 1} if display is ChiSquareQQDisplay else {})
-        ),
+        "from_predictions": lambda: draw(display, [2.0]),
     }
     for method, call in calls.items():
         message = rf'{display.__name__}\.{method} works.*install "skgaussad\[plot\]"'
@@ -123,12 +131,12 @@ def test_a_detector_without_what_is_drawn_is_named(display):
 )
 def test_bad_p_values(display, p_values, message):
     with pytest.raises(ValueError, match=message):
-        display.from_predictions(p_values)
+        draw(display, p_values)
 
 
 @pytest.mark.parametrize("display", [FalsePositiveRateDisplay, PValueDisplay])
 def test_bad_keywords(display):
     with pytest.raises(ValueError, match=r"confidence must be a number in \(0, 1\)"):
-        display.from_predictions([0.5], confidence=95)
+        draw(display, [0.5], confidence=95)
     with pytest.raises(ValueError, match="n_calibration must be at least 1; got 0"):
-        display.from_predictions([0.5], n_calibration=0)
+        draw(display, [0.5], n_calibration=0)

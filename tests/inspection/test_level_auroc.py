@@ -53,9 +53,9 @@ def test_points_are_the_auroc_of_detectors_of_their_own(aggregation):
 
 
 def test_predictions_are_added():
-    distances = {"level1": [1, 2, 3, 4], "level2": [5, 1, 9, 1]}
+    y_score = {"level1": [-1, -2, -3, -4], "level2": [-5, -1, -9, -1]}
     y = [1, 1, -1, -1]
-    display = LevelAUROCDisplay.from_predictions(distances, y)
+    display = LevelAUROCDisplay.from_predictions(y, y_score)
     assert display.roc_auc == {"level1": 1, "level2": 0.625}
     assert display.roc_auc_together == 0.75 == roc_auc_score(y, [-6, -3, -12, -5])
 
@@ -68,8 +68,8 @@ def test_levels_are_named_by_their_numbers():
 
 
 def test_names_are_thinned_out():
-    distances = {f"level6_cell{number}": [1, 2] for number in range(60)}
-    ax = LevelAUROCDisplay.from_predictions(distances, [1, -1]).ax_
+    y_score = {f"level6_cell{number}": [1, 2] for number in range(60)}
+    ax = LevelAUROCDisplay.from_predictions([1, -1], y_score).ax_
     assert ax.get_xlabel() == "group of features"
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert labels == [f"level6_cell{number}" for number in range(0, 60, 3)]
@@ -92,14 +92,14 @@ def test_what_has_no_levels():
 
 
 @pytest.mark.parametrize(
-    ("distances", "message"),
+    ("y_score", "message"),
     [
         ({}, "got dict without an entry"),
         ([[1, 2]], "must be a dict .*got list"),
-        ({"a": [1, np.nan]}, r"distances\['a'\] must hold finite distances"),
+        ({"a": [1, np.nan]}, r"y_score\['a'\] must hold finite scores"),
         ({"a": [1, 2], "b": [1, 2, 3]}, r"as many samples.*\{'a': 2, 'b': 3\}"),
     ],
 )
-def test_bad_distances(distances, message):
+def test_bad_scores(y_score, message):
     with pytest.raises(ValueError, match=message):
-        LevelAUROCDisplay.from_predictions(distances, [1, -1])
+        LevelAUROCDisplay.from_predictions([1, -1], y_score)

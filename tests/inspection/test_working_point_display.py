@@ -52,8 +52,8 @@ def test_point_is_what_the_detector_does(detector):
     assert f"{100 * expected[1]:.1f} % of the anomalous" in texts[3]
 
 
-def test_distances_alone():
-    display = WorkingPointDisplay.from_predictions([1, 2, 3], [1, -1, 1])
+def test_scores_alone():
+    display = WorkingPointDisplay.from_predictions([1, -1, 1], [1, 2, 3])
     assert display.achieved is display.point_ is display.target_line_ is None
     assert display.roc_auc == 0.5
     assert len(display.ax_.lines) == 2
@@ -61,5 +61,7 @@ def test_distances_alone():
 
 @pytest.mark.parametrize("label", [1, -1])
 def test_samples_of_one_kind(label):
-    with pytest.raises(ValueError, match=f"good samples .*; all 2 labels are {label}"):
-        WorkingPointDisplay.from_predictions([1, 2], [label, label])
+    with pytest.raises(
+        ValueError, match=f"normal samples .*; all 2 labels are {label}"
+    ):
+        WorkingPointDisplay.from_predictions([label, label], [1, 2])

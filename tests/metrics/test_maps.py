@@ -17,8 +17,8 @@ from skgaussad.metrics import (
     per_region_overlap,
     pixel_average_precision,
     pixel_roc_auc,
-    pro_curve,
 )
+from skgaussad.metrics._per_region_overlap import _pro_curve
 
 METRICS = (pixel_roc_auc, pixel_average_precision, per_region_overlap)
 
@@ -104,7 +104,7 @@ def test_overlap_is_that_of_all_thresholds_and_regions(images, max_fpr):
 @settings(deadline=None)
 @given(images=images_with_maps())
 def test_curve_is_that_of_all_thresholds_and_regions(images):
-    fpr, pro, thresholds = pro_curve(*images)
+    fpr, pro, thresholds = _pro_curve(*images)
     points, expected_thresholds = brute_force_curve(*images)
     expected_fpr, expected_pro = np.array(points, dtype=float).T
     np.testing.assert_array_equal(fpr, expected_fpr)
@@ -133,7 +133,7 @@ def test_overlap_by_hand(max_fpr, overlap):
 def test_pixels_that_touch_by_a_corner_are_of_one_region():
     masks = [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1]]]
     maps = [[[1, 0, 0], [0, 1, 0]], [[0, 0, 2]]]
-    _, pro, thresholds = pro_curve(masks, maps)
+    _, pro, thresholds = _pro_curve(masks, maps)
     assert dict(zip(thresholds, pro, strict=True)) == {np.inf: 0, 2: 0.5, 1: 1, 0: 1}
 
 
@@ -141,7 +141,7 @@ def test_regions_end_with_their_image():
     """They would touch if the images were stacked or put side by side."""
     masks = [[[0, 1], [1, 1]], [[1, 0], [0, 0]]]
     maps = [[[0, 1], [1, 1]], [[2, 0], [0, 0]]]
-    _, pro, _ = pro_curve(masks, maps)
+    _, pro, _ = _pro_curve(masks, maps)
     assert pro == pytest.approx([0, 0.5, 1, 1])
 
 
@@ -269,7 +269,7 @@ BAD_IMAGES = [
 
 
 @pytest.mark.parametrize(("masks", "maps", "message"), BAD_IMAGES)
-@pytest.mark.parametrize("function", [*METRICS, pro_curve])
+@pytest.mark.parametrize("function", METRICS)
 def test_images_that_have_no_metric(function, masks, maps, message):
     with pytest.raises(ValueError, match=message):
         function(masks, maps)

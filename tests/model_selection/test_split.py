@@ -246,8 +246,8 @@ def test_bad_groups(splitter, groups, message):
         list(splitter(2).split(np.zeros((6, 2)), y, groups))
 
 
-def test_groups_that_are_ignored_are_said_to_be():
-    with pytest.warns(UserWarning, match="NormalKFold ignores groups"):
+def test_groups_without_effect_are_refused():
+    with pytest.raises(ValueError, match="groups has no effect in NormalKFold"):
         list(NormalKFold(2).split(np.zeros((4, 2)), None, [1, 1, 2, 2]))
 
 

@@ -9,8 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
-from skgaussad.calibration import fpr_bound
-from skgaussad.calibration._rate_estimate import RateEstimate
+from skgaussad.calibration import RateEstimate, fpr_bound
 from skgaussad.datasets import make_textures
 from skgaussad.reporting import calibration_report
 
@@ -75,14 +74,14 @@ def test_interval_is_that_of_clopper_and_pearson(n_flagged, n, confidence):
             12,
             400,
             0.05,
-            "12 of 400 good images were flagged: 3.0 % (95 % interval 1.6 to 5.2 %), "
+            "12 of 400 normal images were flagged: 3.0 % (95 % interval 1.6 to 5.2 %), "
             "in line with the 5 % asked for.",
         ),
         (
             12,
             400,
             0.01,
-            "12 of 400 good images were flagged: 3.0 % (95 % interval 1.6 to 5.2 %), "
+            "12 of 400 normal images were flagged: 3.0 % (95 % interval 1.6 to 5.2 %), "
             "more than the 1 % asked for. These images differ from the training "
             "images: fit on images of both kinds.",
         ),
@@ -90,7 +89,7 @@ def test_interval_is_that_of_clopper_and_pearson(n_flagged, n, confidence):
             1,
             400,
             0.05,
-            "1 of 400 good images was flagged: 0.2 % (95 % interval 0.0 to 1.4 %), "
+            "1 of 400 normal images was flagged: 0.2 % (95 % interval 0.0 to 1.4 %), "
             "fewer than the 5 % asked for: a lower threshold would find more "
             "anomalies.",
         ),
@@ -145,8 +144,8 @@ def test_advice_tells_few_training_images_from_other_images():
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_advice_against_the_chi_square_law():
-    """Log-normal samples: far more of them lie far out than the law has it."""
+def test_advice_against_the_chi_square_distribution():
+    """Log-normal samples: far more of them lie far out than the distribution has it."""
     rng = np.random.default_rng(0)
     X, X_test = rng.lognormal(size=(2, 500, 5))
     detector = MahalanobisDetector(threshold="chi2", fpr=0.01).fit(X)
@@ -179,7 +178,7 @@ def test_groups_are_counted_each_and_the_deviating_one_is_marked():
     assert lines["C"].endswith("above")
     assert lines["B"].endswith("below")
     assert re.search(r"100 +4 +4.0 +[\d.]+ to [\d.]+$", lines["A"])
-    assert "the 3 groups hold together (Bonferroni)" in " ".join(str(report).split())
+    assert "the 3 groups hold jointly (Bonferroni)" in " ".join(str(report).split())
 
 
 def test_intervals_of_groups_hold_together():
@@ -259,7 +258,7 @@ def test_pipelines_of_images():
 @pytest.mark.parametrize(
     ("X", "groups", "message"),
     [
-        ([], None, "X is empty; give good images"),
+        ([], None, "X is empty; give normal images"),
         (flags(1, 3), ["a", "b"], "got 2 labels for 3 samples"),
         (flags(1, 3), [["a", "b"]] * 3, "1d array"),
         (flags(1, 3), ["a", None, 1], "sorted, without None; got NoneType, int, str"),

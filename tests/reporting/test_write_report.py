@@ -245,7 +245,7 @@ def test_images_of_each_group(page, pipe, tested, y):
             assert card.startswith(f"part {row:02d} &lt;&amp;&gt;")
             decision = "flagged" if distances[row] > threshold else "passed"
             assert f"Decision {decision}" in card
-            assert f"Label {'good' if y[row] == 1 else ''}" in card
+            assert f"Label {'normal' if y[row] == 1 else ''}" in card
             ratio = distances[row] / threshold
             assert f"{distances[row]:.4g}, {ratio:.2f} times the threshold" in card
             assert f"p-value {p[row]:.2g}" in card
@@ -294,7 +294,7 @@ def test_without_labels(pipe, tested, tmp_path):
     flagged = pipe.predict(tested) == -1
     _, counts, _, meaning = row_of(page, "Flagged")
     assert counts == f"{flagged.sum()} of {len(tested)}"
-    assert "if all were good, about 10 % would be flagged" in meaning
+    assert "if all were normal, about 10 % would be flagged" in meaning
     assert list(page.cards()) == ["Most anomalous", "Nearest to the threshold"]
     assert "AUROC" not in page.text and "Label" not in page.cards()
     assert f"image {np.argmin(pipe.score_samples(tested))}" in page.text

@@ -1,23 +1,23 @@
-"""The share of each position of the feature maps in the distance of an image."""
+"""The contribution of each position of the feature maps to the distance."""
 
 import numpy as np
 
 from ..features import slices_of
 
 
-def share_over_positions(maps, weights, parts, totals, gradients, constants):
+def split_over_positions(maps, weights, parts, totals, gradients, constants):
     """Split totals over positions.
 
     A pooled feature is the weighted mean over the positions of its cell, and a total is
     the sum of gradient x feature - constant over the features, so that each position
-    has its share in it.
+    has a contribution to it.
 
     Parameters
     ----------
     maps : dict of {int: tensor of shape (n_images, channels, height, width)}
         By level.
     weights : dict of {int: ndarray of shape (height, width)}
-        Share of each position that is not ignored, by level.
+        Fraction of each position that is not ignored, by level.
     parts : tuple of Part
         Average or grid poolings of these levels.
     totals : ndarray of shape (n_images,)
@@ -25,11 +25,11 @@ def share_over_positions(maps, weights, parts, totals, gradients, constants):
 
     Returns
     -------
-    shares : dict of {int: ndarray of shape (n_images, height, width)}
+    contributions : dict of {int: ndarray of shape (n_images, height, width)}
         Float64, by level. Those of an image add up to its total, and are zero where
         all of a position is ignored.
     """
-    shares = {
+    contributions = {
         level: np.zeros((len(totals), *feature_map.shape[2:]))
         for level, feature_map in maps.items()
     }
@@ -37,21 +37,23 @@ def share_over_positions(maps, weights, parts, totals, gradients, constants):
         shape = (len(totals), part.pooling.n_cells, part.n_channels)
         of_cells = gradients[:, columns].reshape(shape)
         constants_of_cells = constants[:, columns].reshape(shape).sum(axis=2)
-        level_shares = shares[part.level]
-        height, width = level_shares.shape[1:]
+        of_level = contributions[part.level]
+        height, width = of_level.shape[1:]
         for cell, (rows, cols) in enumerate(part.pooling.cells(height, width)):
-            share = _weigh(maps[part.level][:, :, rows, cols], of_cells[:, cell])
-            share -= constants_of_cells[:, cell, np.newaxis, np.newaxis]
-            level_shares[:, rows, cols] += share * _normalized(
+            contribution = _weigh(maps[part.level][:, :, rows, cols], of_cells[:, cell])
+            contribution -= constants_of_cells[:, cell, np.newaxis, np.newaxis]
+            of_level[:, rows, cols] += contribution * _normalized(
                 weights[part.level][rows, cols]
             )
-    # Features, maps and the sums over them are float32: what that leaves is spread
-    # over all positions that count.
-    left = totals - sum(share.sum(axis=(1, 2)) for share in shares.values())
-    left = left[:, np.newaxis, np.newaxis] / len(shares)
-    for level, share in shares.items():
-        share += left * _normalized(weights[level])
-    return shares
+    # Features, maps and the sums over them are float32: the rounding error is spread
+    # over all positions that are not ignored.
+    left = totals - sum(
+        contribution.sum(axis=(1, 2)) for contribution in contributions.values()
+    )
+    left = left[:, np.newaxis, np.newaxis] / len(contributions)
+    for level, contribution in contributions.items():
+        contribution += left * _normalized(weights[level])
+    return contributions
 
 
 def _normalized(weights):
