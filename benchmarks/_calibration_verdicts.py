@@ -128,17 +128,7 @@ class Cell:
 
 
 def check_average(cells):
-    """Check the rates of a rule that promises them on average over training sets.
-
-    Parameters
-    ----------
-    cells : list of Cell
-        Those that are not supported are not counted.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check the rates of a rule that promises them on average over training sets."""
     counted = [cell for cell in cells if cell.is_supported]
     outside = [cell for cell in counted if not cell.is_within]
     far_off = [cell for cell in counted if cell.is_far_off]
@@ -162,16 +152,7 @@ def check_average(cells):
 
 
 def check_tail(cells):
-    """Check the rates of the fitted tail.
-
-    Parameters
-    ----------
-    cells : list of Cell
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check the rates of the fitted tail."""
     outside = [cell for cell in cells if not cell.is_within_factor_two]
     return [
         Verdict(
@@ -183,17 +164,7 @@ def check_tail(cells):
 
 
 def check_contamination(losses):
-    """Check what a robust fit loses against one without defective images.
-
-    Parameters
-    ----------
-    losses : dict of {str: float}
-        Points of AUROC, by name of the cell.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check what a robust fit loses against one without defective images."""
     outside = [name for name, loss in losses.items() if loss > 1]
     return [
         Verdict(
@@ -206,17 +177,7 @@ def check_contamination(losses):
 
 
 def check_bound(cells):
-    """Check how often the rate of a bound with 95 % confidence is above its target.
-
-    Parameters
-    ----------
-    cells : list of Cell
-        Those that are not supported are not counted.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check how often the rate of a bound with 95 % confidence is above its target."""
     counted = [cell for cell in cells if cell.is_supported]
     failed = [
         cell
@@ -241,17 +202,7 @@ def check_bound(cells):
 
 
 def check_cost(seconds):
-    """Check what the leave-one-out distances add to a fit.
-
-    Parameters
-    ----------
-    seconds : dict of {str: float}
-        As `measure_cost` returns it.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check what the leave-one-out distances add to a fit."""
     ratio = 1 + seconds["leave-one-out"] / seconds["fit"]
     return [
         Verdict(

@@ -111,16 +111,7 @@ def format_dask(m):
 
 
 def check_dask(measurement):
-    """Check two workers against one.
-
-    Parameters
-    ----------
-    measurement : DaskMeasurement
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check two workers against one."""
     return [
         Verdict(
             f"fit on two workers at least {DASK_TARGET} times as fast as on one",

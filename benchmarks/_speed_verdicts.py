@@ -22,20 +22,7 @@ MAP_RATIO = 1.5
 
 
 def check_rates(kind, ratios, peer):
-    """Check images per second against the peer's.
-
-    Parameters
-    ----------
-    kind : str
-        Of the images.
-    ratios : dict of {str: float}
-        Images per second in those of the peer, by name of the side.
-    peer : str
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check images per second against the peer's."""
     return [
         Verdict(
             f"{kind}: {name} at least {target:g} times the images per second of {peer}",
@@ -47,17 +34,7 @@ def check_rates(kind, ratios, peer):
 
 
 def check_aurocs(aurocs):
-    """Check what bfloat16 changes.
-
-    Parameters
-    ----------
-    aurocs : dict of {str: dict of {str: float}}
-        In percent, by kind of images, then precision.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check what bfloat16 changes."""
     return [
         Verdict(
             f"{kind}: AUROC with bfloat16 within {AUROC_TOLERANCE} points of float32's",
@@ -69,17 +46,7 @@ def check_aurocs(aurocs):
 
 
 def check_fits(measurements):
-    """Check fits against scikit-learn's.
-
-    Parameters
-    ----------
-    measurements : list of dict
-        Of `_speed_fit.measure_fit`.
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check fits against scikit-learn's."""
     slowness = {
         (m["n_samples"], m["n_features"], m["spectrum"]): m["seconds"]
         / m["sklearn_seconds"]
@@ -123,16 +90,7 @@ def check_fits(measurements):
 
 
 def check_many(measurements):
-    """Check how peak memory grows from the fewest images to the most.
-
-    Parameters
-    ----------
-    measurements : list of ManyMeasurement
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check how peak memory grows from the fewest images to the most."""
     few, many = measurements[0], measurements[-1]
     verdicts = []
     for name in ("extraction", "fit"):
@@ -149,16 +107,7 @@ def check_many(measurements):
 
 
 def check_grid(measurement):
-    """Check a grid search with cached features.
-
-    Parameters
-    ----------
-    measurement : GridMeasurement
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check a grid search with cached features."""
     return [
         Verdict(
             f"grid search within {GRID_RATIO} times one extraction and the detectors' "
@@ -176,16 +125,7 @@ def check_grid(measurement):
 
 
 def check_maps(measurements):
-    """Check what anomaly maps cost.
-
-    Parameters
-    ----------
-    measurements : list of MapMeasurement
-
-    Returns
-    -------
-    verdicts : list of Verdict
-    """
+    """Check what anomaly maps cost."""
     return [
         Verdict(
             f"anomaly maps of {m.n_images} images, {m.name}, within {MAP_RATIO} times "
