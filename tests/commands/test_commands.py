@@ -1,5 +1,6 @@
 """The commands other than ``score`` and ``demo``, and what all have in common."""
 
+import inspect
 import json
 import re
 import shlex
@@ -11,9 +12,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from skgaussad import LevelEnsemble, load
+from skgaussad import (
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+    load,
+)
 from skgaussad.commands._main import _COMMANDS, main, make_parser
+from skgaussad.export import to_onnx
 from skgaussad.metrics import roc_auc_interval
+from skgaussad.reporting import write_report
 
 
 def test_fit_prints_what_it_made(run, parts, tiny_options, tmp_path):
@@ -241,6 +249,37 @@ def test_examples_of_the_help_are_command_lines(command, capsys):
         assert program == "skgaussad"
         assert arguments[0] == name
         make_parser().parse_args(arguments)
+
+
+def test_options_have_the_defaults_of_the_python_parameters():
+    parse = make_parser().parse_args
+    python = DeepFeatureTransformer().get_params() | MahalanobisDetector().get_params()
+    options = vars(parse(["fit", "photos", "-o", "m.skgaussad"]))
+    names = python.keys() & options.keys()
+    assert {"backbone", "fpr", "levels", "precision", "threshold", "weights"} <= names
+    assert {name: options[name] for name in names} == {n: python[n] for n in names}
+    assert parse(["demo"]).fpr == python["fpr"]
+    title = inspect.signature(write_report).parameters["title"].default
+    assert parse(["report", "m.skgaussad", "photos", "-o", "a.html"]).title == title
+    to_onnx_default = inspect.signature(to_onnx).parameters["with_maps"].default
+    export = parse(["export", "m.skgaussad", "--onnx", "m.onnx"])
+    assert export.with_maps is to_onnx_default
+
+
+def test_lists_have_commas():
+    options = ["--levels", "6,7", "--image-size", "240,320"]
+    arguments = make_parser().parse_args(["fit", "photos", "-o", "m", *options])
+    assert (arguments.levels, arguments.image_size) == ([6, 7], (240, 320))
+    for option in ("--levels=6, 7", "--image-size=240x320", "--image-size=0.5"):
+        with pytest.raises(SystemExit):
+            make_parser().parse_args(["fit", "photos", "-o", "m", option])
+
+
+def test_export_with_maps(run, model, tmp_path):
+    pytest.importorskip("onnxruntime")
+    status, out, _ = run("export", model, "--onnx", tmp_path / "m.onnx", "--with-maps")
+    assert status == 0
+    assert "anomaly_map" in out
 
 
 def test_help_is_there_at_once():
