@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
-from skgaussad.covariance import Gaussian, leave_out
 from sklearn.covariance import LedoitWolf
 from tqdm import tqdm
 
@@ -13,6 +12,7 @@ from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
 from skgaussad.calibration._held_out import HeldOutDistances
 from skgaussad.calibration._parametric_thresholds import chi2_threshold
 from skgaussad.calibration._tail import GeneralizedParetoTail
+from skgaussad.covariance import Gaussian, leave_out
 from skgaussad.datasets import load_solar_cells
 
 # One to three standard deviations of a normal law, 1 in 10, 1 in 100 and 1 in 1000.
