@@ -12,8 +12,9 @@ the squared distances of the group to it are diag(C G K^-1) with
 
     G = Z_g A^-1 Z_g',    K = I - 11'/n - (1 - rho)/N G.
 
-Where the n rows are as independent as rows around their mean can be, K is the small
-rest of a difference. There I - 11'/n is U_g U_g', with U_g = Z_g diag(n w)^(-1/2), and
+Where S has rank n - 1, which takes n <= D, a new sample is nearly as far out as a
+sample can be, and K is the small rest of a difference. There I - 11'/n = U_g U_g' with
+the left singular vectors U of all rows, and
 
     K = rho nu U_g A^-1 U_g'.
 
@@ -35,12 +36,12 @@ _CANCELLED = 1e-4
 _LOST = 1e-8
 # The same for the least eigenvalue of K where it is a product of vectors U_g.
 _ILL_CONDITIONED = 1e-3
-# A squared norm times this, over the floor, is how small a K may be made of coordinates
-# along imprecise axes: they are accurate to eps, and K shall be to nine digits.
-_IMPRECISE = 1e9 * np.finfo(float).eps
 # The same for the error of Ledoit and Wolf, which is zero where the rows left are +z or
 # -z, as copies of two samples are.
 _DEGENERATE = 1e-6
+# Coordinates along imprecise axes are accurate to eps times the norm of the row. What
+# that leaves of nine digits of K: |z|^2 / (n rho nu) times this may not exceed K.
+_IMPRECISE = 1e9 * np.finfo(float).eps
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**17
 
@@ -168,7 +169,7 @@ def _without_groups(gaussian, rows, vectors, are_all):
     if spectrum.is_precise and spectrum.rank == n_samples - 1:
         vectors = coordinates / lengths if vectors is None else vectors
         K = floor * _products(vectors / shrunk, vectors)
-        # A number is as exact as its terms, a matrix of inexact vectors is not.
+        # A sum of positive terms is as accurate as these, an inverse matrix is not.
         limit = _ILL_CONDITIONED * (rho > 0) if size > 1 else 0.0
     else:
         K = identity - 1 / n_samples - slope / n_samples * G

@@ -96,6 +96,7 @@ class Spectrum:
 
     @classmethod
     def _by_singular_values(cls, rows):
+        """Decompose the rows themselves."""
         n_samples, n_features = rows.shape
         is_tall = n_samples > n_features
         if is_tall:
