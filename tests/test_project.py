@@ -1,5 +1,6 @@
 """What the documents promise of the project itself."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -85,3 +86,12 @@ def test_lowest_versions_are_the_lower_bounds():
             lowest[name] = Version(version)
     assert len(bounds) > 15
     assert lowest == bounds
+
+
+def test_no_two_classes_have_one_name():
+    found = {}
+    for path in (ROOT / "skgaussad").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(path.name)
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
