@@ -1,4 +1,4 @@
-"""Tests that what is ignored has no share in a distance and does not show in maps."""
+"""Tests that what is ignored does not contribute to a distance and does not show in maps."""
 
 import numpy as np
 import pytest
