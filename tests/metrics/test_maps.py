@@ -352,7 +352,7 @@ def test_real_masks_have_the_overlap_of_all_thresholds_and_regions(cookies):
 
 
 def test_noise_on_real_masks_is_chance(cookies):
-    """Of any set of pixels, noise flags the same fraction: the curve is the diagonal."""
+    """Of any set of pixels, noise flags the same part: the curve is diagonal."""
     masks, _, _ = cookies
     rng = np.random.default_rng(0)
     noise = [rng.random(mask.shape, dtype=np.float32) for mask in masks]
