@@ -15,7 +15,7 @@ from skgaussad.datasets import make_textures
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PACKAGES = [
-    path.parent.name for path in sorted((ROOT / "skgaussad").glob("*/__init__.py"))
+    path.parent.name for path in sorted((ROOT / "skgaussad").glob("[!_]*/__init__.py"))
 ]
 
 

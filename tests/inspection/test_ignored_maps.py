@@ -1,4 +1,4 @@
-"""Tests that what is ignored has no share in a distance and does not show in maps."""
+"""Tests that ignored regions do not contribute to distances or show in maps."""
 
 import numpy as np
 import pytest

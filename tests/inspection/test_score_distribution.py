@@ -42,9 +42,9 @@ def test_ecdf_is_that_of_scipy_by_type():
     assert list(display.artists_) == ["normal", "crack", "hole"]
     for of_kind, line in display.artists_.items():
         expected = ecdf(DISTANCES[of_kind == TYPES]).cdf
-        x, share = line.get_data()
+        x, fraction = line.get_data()
         np.testing.assert_allclose(x[1:], expected.quantiles)
-        np.testing.assert_allclose(share[1:], expected.probabilities)
+        np.testing.assert_allclose(fraction[1:], expected.probabilities)
 
 
 def test_rates_in_the_legend_are_those_of_the_detector():

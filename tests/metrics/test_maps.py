@@ -189,8 +189,8 @@ def test_perfect_and_inverted_maps(images):
     assert pixel_roc_auc(masks, inverted) == 0
     assert per_region_overlap(masks, inverted) == 0
     assert per_region_overlap(masks, inverted, max_fpr=1) == 0
-    share = np.concatenate([mask.ravel() for mask in masks]).mean()
-    assert pixel_average_precision(masks, inverted) == pytest.approx(share)
+    fraction = np.concatenate([mask.ravel() for mask in masks]).mean()
+    assert pixel_average_precision(masks, inverted) == pytest.approx(fraction)
 
 
 @pytest.mark.parametrize("n_pixels", range(2, 50))
@@ -352,13 +352,13 @@ def test_real_masks_have_the_overlap_of_all_thresholds_and_regions(cookies):
 
 
 def test_noise_on_real_masks_is_chance(cookies):
-    """Of any set of pixels, noise flags the same share: the curve is the diagonal."""
+    """Of any set of pixels, noise flags the same part: the curve is diagonal."""
     masks, _, _ = cookies
     rng = np.random.default_rng(0)
     noise = [rng.random(mask.shape, dtype=np.float32) for mask in masks]
-    share = np.concatenate([mask.ravel() for mask in masks]).mean()
+    fraction = np.concatenate([mask.ravel() for mask in masks]).mean()
     assert pixel_roc_auc(masks, noise) == pytest.approx(0.5, abs=0.005)
-    assert pixel_average_precision(masks, noise) == pytest.approx(share, rel=0.02)
+    assert pixel_average_precision(masks, noise) == pytest.approx(fraction, rel=0.02)
     assert per_region_overlap(masks, noise) == pytest.approx(0.15, abs=0.005)
     assert per_region_overlap(masks, noise, max_fpr=0.1) == pytest.approx(
         0.05, abs=0.005

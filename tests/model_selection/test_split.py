@@ -84,14 +84,14 @@ def test_normals_are_divided_as_by_scikit_learn(splitter, reference, shuffle):
         np.testing.assert_array_equal(test[y[test] == 1], normal[expected_test])
 
 
-def test_strata_keep_their_share():
+def test_strata_keep_their_fraction():
     y = np.repeat([1, -1], [60, 30])
     variants = np.concatenate([np.repeat(["a", "b", "c"], [30, 20, 10]), ["a"] * 30])
     for train, test in folds_of(StratifiedNormalKFold(5), y, variants):
         held_out = test[y[test] == 1]
-        for name, share in [("a", 1 / 2), ("b", 1 / 3), ("c", 1 / 6)]:
-            assert np.mean(variants[train] == name) == pytest.approx(share)
-            assert np.mean(variants[held_out] == name) == pytest.approx(share)
+        for name, fraction in [("a", 1 / 2), ("b", 1 / 3), ("c", 1 / 6)]:
+            assert np.mean(variants[train] == name) == pytest.approx(fraction)
+            assert np.mean(variants[held_out] == name) == pytest.approx(fraction)
 
 
 @given(seed=st.integers(0, 2**32 - 1), n_splits=st.integers(2, 5))
@@ -109,14 +109,16 @@ def test_groups_of_normals_stay_together_and_anomalies_stay_in(seed, n_splits):
 @pytest.mark.parametrize("splitter", SPLITTERS)
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(
-    ("share", "n_drawn"), [(0.5, 8), (0.3, 5), (0.001, 1), (0.999, 17)]
+    ("fraction", "n_drawn"), [(0.5, 8), (0.3, 5), (0.001, 1), (0.999, 17)]
 )
-def test_share_of_anomalies_is_drawn_for_each_fold(splitter, shuffle, share, n_drawn):
+def test_fraction_of_anomalies_is_drawn_for_each_fold(
+    splitter, shuffle, fraction, n_drawn
+):
     y, groups = labels_and_groups()
     whole = folds_of(
         splitter(4, shuffle=shuffle, random_state=shuffle or None), y, groups
     )
-    folds = splitter(4, shuffle=shuffle, random_state=1, anomalies=share)
+    folds = splitter(4, shuffle=shuffle, random_state=1, anomalies=fraction)
     drawn = []
     for (train, test), (whole_train, whole_test) in zip(
         folds_of(folds, y, groups), whole, strict=True
@@ -129,7 +131,7 @@ def test_share_of_anomalies_is_drawn_for_each_fold(splitter, shuffle, share, n_d
         assert len(set(anomalies)) == len(anomalies) == n_drawn
         assert (np.diff(test) > 0).all()
         drawn.append(tuple(anomalies))
-    if share == 0.5:
+    if fraction == 0.5:
         assert len(set(drawn)) == 4
 
 

@@ -408,7 +408,7 @@ def test_write_that_fails_leaves_the_old_page(pipe, good, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("share", "measured", "chosen"),
+    ("fraction", "measured", "chosen"),
     [
         (0, "0.0", "0"),
         (0.0003, "0.03", "0.03"),
@@ -416,9 +416,9 @@ def test_write_that_fails_leaves_the_old_page(pipe, good, tmp_path, monkeypatch)
         (1, "100.0", "100"),
     ],
 )
-def test_percent(share, measured, chosen):
-    assert percent(share) == f"{measured}\N{NO-BREAK SPACE}%"
-    assert asked(share) == f"{chosen}\N{NO-BREAK SPACE}%"
+def test_percent(fraction, measured, chosen):
+    assert percent(fraction) == f"{measured}\N{NO-BREAK SPACE}%"
+    assert asked(fraction) == f"{chosen}\N{NO-BREAK SPACE}%"
 
 
 # In a browser
