@@ -21,10 +21,10 @@ __all__ = [
 
 _HOMES = {
     "DeepFeatureTransformer": "features",
-    "DetectorPipeline": "_pipeline",
+    "DetectorPipeline": "_make_detector",
     "NegatedPCA": "decomposition",
     "load": "persistence",
-    "make_detector": "_pipeline",
+    "make_detector": "_make_detector",
     "save": "persistence",
 }
 

@@ -2,6 +2,6 @@
 
 from ._augmented_images import AugmentedImages
 from ._image_augmentation import ImageAugmentation
-from ._mvtec import mvtec_exclusions
+from ._mvtec_exclusions import mvtec_exclusions
 
 __all__ = ["ImageAugmentation", "mvtec_exclusions"]

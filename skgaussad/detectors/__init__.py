@@ -18,6 +18,7 @@ from ._walk import (
     gaussian_parts,
     innermost,
     send_to_part,
+    walk,
 )
 
 __all__ = [

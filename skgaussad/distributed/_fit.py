@@ -5,7 +5,7 @@ import numpy as np
 from .._utils.progress import progress_bar
 from ..detectors import MahalanobisDetector
 from ..features import as_image_sequence
-from ._moments import fit_detector
+from ._fit_gaussian import fit_detector
 from ._partitions import choose_partition_size, cut, take
 from ._pipeline import assemble, check_pipeline, copy_for_workers
 from ._tasks import Tasks, count_threads, resolve_client
@@ -123,6 +123,7 @@ def fit(
     detector = _find_only_detector(pipeline, params)
     if detector is not None:
         detector._check_parameters()
+        detector._warn_of_anomalies(y)
     transformer = pipeline[0].fit(X)
     images = as_image_sequence(X)
     n_features = len(transformer.get_feature_names_out())

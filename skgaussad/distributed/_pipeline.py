@@ -4,6 +4,7 @@ import copy
 
 from sklearn.pipeline import Pipeline
 
+from ..detectors import walk
 from ..features import DeepFeatureTransformer
 
 
@@ -21,6 +22,17 @@ def check_pipeline(pipeline):
         "pipeline must be a Pipeline that begins with a DeepFeatureTransformer and "
         f"ends in a detector; got {came}."
     )
+
+
+def open_pipeline(estimator):
+    """Return the pipeline from images to a detector that an estimator scores by."""
+    for steps, part in walk(estimator):
+        is_whole = isinstance(part, Pipeline) and not steps
+        if is_whole and isinstance(part[0], DeepFeatureTransformer):
+            estimator = part
+            break
+    check_pipeline(estimator)
+    return estimator
 
 
 def copy_for_workers(pipeline):

@@ -4,9 +4,9 @@ import numpy as np
 
 from ._graph import Graph
 from ._head import DistanceNodes, aggregate, p_values, pool
-from ._maps import draw, share_over_positions, spread
+from ._map_nodes import draw, share_over_positions, spread
 from ._network import export_network
-from ._preprocessing import read_images
+from ._preprocessing_nodes import read_images
 
 
 def build_graph(scoring, resize, unit=None):

@@ -8,7 +8,7 @@ from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.validation import check_real
 from ..inspection import ScoredFeatures
-from ._scoring import Scoring
+from ._arrays import Scoring
 
 _PACKAGES = (
     "skgaussad",

@@ -173,15 +173,18 @@ class AnomalyMapDisplay(BaseDisplay):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         images = as_image_sequence(X)
-        if hasattr(estimator, "anomaly_maps"):
-            maps, meaning = estimator.anomaly_maps(images), "position"
-        else:
-            maps = anomaly_maps(estimator, images)
-            is_tiled = find_part(estimator, "tile_distances") is not None
-            meaning = "tile" if is_tiled else "contribution"
+        meanings = {"position_distances": "position", "tile_distances": "tile"}
+        meaning = next(
+            (
+                meaning
+                for name, meaning in meanings.items()
+                if find_part(estimator, name)
+            ),
+            "contribution",
+        )
         return cls._draw(
             images,
-            maps,
+            anomaly_maps(estimator, images),
             masks=masks,
             titles=titles,
             meaning=meaning,

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.validation import column_or_1d
 
 from ..calibration import rows_by_group
-from ._maps import check_maps
+from ._map_validation import check_maps
 from ._per_region_overlap import per_region_overlap
 from ._pixels import pixel_average_precision, pixel_roc_auc
 

@@ -5,7 +5,7 @@ from scipy import ndimage
 from sklearn.metrics import auc
 
 from .._utils.validation import check_real
-from ._maps import check_maps, concatenate_pixels
+from ._map_validation import check_maps, concatenate_pixels
 
 _WITH_DIAGONALS = np.ones((3, 3))
 

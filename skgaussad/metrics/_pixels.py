@@ -2,7 +2,7 @@
 
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ._maps import check_maps, concatenate_pixels
+from ._map_validation import check_maps, concatenate_pixels
 
 
 def pixel_roc_auc(masks, maps):

@@ -18,7 +18,7 @@ _SKGAUSSAD = frozenset(
     f"skgaussad.{name}"
     for name in (
         "detectors._augmented.AugmentedDetector",
-        "_pipeline.DetectorPipeline",
+        "_make_detector.DetectorPipeline",
         "augmentation._image_augmentation.ImageAugmentation",
         "detectors._conformal.ConformalDetector",
         "calibration._held_out.HeldOutDistances",

@@ -92,7 +92,8 @@ def on_workers(client, tmp_path):
         import time
         from pathlib import Path
 
-        from skgaussad.distributed import _scoring, _workers
+        from skgaussad.distributed import _score_to_parquet as _scoring
+        from skgaussad.distributed import _workers
         from skgaussad.features._backbone import Backbone
 
         log = Path(log)
@@ -121,7 +122,8 @@ def on_workers(client, tmp_path):
         Backbone._restore = restore
 
     def uninstall():
-        from skgaussad.distributed import _scoring, _workers
+        from skgaussad.distributed import _score_to_parquet as _scoring
+        from skgaussad.distributed import _workers
         from skgaussad.features._backbone import Backbone
 
         # A worker that was started meanwhile has nothing to take back.

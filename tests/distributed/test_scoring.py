@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 from sklearn.ensemble import IsolationForest
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import LocalOutlierFactor
 
 from skgaussad import MahalanobisDetector, make_detector
 from skgaussad.detectors import p_values
-from skgaussad.distributed import _scoring, score_to_parquet
+from skgaussad.distributed import _score_to_parquet as _scoring
+from skgaussad.distributed import score_to_parquet
 from skgaussad.distributed._fingerprint import hash_model
-from skgaussad.distributed._scoring import score_part
+from skgaussad.distributed._score_to_parquet import score_part
 from skgaussad.exceptions import InvalidImageError
 
 pytestmark = pytest.mark.slow
@@ -84,8 +86,17 @@ def test_scores_are_those_of_one_process(
             lambda make: make_detector(**make(levels=[1, 2])[0].get_params()),
             True,
         ),
+        (
+            lambda make: GridSearchCV(
+                make(MahalanobisDetector(fpr=0.1)),
+                {},
+                scoring=lambda estimator, X, y=None: 0.0,
+                cv=2,
+            ),
+            True,
+        ),
     ],
-    ids=["trees", "neighbours", "levels"],
+    ids=["trees", "neighbours", "levels", "search"],
 )
 def test_any_detector_will_do(client, make, paths, tmp_path, make_whole, has_p_values):
     pipeline = make_whole(make).fit(paths)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from skgaussad.export import _resampling
 from skgaussad.export._graph import Graph
-from skgaussad.export._preprocessing import read_images
+from skgaussad.export._preprocessing_nodes import read_images
 from skgaussad.export._resampling import RESAMPLINGS
 from skgaussad.features._decoding import load_image
 from skgaussad.features._preprocessing import Preprocessing

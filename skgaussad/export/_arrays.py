@@ -12,7 +12,7 @@ from ..features import DeepFeatureTransformer
 
 
 @dataclass(frozen=True)
-class Part:
+class GaussianArrays:
     """A Gaussian of some features, after affine steps, as arrays.
 
     Attributes
@@ -57,7 +57,7 @@ class Scoring:
     Attributes
     ----------
     transformer : DeepFeatureTransformer
-    gaussians : list of Part
+    gaussians : list of GaussianArrays
     aggregation : str or None
         How the distances of several become one; None for a single Gaussian.
     top_fraction : float or None
@@ -132,7 +132,7 @@ class Scoring:
             _check_affine(own_steps, len(columns))
         return cls(
             transformer,
-            [Part.of(*part) for part in parts],
+            [GaussianArrays.of(*part) for part in parts],
             ensemble and ensemble.aggregation,
             ensemble and ensemble.top_fraction,
             -float(threshold),

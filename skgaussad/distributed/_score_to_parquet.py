@@ -16,7 +16,7 @@ from ..exceptions import InvalidImageError
 from ..features import ReplacedImages, as_image_sequence
 from ._manifest import Manifest
 from ._partitions import choose_partition_size, cut, paths_of
-from ._pipeline import check_pipeline, copy_for_workers
+from ._pipeline import copy_for_workers, open_pipeline
 from ._tasks import Tasks, count_threads, resolve_client
 from ._workers import load, transform, unpack
 
@@ -44,8 +44,8 @@ def score_to_parquet(
     Parameters
     ----------
     pipeline : Pipeline
-        Fitted. Its first step is a
-        :class:`~skgaussad.DeepFeatureTransformer`, its last a detector.
+        Fitted. Its first step is a :class:`~skgaussad.DeepFeatureTransformer`, its last
+        a detector. A search or meta-estimator that scores by such a pipeline will do.
 
     X : sequence of n_images paths
         Paths that lead to the same files on all workers.
@@ -130,7 +130,7 @@ def score_to_parquet(
     user = "skgaussad.distributed.score_to_parquet"
     check_packages(user, "dask", "pyarrow")
     client = resolve_client(client, user)
-    check_pipeline(pipeline)
+    pipeline = open_pipeline(pipeline)
     check_is_fitted(pipeline)
     check_choice("on_error", on_error, ("raise", "record"))
     paths = paths_of(as_image_sequence(X))
