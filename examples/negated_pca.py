@@ -49,10 +49,14 @@ for name, reduction in reductions.items():
 # %%
 # The components were learned from the training cells, so that these look more normal
 # than new ones. For a false-alarm rate that holds, cells are left out of both steps.
-pipe = make_pipeline(NegatedPCA(n_components=0.01), MahalanobisDetector(fpr=0.1))
+reduction = NegatedPCA(n_components=0.01)
 for name, detector in {
-    "left out of the Gaussian only": pipe,
-    "left out of both steps": ConformalDetector(pipe, fpr=0.1, cv=10),
+    "left out of the Gaussian only": make_pipeline(
+        reduction, MahalanobisDetector(fpr=0.1)
+    ),
+    "left out of both steps": ConformalDetector(
+        make_pipeline(reduction, MahalanobisDetector()), fpr=0.1, cv=10
+    ),
 }.items():
     flagged = detector.fit(train).predict(test) == -1
     print(f"{name:30} {flagged[:100].mean():.0%} false alarms, 10% asked for")

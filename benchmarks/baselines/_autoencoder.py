@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from skgaussad.detectors._decisions import ThresholdMixin
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -15,6 +14,7 @@ from skgaussad.features._tags import ImageInputMixin
 
 from ._residuals import AGGREGATIONS, aggregate_residuals
 from ._resnet_autoencoder import STRIDE, ResNetAutoencoder
+from ._threshold import ThresholdMixin
 from ._training import TrainingImages, check_images, check_training, run, seeded, train
 
 
@@ -89,7 +89,7 @@ class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
 
     Notes
     -----
-    The threshold is passed by a share `fpr` of the training images, which the network
+    The threshold is passed by a fraction `fpr` of the training images, which the network
     was trained to reconstruct. New images are reconstructed worse, so more false alarms
     than asked for are to be expected. [1]_ sets no threshold, and compares by AUROC.
 

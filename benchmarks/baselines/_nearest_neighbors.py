@@ -1,15 +1,14 @@
 """Distance to the nearest training samples, as an outlier detector."""
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skgaussad._utils.validation import check_integer, check_real
-from skgaussad.detectors._base import CalibratedMixin
+from skgaussad.detectors._base import BaseDetector
 
 
-class NearestNeighborDetector(CalibratedMixin, BaseEstimator):
+class NearestNeighborDetector(BaseDetector):
     """Detect anomalies by their distance to the nearest training samples.
 
     The distance of a sample is the mean of its Euclidean distances (not squared) to the
@@ -102,7 +101,7 @@ class NearestNeighborDetector(CalibratedMixin, BaseEstimator):
         self._neighbors = NearestNeighbors(n_neighbors=self.n_neighbors).fit(X)
         distances, _ = self._neighbors.kneighbors()
         self._set_held_out(distances.mean(axis=1))
-        self._set_held_out_threshold()
+        self._set_threshold()
         return self
 
     def score_samples(self, X):

@@ -127,7 +127,7 @@ class DetectorLifeCycle(RuleBasedStateMachine):
 
     @rule(fpr=st.sampled_from([0.1, 0.3, 0.5]))
     def set_params(self, fpr):
-        """Waits for the next call that sets a threshold."""
+        """Waits for the next call that sets a threshold, and until then is refused."""
         self.detector.set_params(fpr=fpr)
 
     @rule()
@@ -171,6 +171,10 @@ class DetectorLifeCycle(RuleBasedStateMachine):
                 detector.p_values(X_TEST)
             assert not hasattr(detector, "calibration_distances_")
         if self.has_distances or detector.threshold == "chi2":
+            if detector.fpr != self.fpr_in_use:
+                with pytest.raises(ValueError, match="fpr was set to"):
+                    detector.predict(X_TEST)
+                return
             assert detector.offset_ == pytest.approx(fresh.offset_, rel=1e-5)
             np.testing.assert_array_equal(
                 detector.predict(X_TEST), fresh.predict(X_TEST)
