@@ -117,7 +117,8 @@ def _describe_detector(estimator):
 
 
 def _full_name(estimator):
-    return f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    names = [*type(estimator).__module__.split("."), type(estimator).__qualname__]
+    return ".".join(name for name in names if not name.startswith("_"))
 
 
 def _readable(value):
