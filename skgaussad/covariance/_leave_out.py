@@ -31,7 +31,7 @@ from ._shrinkage import choose_shrinkage
 
 # A difference below this fraction of what it is taken from has lost too many digits.
 # As only a group that carries nearly all of a moment does that, there are few.
-_CANCELLED = 1e-4
+_CANCELLED = 1e-3
 # The same where the other samples are not at hand, and fewer digits have to do.
 _LOST = 1e-8
 # The same for the error of Ledoit and Wolf, which is zero where the rows left are +z or
