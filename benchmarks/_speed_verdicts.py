@@ -11,7 +11,7 @@ FIT_TARGET = 50
 FIT_SIZE = (500, 3072)
 # Times its time that a fit may take at most, up to so many features and with more: a
 # network takes a hundred times as long for the features as either for so few.
-FEW_FEATURES = 100
+FEW_FEATURES = 200
 SLOWEST_FITS = {"few": 2.0, "many": 1.1}
 # Relative, of squared distances.
 FIT_TOLERANCE = 1e-9

@@ -87,10 +87,12 @@ class ConvolutionalAutoencoder(ImageInputMixin, ThresholdMixin, BaseEstimator):
         Threshold on the scores, the `fpr`-quantile of those of the training images:
         ``decision_function(X) = score_samples(X) - offset_``.
 
-    Notes ----- The threshold is passed by a fraction `fpr` of the training images,
-    which the network was trained to reconstruct. New images are reconstructed worse, so
-    more false alarms than asked for are to be expected. [1]_ sets no threshold, and
-    compares by AUROC.
+    Notes
+    -----
+    The threshold is passed by a fraction `fpr` of the training images, which the
+    network was trained to reconstruct. New images are reconstructed worse, so more
+    false alarms than asked for are to be expected. [1]_ sets no threshold, and compares
+    by AUROC.
 
     The resized training images are held in memory, 12 bytes a pixel.
 

@@ -148,11 +148,12 @@ def fpr_bound(n_exceeding, n_samples, confidence=0.95):
     --------
     required_samples : The number of samples that a rate needs.
 
-    Notes ----- Where the threshold is the (n - k)-th smallest of n continuous and
-    exchangeable distances, its false-positive rate differs between training sets and
-    follows a beta distribution with the parameters k + 1 and n - k [1]_ [2]_. The bound
-    is its quantile, which is also the upper end of a one-sided Clopper-Pearson
-    interval.
+    Notes
+    -----
+    Where the threshold is the (n - k)-th smallest of n continuous and exchangeable
+    distances, its false-positive rate differs between training sets and follows a beta
+    distribution with the parameters k + 1 and n - k [1]_ [2]_. The bound is its
+    quantile, which is also the upper end of a one-sided Clopper-Pearson interval.
 
     Held-out distances of the training samples come from Gaussians that differ a little
     from one another and from the one fitted to all of them, so the distribution holds

@@ -71,6 +71,7 @@ class Gaussian:
         moments = Moments(
             **placed, scatter=None, cubic=norms @ rows, fourth=float(norms @ norms)
         )
+        # Raises where the samples have no spread, or one that is too large or small.
         _ = moments.squared_unit
         products = product_matrix(rows)
         squared_norm = products.ravel() @ products.ravel()
@@ -115,6 +116,7 @@ class Gaussian:
                 "There is a single training sample so far, and a Gaussian needs at "
                 "least two. Add samples with partial_fit."
             )
+        # Raises where the samples have no spread, or one that is too large or small.
         _ = moments.squared_unit
         if covariance in DIAGONAL_COVARIANCES:
             return cls(moments, covariance, intensity, float(covariance == "isotropic"))

@@ -31,11 +31,9 @@ from ._shrinkage import choose_shrinkage
 
 # A difference below this fraction of what it is taken from has lost too many digits.
 # As only a group that carries nearly all of a moment does that, there are few.
-_CANCELLED = 1e-4
+_CANCELLED = 1e-3
 # The same where the other samples are not at hand, and fewer digits have to do.
 _LOST = 1e-8
-# The same for the least eigenvalue of K where it is a product of vectors U_g.
-_ILL_CONDITIONED = 1e-3
 # The same for the error of Ledoit and Wolf, which is zero where the rows left are +z or
 # -z, as copies of two samples are.
 _DEGENERATE = 1e-6
@@ -169,8 +167,7 @@ def _without_groups(gaussian, rows, vectors, are_all):
     if spectrum.is_precise and spectrum.rank == n_samples - 1:
         vectors = coordinates / lengths if vectors is None else vectors
         K = floor * _products(vectors / shrunk, vectors)
-        # A sum of positive terms is as accurate as these, an inverse matrix is not.
-        limit = _ILL_CONDITIONED * (rho > 0) if size > 1 else 0.0
+        limit = 0.0
     else:
         K = identity - 1 / n_samples - slope / n_samples * G
         limit = np.full(len(K), _CANCELLED if are_all else _LOST)

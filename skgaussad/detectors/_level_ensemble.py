@@ -99,12 +99,14 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
     --------
     make_detector : Builds the transformer and the ensemble together.
 
-    Notes ----- No distribution is known for a sum of Mahalanobis distances, so the
-    paper sets no threshold for it. Here each training sample is measured by detectors
-    that were fitted without it, its distances are aggregated, and the threshold is the
-    ceil((1 - fpr) (n + 1))-th smallest of the n sums. Detectors fitted on fewer
-    samples, as with folds, lie a little farther from new ones, so that the achieved
-    rate tends to be below `fpr` rather than above it.
+    Notes
+    -----
+    No distribution is known for a sum of Mahalanobis distances, so the paper sets no
+    threshold for it. Here each training sample is measured by detectors that were
+    fitted without it, its distances are aggregated, and the threshold is the ceil((1 -
+    fpr) (n + 1))-th smallest of the n sums. Detectors fitted on fewer samples, as with
+    folds, lie a little farther from new ones, so that the achieved rate tends to be
+    below `fpr` rather than above it.
 
     The detectors in `estimators_` have thresholds of their own that play no part, so
     `threshold`, `fpr` and `confidence` of `estimator` must be left at their defaults.

@@ -88,13 +88,14 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
     --------
     sklearn.covariance.MinCovDet : A robust covariance for n >> D.
 
-    Notes ----- The distribution of the bulk is log-normal, by the median and the lower
-    quartile of the held-out distances, and the suspects are chosen by the procedure of
-    Benjamini and Hochberg on its p-values. Distances of good images have heavier tails
-    than that, so that some good images are among the suspects, and an anomaly like the
-    good images is not. Anomalies that are all alike hide one another: in simulations,
-    clusters of a twentieth of the samples were often missed, and larger ones nearly
-    always.
+    Notes
+    -----
+    The distribution of the bulk is log-normal, by the median and the lower quartile of
+    the held-out distances, and the suspects are chosen by the procedure of Benjamini
+    and Hochberg on its p-values. Distances of good images have heavier tails than that,
+    so that some good images are among the suspects, and an anomaly like the good images
+    is not. Anomalies that are all alike hide one another: in simulations, clusters of a
+    twentieth of the samples were often missed, and larger ones nearly always.
 
     The threshold counts suspects as normal samples until a person has looked at them:
     it takes the held-out distances of all. So the false-positive rate is kept where all

@@ -95,8 +95,10 @@ def pixel_average_precision(masks, maps):
     map_metrics_by_type : The three metrics for each type of defect.
     sklearn.metrics.average_precision_score : Computes it, on the pixels in one array.
 
-    Notes ----- It depends on the fraction of anomalous pixels, so that figures for
-    different sets of images do not compare.
+    Notes
+    -----
+    It depends on the fraction of anomalous pixels, so that figures for different sets
+    of images do not compare.
 
     All pixels are used, at up to 80 bytes each while it runs: 2.1 GB for 100 images of
     512 × 512 pixels.

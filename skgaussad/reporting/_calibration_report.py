@@ -52,14 +52,19 @@ class CalibrationReport:
     --------
     calibration_report : Makes the report.
 
-    Examples -------- >>> import numpy as np >>> from skgaussad import
-    MahalanobisDetector >>> from skgaussad.reporting import calibration_report >>> rng =
-    np.random.default_rng(0) >>> detector =
-    MahalanobisDetector(fpr=0.05).fit(rng.normal(size=(30, 2))) >>> report =
-    calibration_report(detector, 9 * np.eye(2)) >>> print(report.sentence) 2 of 2 normal
-    images were flagged: 100.0 % (95 % interval 15.8 to 100.0 %), more than the 5 %
-    asked for. These images differ from the training images: fit on images of both
-    kinds. >>> report.to_frame()[["scope", "n_flagged", "n_samples", "comparison"]]
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skgaussad import MahalanobisDetector
+    >>> from skgaussad.reporting import calibration_report
+    >>> rng = np.random.default_rng(0)
+    >>> detector = MahalanobisDetector(fpr=0.05).fit(rng.normal(size=(30, 2)))
+    >>> report = calibration_report(detector, 9 * np.eye(2))
+    >>> print(report.sentence)
+    2 of 2 normal images were flagged: 100.0 % (95 % interval 15.8 to 100.0 %), more
+    than the 5 % asked for. These images differ from the training images: fit on images
+    of both kinds.
+    >>> report.to_frame()[["scope", "n_flagged", "n_samples", "comparison"]]
               scope  n_flagged  n_samples comparison
     0       overall          2          2      above
     1  other target          2          2      above

@@ -65,20 +65,20 @@ def fitted(n_samples, n_features, seconds, sklearn_seconds, difference=1e-15):
 
 
 def test_fits_are_checked_at_one_size_and_by_the_number_of_features():
-    measurements = [fitted(500, 3072, 1.0, 50.0), fitted(50, 100, 2.0, 1.0)]
-    measurements.append(fitted(50, 101, 1.1, 1.0))
+    measurements = [fitted(500, 3072, 1.0, 50.0), fitted(50, 200, 2.0, 1.0)]
+    measurements.append(fitted(50, 201, 1.1, 1.0))
     assert holds(check_fits(measurements)) == [True, True, True, True]
     measurements = [
         fitted(500, 3072, 1.0, 49.0),
-        fitted(50, 100, 2.1, 1.0),
+        fitted(50, 200, 2.1, 1.0),
         fitted(60, 50, 1.0, 1.0, difference=2e-9),
-        fitted(50, 101, 1.2, 1.0),
+        fitted(50, 201, 1.2, 1.0),
     ]
     verdicts = check_fits(measurements)
     assert holds(verdicts) == [False, False, False, False]
     assert "1 of 2 do" in verdicts[1].finding
-    assert "(50, 100, 'white'): 2.10 times" in verdicts[1].finding
-    assert "(50, 101, 'white'): 1.20 times" in verdicts[2].finding
+    assert "(50, 200, 'white'): 2.10 times" in verdicts[1].finding
+    assert "(50, 201, 'white'): 1.20 times" in verdicts[2].finding
     assert "2.0e-09" in verdicts[3].finding
     assert len(check_fits([fitted(50, 50, 1.0, 1.0)])) == 3
 

@@ -345,3 +345,15 @@ def test_a_dominant_sample_is_left_out_of_the_trace():
     squared = leave_out(gaussian, X, row_vectors=row_vectors)
     others, _ = Gaussian.fit(np.delete(X, 3, axis=0), "shrunk", 1.0)
     np.testing.assert_allclose(squared[3], others.mahalanobis(X[3:4])[0], rtol=1e-9)
+
+
+def test_little_shrinkage_of_few_samples():
+    """Each sample is nearly as far out as one can be, and nothing may cancel."""
+    X = correlated(30, 60)
+    gaussian = Gaussian.from_moments(Moments.of(X), "shrunk", 1e-9)
+    expected = [
+        Gaussian.fit(np.delete(X, i, 0), "shrunk", 1e-9)[0].mahalanobis(X[[i]])[0]
+        for i in range(20)
+    ]
+    found = leave_out(gaussian, X[:20], are_all=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
