@@ -24,8 +24,9 @@ stamps = 255 * rng.integers(0, 2, (60, 3, 12, 1), dtype=np.uint8)
 good[:40, -12:, -48:] = 60 + stamps[:40].repeat(4, axis=1).repeat(4, axis=2) // 4
 good[40:, -12:, -48:] = stamps[40:].repeat(4, axis=1).repeat(4, axis=2)
 
-# %% Ignored are a rectangle (top, left, bottom, right) in fractions of height and
-# width, or what a mask marks; here they are the same, with a margin of two pixels.
+# %%
+# Ignored are a rectangle (top, left, bottom, right) in fractions of height and width,
+# or what a mask marks; here they are the same, with a margin of two pixels.
 mask = np.zeros((128, 128), dtype=bool)
 mask[-14:, -50:] = True
 rectangle = (1 - 14 / 128, 1 - 50 / 128, 1, 1)

@@ -53,7 +53,8 @@ for ax in axes.flat:
     ax.set_axis_off()
 figure.savefig("suspects.png")
 
-# %% They count as normal in the threshold until someone has checked. Without those that
+# %%
+# They count as normal in the threshold until someone has checked. Without those that
 # are defective, the rate is the one asked for.
 kept = np.setdiff1d(np.arange(len(train)), robust.suspects_)
 confirmed = robust.suspects_[cells.labels[train[robust.suspects_]] == 1]
