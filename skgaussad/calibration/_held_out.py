@@ -27,7 +27,7 @@ class HeldOutDistances:
         Number of each sample's group, counted from 0 without gaps, where whole groups
         were held out. Each group then counts as much as any other.
     tail : GeneralizedParetoTail or None
-        A law for what lies beyond the largest distance. Not with groups.
+        A distribution of what lies beyond the largest distance. Not with groups.
     """
 
     distances: np.ndarray
@@ -59,10 +59,11 @@ class HeldOutDistances:
 
         Without groups it is the ceil((1 - fpr) (n + 1))-th smallest distance. With K
         groups it is the least distance t with (1 + sum_k s_k(t)) / (K + 1) <= fpr, s_k
-        being the share of group k above t: the rate in a new group, for groups that are
-        exchangeable [1]_. With `confidence` it is the k-th smallest distance for the
-        least k with which the rate, that follows a beta law over training sets with the
-        parameters n - k + 1 and k, is at most `fpr` in that share of them [2]_.
+        being the fraction of group k above t: the rate in a new group, for groups that
+        are exchangeable [1]_. With `confidence` it is the k-th smallest distance for
+        the least k with which the rate, that follows a beta distribution over training
+        sets with the parameters n - k + 1 and k, is at most `fpr` in that fraction of
+        them [2]_.
 
         Where no finite threshold keeps the rate (see `supports`), it comes from the
         tail. Without one the largest distance is returned, or with groups that which
@@ -119,7 +120,7 @@ class HeldOutDistances:
     def p_values(self, distances):
         """Conformal p-values, (1 + number of held-out distances >= d) / (n + 1).
 
-        With groups the number is the sum over the groups of the share of their
+        With groups the number is the sum over the groups of the fraction of their
         distances, and n the number of groups. Beyond the largest distance they come
         from the tail, if there is one.
 
@@ -138,7 +139,8 @@ class HeldOutDistances:
         if self.tail is not None:
             beyond = distances > held_out[-1]
             rates = self.tail.rate(distances[beyond])
-            # A law that ends at a finite distance gives 0, which no p-value is.
+            # A distribution that ends at a finite distance gives 0, which no p-value
+            # is.
             rates = np.maximum(rates, np.finfo(float).tiny)
             p_values[beyond] = np.minimum(p_values[beyond], rates)
         return p_values
@@ -153,7 +155,7 @@ class HeldOutDistances:
             return None
         return (
             f"fpr={fpr:g} is {1 / (fpr * (self.n_units + 1)):.0f} times below what "
-            f"{self.n_units} training samples can tell, and the law fitted to their "
+            f"{self.n_units} training samples can tell, and the distribution of their "
             f"tail has been checked to {_FARTHEST} times below. Give at least "
             f"{required_samples(_FARTHEST * fpr)} training samples or accept a higher "
             "fpr."

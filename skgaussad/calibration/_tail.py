@@ -1,4 +1,4 @@
-"""A law for the largest distances, for rates that these cannot tell themselves."""
+"""A distribution of the largest distances, for rates that these cannot tell."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 # The largest fifth of the distances, and the prior of the shape, had the least error on
 # solar cells and simulated data: see benchmarks/README.rst.
-_SHARE = 0.2
+_FRACTION = 0.2
 _LEAST_EXCEEDING = 10
 _SHAPE_PRIOR = norm(0.15, 0.3)
 _LEAST_SAMPLES = 2 * _LEAST_EXCEEDING
@@ -17,20 +17,20 @@ _LEAST_SAMPLES = 2 * _LEAST_EXCEEDING
 
 @dataclass(frozen=True)
 class GeneralizedParetoTail:
-    """The largest distances, taken to follow a generalised Pareto law.
+    """The largest distances, taken to follow a generalised Pareto distribution.
 
-    Above a high threshold u, excesses of nearly any continuous law follow
+    Above a high threshold u, excesses of nearly any continuous distribution follow
     P(excess > x) = (1 + shape x / scale)^(-1 / shape) [1]_. Shape and scale are not
-    known: the law is averaged over their posterior distribution on a grid, by the
-    profile likelihood of Zhang and Stephens [2]_ with a normal prior on the shape, so
-    that the rate of a threshold includes the error of its estimation.
+    known: the distribution is averaged over their posterior distribution on a grid, by
+    the profile likelihood of Zhang and Stephens [2]_ with a normal prior on the shape,
+    so that the rate of a threshold includes the error of its estimation.
 
     Attributes
     ----------
     start : float
         The distance u.
     mass : float
-        Share of normal samples beyond it, (k + 1) / (n + 1) for k of n distances.
+        Fraction of normal samples beyond it, (k + 1) / (n + 1) for k of n distances.
     shapes, scales, weights : ndarray of shape (n_points,)
         The grid, and posterior probabilities.
 
@@ -50,7 +50,7 @@ class GeneralizedParetoTail:
 
     @classmethod
     def fit(cls, distances):
-        """Fit the law to the largest fifth of held-out distances.
+        """Fit the distribution to the largest fifth of held-out distances.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class GeneralizedParetoTail:
                 f"and there are {n_samples}. Give more, or set "
                 "threshold='quantile'."
             )
-        n_exceeding = max(_LEAST_EXCEEDING, math.ceil(_SHARE * n_samples))
+        n_exceeding = max(_LEAST_EXCEEDING, math.ceil(_FRACTION * n_samples))
         ordered = np.sort(distances)
         start = ordered[-n_exceeding - 1]
         with np.errstate(invalid="ignore"):
@@ -90,7 +90,7 @@ class GeneralizedParetoTail:
         return cls(float(start), mass, shapes, scales, weights)
 
     def rate(self, distances):
-        """Share of normal samples beyond each distance.
+        """Fraction of normal samples beyond each distance.
 
         Parameters
         ----------
@@ -103,14 +103,14 @@ class GeneralizedParetoTail:
             In [0, `mass`].
         """
         excesses = np.asarray(distances)[..., np.newaxis] - self.start
-        # Where the shape is negative the law ends at a finite distance.
+        # Where the shape is negative the distribution ends at a finite distance.
         growth = np.maximum(self.shapes * excesses / self.scales, -1.0)
         with np.errstate(divide="ignore"):
             survival = np.exp(-np.log1p(growth) / self.shapes)
         return self.mass * (survival @ self.weights)
 
     def threshold(self, fpr):
-        """Distance that a share of normal samples exceeds.
+        """Distance that a fraction of normal samples exceeds.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ def _posterior(excesses, quartile):
     # theta = -shape / scale, whose profile likelihood has the shape in closed form.
     steps = np.arange(1, n_points + 1) - 0.5
     theta = 1 / excesses[-1] + (1 - np.sqrt(n_points / steps)) / (3 * quartile)
-    # The limit of shape 0, an exponential law, is not worth a case of its own.
+    # The limit of shape 0, an exponential distribution, is not worth a case of its own.
     theta[theta == 0] = 1e-8 / quartile
     shapes = np.log1p(-np.outer(theta, excesses)).mean(axis=1)
     scales = -shapes / theta

@@ -15,7 +15,7 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
 
     The detector is fitted to all training samples, and again without each of several
     folds of them. The distances of the samples held out set the threshold, so that no
-    step has seen the samples it is judged by: not a scaling, a
+    step has seen the samples it is measured by: not a scaling, a
     :class:`~sklearn.decomposition.PCA` or
     :class:`~skgaussad.NegatedPCA` before the detector either.
 

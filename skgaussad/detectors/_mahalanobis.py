@@ -480,7 +480,7 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         -----
         Where `X` is a part of the training samples and holds one that is so far from
         the others that it makes up all but 1e-8 of a moment, its distance counts as
-        infinite, for the others' share of the moments has hardly a digit left. With
+        infinite, for the others' part of the moments has hardly a digit left. With
         ``"diagonal"`` and ``"isotropic"``, a feature in which that is so counts as
         constant among the others. With all training samples such a distance is taken
         from a fit to the others.

@@ -4,7 +4,7 @@ from ._walk import send_to_part
 
 
 def p_values(estimator, X):
-    """How unusual samples are: the share of normal samples expected to be as unusual.
+    """How unusual samples are: what fraction of normal ones is expected to be so.
 
     The ``p_values`` of the detector in a pipeline, meta-estimator or search, which do
     not all forward it.

@@ -4,7 +4,7 @@ import numpy as np
 
 from ._graph import Graph
 from ._head import DistanceNodes, aggregate, p_values, pool
-from ._map_nodes import draw, share_over_positions, spread
+from ._map_nodes import contributions_over_positions, draw, spread
 from ._network import export_network
 from ._preprocessing_nodes import read_images
 
@@ -68,11 +68,11 @@ def build_graph(scoring, resize, unit=None):
     if scoring.aggregation is not None:
         total, factors = distance, _factors(distances, weights)
     gradients, constants = spread(features, scoring.gaussians, nodes, factors)
-    shares = share_over_positions(
+    contributions = contributions_over_positions(
         maps, position_weights, parts, total, gradients, constants
     )
     sizes = {level: weights.shape for level, weights in position_weights.items()}
-    drawn = draw(shares, sizes, sides, unit)
+    drawn = draw(contributions, sizes, sides, unit)
     shape = ("height", "width") if resize else preprocessing.image_size
     graph.output("anomaly_map", drawn, np.float32, ("batch", *shape))
     return graph

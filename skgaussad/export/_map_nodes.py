@@ -41,7 +41,7 @@ def spread(features, gaussians, nodes, factors):
     return gradients, constants
 
 
-def share_over_positions(maps, weights, parts, totals, gradients, constants):
+def contributions_over_positions(maps, weights, parts, totals, gradients, constants):
     """Split totals over positions, as the function of this name in `inspection` does.
 
     Parameters
@@ -56,10 +56,10 @@ def share_over_positions(maps, weights, parts, totals, gradients, constants):
 
     Returns
     -------
-    shares : dict of {int: Value of shape (n, height * width)}
+    contributions : dict of {int: Value of shape (n, height * width)}
         Float64, by level.
     """
-    shares = {}
+    contributions = {}
     for part, columns in zip(parts, slices_of(parts), strict=True):
         own, fixed = (
             values.take(np.arange(columns.start, columns.stop), axis=1).reshape(
@@ -69,26 +69,28 @@ def share_over_positions(maps, weights, parts, totals, gradients, constants):
         )
         positions = maps[part.level].reshape(0, 0, -1).cast(np.float64)
         of_cells = own @ positions - fixed.sum(2).expand_dims(2)
-        share = (of_cells * cell_weights(part, weights[part.level])).sum(1)
-        known = shares.get(part.level)
-        shares[part.level] = share if known is None else known + share
+        contribution = (of_cells * cell_weights(part, weights[part.level])).sum(1)
+        known = contributions.get(part.level)
+        contributions[part.level] = (
+            contribution if known is None else known + contribution
+        )
     # The rounding error of features and maps is spread over all positions.
     left = totals
-    for share in shares.values():
-        left = left - share.sum(1)
-    left = (left / float(len(shares))).expand_dims(1)
+    for contribution in contributions.values():
+        left = left - contribution.sum(1)
+    left = (left / float(len(contributions))).expand_dims(1)
     return {
-        level: share + left / float(weights[level].size)
-        for level, share in shares.items()
+        level: contribution + left / float(weights[level].size)
+        for level, contribution in contributions.items()
     }
 
 
-def draw(shares, sizes, sides, unit):
-    """Upsample the shares of positions to the size of the images, as `anomaly_maps`.
+def draw(contributions, sizes, sides, unit):
+    """Upsample contributions of positions to the size of the images.
 
     Parameters
     ----------
-    shares : dict of {int: Value of shape (n, height * width)}
+    contributions : dict of {int: Value of shape (n, height * width)}
         By level.
     sizes : dict of {int: tuple of (int, int)}
         Height and width of each level's map.
@@ -103,13 +105,13 @@ def draw(shares, sizes, sides, unit):
         Float32.
     """
     drawn = None
-    for level, share in shares.items():
+    for level, contribution in contributions.items():
         height, width = sizes[level]
         rows, columns = (
-            _interpolation(share.graph, side, n)
+            _interpolation(contribution.graph, side, n)
             for side, n in zip(sides, sizes[level], strict=True)
         )
-        layer = (share * (height * width / unit)).reshape(0, height, width)
+        layer = (contribution * (height * width / unit)).reshape(0, height, width)
         layer = (rows @ layer).times_transposed(columns)
         drawn = layer if drawn is None else drawn + layer
     return drawn.cast(np.float32)

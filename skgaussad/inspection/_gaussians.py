@@ -1,4 +1,4 @@
-"""The Gaussians that end a pipeline, and the share of each feature in a distance."""
+"""The Gaussians that end a pipeline, and what each feature adds to a distance."""
 
 from dataclasses import dataclass
 
@@ -121,7 +121,7 @@ class ScoredFeatures:
         totals : ndarray of shape (n_samples,)
             Squared distance to a single Gaussian, or aggregated distance.
         gradients : ndarray of shape (n_samples, n_features)
-            A feature x_c has the share gradients_c x_c - constants_c of the total.
+            A feature x_c contributes gradients_c x_c - constants_c to the total.
         constants : ndarray of shape (n_samples, n_features)
         """
         results = [

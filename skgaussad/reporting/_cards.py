@@ -144,7 +144,7 @@ def make_cards(estimator, scored, rows, maps):
     Parameters
     ----------
     estimator : Pipeline or detector
-    scored : Judged
+    scored : ScoredImages
     rows : list of int
         Positions of the images.
     maps : dict of {int: ndarray of shape (height, width)}
