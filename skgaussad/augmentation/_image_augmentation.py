@@ -71,7 +71,7 @@ class ImageAugmentation(BaseEstimator):
 
     See Also
     --------
-    AugmentedDetector : Fits a detector on augmented copies of the training images.
+    skgaussad.AugmentedDetector : Fits a detector on augmented copies of the training images.
 
     Notes
     -----

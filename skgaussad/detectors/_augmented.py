@@ -62,7 +62,7 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
 
     See Also
     --------
-    ImageAugmentation : The changes and their probabilities.
+    skgaussad.augmentation.ImageAugmentation : The changes and their probabilities.
 
     Notes
     -----

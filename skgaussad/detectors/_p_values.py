@@ -32,7 +32,7 @@ def p_values(estimator, X):
 
     See Also
     --------
-    calibration_report : Checks the false-alarm rate on good images.
+    skgaussad.reporting.calibration_report : Checks the false-alarm rate on good images.
     skgaussad.inspection.PValueDisplay : Shows how p-values are distributed.
 
     References

@@ -16,7 +16,7 @@ N_STRIPES = 8
 class FeatureCache:
     """A folder in which the features of images are cached.
 
-    Given to :class:`DeepFeatureTransformer`, it lets each image go through the network
+    Given to :class:`~skgaussad.DeepFeatureTransformer`, it lets each image go through the network
     once, whatever the folds, candidates, runs and processes that need its features.
     That pass stores the features of all levels of the network.
 
@@ -31,7 +31,7 @@ class FeatureCache:
 
     See Also
     --------
-    DeepFeatureTransformer : Has the parameter ``cache``.
+    skgaussad.DeepFeatureTransformer : Has the parameter ``cache``.
 
     Notes
     -----

@@ -40,8 +40,8 @@ def save(estimator, path):
 
     See Also
     --------
-    load : Loads the estimator from the file.
-    model_info : Returns what the file says of its content.
+    skgaussad.load : Loads the estimator from the file.
+    skgaussad.persistence.model_info : Returns what the file says of its content.
 
     Notes
     -----
@@ -102,7 +102,7 @@ def load(path):
     Parameters
     ----------
     path : path
-        Of a file written by :func:`save`.
+        Of a file written by :func:`~skgaussad.save`.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def load(path):
 
     See Also
     --------
-    save : Writes the file, with an example.
+    skgaussad.save : Writes the file, with an example.
 
     Notes
     -----
@@ -167,7 +167,7 @@ def model_info(path):
     Parameters
     ----------
     path : path
-        Of a file written by :func:`save`.
+        Of a file written by :func:`~skgaussad.save`.
 
     Returns
     -------
@@ -189,12 +189,12 @@ def model_info(path):
 
     See Also
     --------
-    save : Writes the file, with an example.
+    skgaussad.save : Writes the file, with an example.
 
     Notes
     -----
     The information is read as it was written, without comparing it with the estimator
-    or checking any SHA-256. :func:`load` checks the SHA-256.
+    or checking any SHA-256. :func:`~skgaussad.load` checks the SHA-256.
     """
     with open_container(path) as container:
         return container.facts

@@ -198,7 +198,7 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
 
     See Also
     --------
-    required_samples : How many normal images a rate takes.
+    skgaussad.calibration.required_samples : How many normal images a rate takes.
     skgaussad.inspection.FalsePositiveRateDisplay : Achieved against target rates.
 
     Notes
