@@ -32,9 +32,7 @@ def run(arguments):
     check_packages("completion", "completion", "shtab")
     import shtab
 
-    from ._main import make_parser
-
-    parser = make_parser()
+    parser = arguments.parser
     for action in _actions_of(parser):
         if action.metavar in _FILES:
             action.complete = shtab.FILE

@@ -29,7 +29,9 @@ def main(argv=None):
         wrong, or that of ``--anomaly-status``; a wrong command line exits with 2. 130
         after Ctrl-C, 141 where the reader of the output has ended.
     """
-    arguments = make_parser().parse_args(argv)
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    arguments.parser = parser
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:

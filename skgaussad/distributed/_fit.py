@@ -3,7 +3,6 @@
 import numpy as np
 
 from .._utils.progress import progress_bar
-from ..detectors import MahalanobisDetector
 from ..features import as_image_sequence
 from ._fit_gaussian import fit_detector
 from ._partitions import choose_partition_size, cut, take
@@ -159,7 +158,7 @@ def _find_only_detector(pipeline, params):
     steps = [
         step for _, step in pipeline.steps[1:] if step not in (None, "passthrough")
     ]
-    alone = not params and [type(step) for step in steps] == [MahalanobisDetector]
+    alone = not params and len(steps) == 1 and hasattr(steps[0], "_fit_moments")
     return steps[0] if alone else None
 
 
