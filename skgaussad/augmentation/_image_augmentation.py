@@ -71,7 +71,8 @@ class ImageAugmentation(BaseEstimator):
 
     See Also
     --------
-    skgaussad.AugmentedDetector : Fits a detector on augmented copies of the training images.
+    skgaussad.AugmentedDetector : Fits a detector on augmented copies of the training
+    images.
 
     Notes
     -----

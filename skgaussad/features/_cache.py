@@ -16,9 +16,9 @@ N_STRIPES = 8
 class FeatureCache:
     """A folder in which the features of images are cached.
 
-    Given to :class:`~skgaussad.DeepFeatureTransformer`, it lets each image go through the network
-    once, whatever the folds, candidates, runs and processes that need its features.
-    That pass stores the features of all levels of the network.
+    Given to :class:`~skgaussad.DeepFeatureTransformer`, it lets each image go through
+    the network once, whatever the folds, candidates, runs and processes that need its
+    features. That pass stores the features of all levels of the network.
 
     Parameters
     ----------

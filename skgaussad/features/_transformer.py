@@ -118,9 +118,9 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     cache : path, FeatureCache or None, default=None
         Folder in which to store the features of each image, so that it goes through the
         network once, whatever the folds, candidates of a search, runs and processes
-        that need them: see :class:`~skgaussad.features.FeatureCache`. That pass stores the features of all
-        levels if `cache` was set at `fit`, and of those in `levels` if it was set
-        later.
+        that need them: see :class:`~skgaussad.features.FeatureCache`. That pass stores
+        the features of all levels if `cache` was set at `fit`, and of those in `levels`
+        if it was set later.
 
     memmap_folder : path or None, default=None
         Folder for features that are too large for memory: each call of `transform`
