@@ -71,8 +71,7 @@ class ImageAugmentation(BaseEstimator):
 
     See Also
     --------
-    skgaussad.AugmentedDetector : Fits a detector on augmented copies of the training
-    images.
+    skgaussad.AugmentedDetector : Fits a detector on augmented copies of its images.
 
     Notes
     -----
