@@ -33,7 +33,7 @@ from skgaussad.detectors import (
     p_values,
 )
 from skgaussad.exceptions import FalseAlarmRateWarning
-from skgaussad.inspection import PValueDisplay, ScoreDistributionDisplay, anomaly_maps
+from skgaussad.inspection import anomaly_maps
 from skgaussad.model_selection import NormalKFold, auroc_scorer
 from skgaussad.reporting import calibration_report
 
@@ -62,6 +62,11 @@ ON_FEATURES = {
 }
 
 
+def make(name):
+    """Return a detector of features, not fitted."""
+    return clone(ON_FEATURES[name])
+
+
 @pytest.fixture(scope="module")
 def pictures():
     return np.random.default_rng(0).integers(0, 256, (24, 32, 32), dtype=np.uint8)
@@ -72,7 +77,7 @@ def pictures():
 
 @pytest.mark.parametrize("name", ON_FEATURES)
 def test_threshold_p_values_and_bound_agree(name):
-    detector = ON_FEATURES[name].fit(X)
+    detector = make(name).fit(X)
     distances = detector.calibration_distances_
     assert distances.shape == (60,)
     # The rule of the quantile.
@@ -83,11 +88,10 @@ def test_threshold_p_values_and_bound_agree(name):
     assert detector.fpr_bound() > 0.05
     tail = detector.set_params(threshold="tail").fit(X)
     assert tail.p_values(X_TEST + 50).max() < 1 / 61
-    detector.set_params(threshold="quantile")
 
 
 @pytest.mark.parametrize(
-    "make",
+    "make_outer",
     [
         lambda **point: LevelEnsemble(MahalanobisDetector(**point), columns=COLUMNS),
         lambda **point: LevelEnsemble(
@@ -110,11 +114,11 @@ def test_threshold_p_values_and_bound_agree(name):
 @pytest.mark.parametrize(
     "point", [{"fpr": 0.01}, {"threshold": "tail"}, {"confidence": 0.9}], ids=str
 )
-def test_a_working_point_inside_of_another_is_refused(make, point):
+def test_a_working_point_inside_of_another_is_refused(make_outer, point):
     (name,) = point
     with pytest.raises(ValueError, match=rf"{name}=.* of the inner \w+ has no effect"):
-        make(**point).fit(X)
-    make().fit(X)
+        make_outer(**point).fit(X)
+    make_outer().fit(X)
 
 
 def test_a_working_point_in_tiles_is_refused(pictures):
@@ -136,15 +140,13 @@ def test_a_rate_of_scikit_learn_inside_is_refused(inner):
     "changed", [{"fpr": 0.2}, {"threshold": "tail"}, {"confidence": 0.9}], ids=str
 )
 def test_a_working_point_changed_after_the_fit_is_refused(name, changed):
-    detector = ON_FEATURES[name].fit(X)
+    detector = make(name).fit(X)
     before = detector.offset_, detector.get_params(deep=False)
     detector.set_params(**changed)
     (parameter,) = changed
     for ask in (detector.predict, lambda X: calibration_report(detector, X)):
         with pytest.raises(ValueError, match=f"{parameter} was set to .* Call fit"):
             ask(X_TEST)
-    with pytest.raises(ValueError, match=f"{parameter} was set to"):
-        ScoreDistributionDisplay.from_estimator(detector, X_TEST)
     detector.set_params(**{parameter: before[1][parameter]})
     assert detector.offset_ == before[0]
 
@@ -182,7 +184,7 @@ def test_groups_are_used_whenever_they_are_given(name):
     rng = np.random.default_rng(0)
     lots = np.repeat(np.arange(20), 6)
     X_lots = rng.normal(size=(120, 5)) + 3 * rng.normal(size=(20, 5))[lots]
-    detector = ON_FEATURES[name].fit(X_lots, groups=lots)
+    detector = make(name).fit(X_lots, groups=lots)
     by_lot = detector.calibration_distances_
     assert np.mean(by_lot > detector.fit(X_lots).calibration_distances_) > 0.7
     detector.fit(X_lots, groups=lots)
@@ -228,12 +230,12 @@ def test_variants_keep_their_rate():
 def test_anomalies_among_the_training_samples_are_warned_of(name):
     y = np.repeat([1, -1], [50, 10])
     with pytest.warns(UserWarning, match=r"y marks 10 of 60.*NormalKFold") as seen:
-        ON_FEATURES[name].fit(X, y)
+        make(name).fit(X, y)
     assert seen[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        ON_FEATURES[name].fit(X, np.ones(60))
-        ON_FEATURES[name].fit(X, np.arange(60))
+        make(name).fit(X, np.ones(60))
+        make(name).fit(X, np.arange(60))
 
 
 @pytest.mark.parametrize(
@@ -317,12 +319,6 @@ def test_every_wrapping_is_opened_for_all_alike(name):
     report = calibration_report(estimator, X_TEST)
     assert report.overall.n_flagged == np.sum(estimator.predict(X_TEST) == -1)
     assert report.overall.target == 0.1
-    display = PValueDisplay.from_estimator(estimator, X_TEST)
-    np.testing.assert_array_equal(np.sort(display.p_values), np.sort(expected))
-    assert (
-        -ScoreDistributionDisplay.from_estimator(estimator, X_TEST).threshold
-        == decider.offset_
-    )
     assert hasattr(innermost(estimator)[1], "mahalanobis")
 
 
@@ -360,5 +356,5 @@ def test_supported_rates_are_not_warned_of():
     assert required_samples(0.05) < 60
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for detector in ON_FEATURES.values():
-            detector.fit(X)
+        for name in ON_FEATURES:
+            make(name).fit(X)
