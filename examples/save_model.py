@@ -42,7 +42,7 @@ print(f"level {network['levels'][0]} of {network['backbone']}")
 print(f"saved with scikit-learn {facts['packages']['scikit-learn']}")
 print(
     f"flags distances above {detector['threshold_distance']:.1f}, a fraction of "
-    f"{detector['fpr']:g} of normal images, by {detector['n_calibration_distances']}"
+    f"{detector['fpr']:g} of normal images, by {detector['n_calibration_units']}"
 )
 
 # %%

@@ -3,6 +3,7 @@
 import numbers
 
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
 from .detectors import LevelEnsemble, MahalanobisDetector, find_part, send_to_part
@@ -137,7 +138,7 @@ class DetectorPipeline(Pipeline):
 
 def make_detector(
     *,
-    levels=7,
+    levels="auto",
     detector=None,
     threshold="quantile",
     fpr=0.05,
@@ -151,8 +152,9 @@ def make_detector(
 
     Parameters
     ----------
-    levels : int, list of int, "all" or "auto", default=7
-        As for :class:`~skgaussad.DeepFeatureTransformer`.
+    levels : int, list of int, "all" or "auto", default="auto"
+        As for :class:`~skgaussad.DeepFeatureTransformer`: ``"auto"`` is level 7 of the
+        default network.
 
     detector : outlier detector or None, default=None
         None is a :class:`~skgaussad.MahalanobisDetector` for one level, and for several
@@ -224,6 +226,10 @@ def make_detector(
     if detector is None:
         kind = LevelEnsemble if several else MahalanobisDetector
         detector = kind(**working_point)
+    elif not get_tags(detector).input_tags.two_d_array:
+        raise ValueError(
+            f"detector={detector!r} takes images itself. Fit it without make_detector."
+        )
     elif working_point != {"threshold": "quantile", "fpr": 0.05, "confidence": None}:
         raise ValueError(
             "threshold, fpr and confidence of make_detector have no effect beside "

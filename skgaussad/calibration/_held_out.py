@@ -1,5 +1,6 @@
 """What distances of normal samples to models that did not see them say of a rate."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,6 +50,14 @@ class HeldOutDistances:
         weights = (1 / np.bincount(self.groups))[self.groups[order]]
         from_each = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
         return self.distances[order], from_each
+
+    def n_exceeding(self, threshold):
+        """Count the units above a threshold: of groups, their fractions rounded up."""
+        above = self.distances > threshold
+        if self.groups is None:
+            return int(np.count_nonzero(above))
+        fractions = np.bincount(self.groups, above) / np.bincount(self.groups)
+        return math.ceil(fractions.sum() - _TOLERANCE)
 
     def supports(self, fpr, confidence=None):
         """Whether a finite threshold can promise a rate."""

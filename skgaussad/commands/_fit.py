@@ -33,7 +33,7 @@ def add_parser(commands):
     add_fpr(parser)
     parser.add_argument(
         "--threshold",
-        choices=("quantile", "tail", "chi2", "f"),
+        choices=("quantile", "tail", "chi2"),
         default="quantile",
         help="how the rate becomes a threshold (default: %(default)s); tail for rates "
         "that the images are too few for",

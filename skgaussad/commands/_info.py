@@ -57,7 +57,7 @@ def _as_lines(facts):
         yield "threshold", f"{distance:.4g}" + (f", by {rule}" if rule else "")
         if "fpr" in detector:
             yield "false alarms", f"{100 * detector['fpr']:g} % asked for"
-        if "n_calibration_distances" in detector:
-            yield "calibrated on", f"{detector['n_calibration_distances']} images"
+        if "n_calibration_units" in detector:
+            yield "calibrated on", f"{detector['n_calibration_units']} images or groups"
     packages = [f"{name} {version}" for name, version in facts["packages"].items()]
     yield "saved with", ", ".join([f"Python {facts['python']}", *packages])

@@ -5,7 +5,12 @@ from itertools import islice
 import numpy as np
 
 from .._utils.score_table import score_rows
-from ..detectors import find_decider, find_part, find_transformer
+from ..detectors import (
+    find_decider,
+    find_part,
+    find_threshold,
+    find_transformer,
+)
 from ..features import ReplacedImages
 from ..persistence import load
 
@@ -39,18 +44,14 @@ class Scorer:
 
     def __init__(self, path):
         self.model = load(path)
-        part = find_decider(self.model)
-        if (
-            getattr(part, "offset_", None) is None
-            or find_transformer(self.model) is None
-        ):
+        self.threshold = find_threshold(self.model)
+        if self.threshold is None or find_transformer(self.model) is None:
             raise ValueError(
                 f"{path!r} holds a {type(self.model).__name__} that cannot score "
                 "images: it takes a detector with a threshold, and a "
                 "DeepFeatureTransformer before it or in it."
             )
-        self.threshold = -float(part.offset_)
-        self.fpr = getattr(part, "fpr", None)
+        self.fpr = getattr(find_decider(self.model), "fpr", None)
         self._held_out = getattr(find_part(self.model, "_held_out"), "_held_out", None)
 
     def score(self, paths):

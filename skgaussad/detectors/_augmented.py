@@ -26,6 +26,13 @@ def _estimator_has(attribute):
     )
 
 
+def _last_step(estimator):
+    """Return what stands at the end of pipelines."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return estimator
+
+
 class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     """Fit a detector of anomalous images on augmented copies of the normal ones.
 
@@ -162,41 +169,68 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
 
     def _fit_parameters(self, groups, n_images):
         """Return the group of each row, by the name that the detector takes it by."""
-        detector, names = self.estimator, []
-        while isinstance(detector, Pipeline):
-            names.append(detector.steps[-1][0])
-            detector = detector[-1]
-        if takes_groups(detector):
+        detector, names = _last_step(self.estimator), []
+        pipeline = self.estimator
+        while isinstance(pipeline, Pipeline):
+            names.append(pipeline.steps[-1][0])
+            pipeline = pipeline[-1]
+        rule = getattr(detector, "threshold", "quantile")
+        if takes_groups(detector) and rule == "quantile":
             if groups is None and self.n_epochs > 1:
                 groups = np.arange(n_images)
             if groups is None:
                 return {}
-            routed = get_config()["enable_metadata_routing"]
-            name = "groups" if routed else "__".join([*names, "groups"])
+            if getattr(detector, "confidence", None) is not None:
+                raise ValueError(
+                    f"confidence of {type(detector).__name__} counts samples, and all "
+                    "copies of an image count as one. Set confidence=None."
+                )
+            if get_config()["enable_metadata_routing"]:
+                _last_step(self.estimator_).set_fit_request(groups=True)
+                names = []
+            name = "__".join([*names, "groups"])
             return {name: np.tile(groups, self.n_epochs)}
         if groups is not None:
             raise ValueError(
-                f"groups have no effect on {type(detector).__name__}, whose fit takes "
-                "none. Fit without groups, or put a ConformalDetector around it."
+                f"groups have no effect on {detector!r}, which does not hold them out. "
+                "Fit without groups, or end in a detector that does: "
+                "MahalanobisDetector, LevelEnsemble or ConformalDetector, with "
+                "threshold='quantile'."
             )
-        if self.n_epochs == 1 or not hasattr(detector, "fpr"):
+        rated = {name.rpartition("__")[2] for name in detector.get_params()}
+        if self.n_epochs == 1 or "fpr" not in rated or rule in ("chi2", "f"):
             return {}
         warnings.warn(
-            f"{type(detector).__name__} takes no groups: it holds out one copy of an "
-            "image and keeps the others, so more normal images will be called "
-            "anomalous than fpr asks for. Use MahalanobisDetector, LevelEnsemble or "
-            "ConformalDetector.",
+            f"{type(detector).__name__} holds out one copy of an image and keeps the "
+            "others, so more normal images will be called anomalous than fpr asks for. "
+            "End in a MahalanobisDetector, LevelEnsemble or ConformalDetector with "
+            "threshold='quantile', which get the image of each copy as its group.",
             FalseAlarmRateWarning,
             stacklevel=3,
         )
         return {}
 
     @property
+    def fpr(self):
+        """False-positive rate, from the fitted estimator."""
+        return self._ask("fpr")
+
+    @property
+    def threshold(self):
+        """Rule for the threshold, from the fitted estimator."""
+        return self._ask("threshold")
+
+    @property
+    def confidence(self):
+        """Confidence of the rate, from the fitted estimator."""
+        return self._ask("confidence")
+
+    @property
     def offset_(self):
         """Minus the threshold, from the fitted estimator."""
         offset = self._ask("offset_")
         fitted = working_point_of(find_decider(self.estimator_))
-        check_unchanged(find_decider(self.estimator), fitted)
+        check_unchanged(_last_step(self.estimator), fitted)
         return offset
 
     @property

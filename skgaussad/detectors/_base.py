@@ -18,7 +18,6 @@ from ..calibration import (
     warn_of_contradiction,
 )
 from ..exceptions import FalseAlarmRateWarning
-from ._walk import innermost
 
 # The rules that need nothing but held-out distances.
 RULES = ("quantile", "tail")
@@ -34,14 +33,17 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     A subclass has the parameters ``threshold`` (the rule), ``fpr`` and ``confidence``,
     and defines ``score_samples``. Its ``fit`` calls, in this order,
-    `_check_working_point`, `_warn_of_anomalies`, `_set_held_out` and `_set_threshold`.
+    `_check_working_point`, `_warn_of_anomalies`, `_discard_threshold`, `_set_held_out`
+    and `_set_threshold`.
     """
 
     # Groups may be meant for a splitter only; ``set_fit_request(groups=True)`` asks for
     # them.
     __metadata_request__fit = {"groups": False}  # noqa: RUF012
 
-    _not_calibrated = "There is no threshold yet. Call fit."
+    # Parameters that the scores depend on, and the threshold with them.
+    _scoring_parameters = ()
+    _not_calibrated = "There is no threshold. Call fit."
 
     # -- Fit ---------------------------------------------------------------------------
 
@@ -49,11 +51,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         """Check the parameters of the working point, and whether they go together."""
         check_choice("threshold", self.threshold, rules)
         check_real("fpr", self.fpr, 0, 1)
-        if self.threshold == "tail" and groups is not None:
+        if self.threshold != "quantile" and groups is not None:
             raise ValueError(
-                "threshold='tail' needs independent samples, and groups says that they "
-                "come in lots. Use threshold='quantile', which takes the rate in a new "
-                "group."
+                f"groups have no effect with threshold={self.threshold!r}, which takes "
+                "samples for independent. Use threshold='quantile', for the rate in a "
+                "new group, or fit without groups."
             )
         if self.confidence is None:
             return
@@ -66,15 +68,17 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             )
 
     def _check_inner(self, estimator):
-        """Raise where the inner detector has a working point, which plays no part."""
-        _, part = innermost(estimator)
-        names = set(_WORKING_POINT)
-        if type(part).__module__.startswith("sklearn."):
-            # It sets the threshold alone there, too.
-            names.add("contamination")
-        for name, parameter in inspect.signature(type(part)).parameters.items():
-            value = getattr(part, name, parameter.default)
-            if name in names and value != parameter.default:
+        """Raise where a detector inside has a working point, which plays no part."""
+        nested = estimator.get_params().values()
+        for part in (estimator, *(part for part in nested if hasattr(part, "fit"))):
+            names = set(_WORKING_POINT)
+            if type(part).__module__.startswith("sklearn."):
+                # It sets the threshold alone there, too.
+                names.add("contamination")
+            for name, parameter in inspect.signature(type(part)).parameters.items():
+                value = getattr(part, name, parameter.default)
+                if name not in names or value == parameter.default:
+                    continue
                 own = name if name in _WORKING_POINT else "fpr"
                 raise ValueError(
                     f"{name}={value!r} of the inner {type(part).__name__} has no "
@@ -85,13 +89,15 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     @staticmethod
     def _warn_of_anomalies(y):
         """Warn where labels say that training samples are anomalous."""
-        n_anomalous = 0 if y is None else int(np.sum(np.asarray(y) == -1))
+        y = np.asarray(y)
+        n_anomalous = np.count_nonzero(y == -1)
         if n_anomalous:
             warnings.warn(
-                f"y marks {n_anomalous} of {len(y)} training samples as anomalous "
+                f"y marks {n_anomalous} of {y.size} training samples as anomalous "
                 "(-1), and fit takes all of them for normal. Fit on X[y == 1]; in a "
                 "cross-validation or search use cv=NormalKFold() of "
-                "skgaussad.model_selection, which trains on normal samples only.",
+                "skgaussad.model_selection, which trains on normal samples only, and "
+                "refit=False.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -102,6 +108,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         if self.threshold == "tail":
             tail = GeneralizedParetoTail.fit(distances)
         self._held_out_distances = HeldOutDistances(distances, groups, tail)
+        self._fitted_scoring = _values_of(self, self._scoring_parameters)
 
     def _set_threshold(self):
         """Set ``offset_``; warn where the held-out distances do not bear it out."""
@@ -127,6 +134,11 @@ class BaseDetector(OutlierMixin, BaseEstimator):
             )
         self.offset_ = -threshold
 
+    def _discard_threshold(self):
+        """Drop what held for other training samples."""
+        for name in ("_held_out_distances", "_offset"):
+            vars(self).pop(name, None)
+
     def _parametric_threshold(self):
         """Threshold by a distribution of Gaussian samples, or None by held-out ones."""
         return None
@@ -141,7 +153,9 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     @property
     def _held_out(self):
         """The held-out distances, with what they tell of rates."""
-        return self._calibrated("_held_out_distances")
+        held_out = self._calibrated("_held_out_distances")
+        check_unchanged(self, self._fitted_scoring)
+        return held_out
 
     @property
     def calibration_distances_(self):
@@ -282,20 +296,25 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         -------
         bound : float
             In (0, 1]; see :func:`~skgaussad.calibration.fpr_bound`, with the number of
-            held-out distances of training samples above the threshold.
+            held-out distances of training samples above the threshold. Where groups
+            were held out these are what is counted: each by the fraction of its samples
+            above the threshold, and the sum rounded up.
         """
-        distances = self.calibration_distances_
-        n_exceeding = np.count_nonzero(distances > -self.offset_)
-        return fpr_bound(n_exceeding, len(distances), confidence)
+        held_out = self._held_out
+        n_exceeding = held_out.n_exceeding(-self.offset_)
+        return fpr_bound(n_exceeding, held_out.n_units, confidence)
 
 
 def working_point_of(detector):
     """Return the parameters that say where the threshold of a detector lies."""
-    return {
-        name: getattr(detector, name)
-        for name in _WORKING_POINT
-        if hasattr(detector, name)
-    }
+    return _values_of(
+        detector, (*_WORKING_POINT, *getattr(detector, "_scoring_parameters", ()))
+    )
+
+
+def _values_of(detector, names):
+    """Return those of some parameters that a detector has."""
+    return {name: getattr(detector, name) for name in names if hasattr(detector, name)}
 
 
 def check_unchanged(detector, fitted):
@@ -304,6 +323,6 @@ def check_unchanged(detector, fitted):
         if getattr(detector, name, value) != value:
             raise ValueError(
                 f"{name} was set to {getattr(detector, name)!r} after the threshold "
-                f"had been set by {name}={value!r}, and has no effect on it. Call fit "
-                "again, or set it back."
+                f"had been set with {name}={value!r}, and the two do not go together. "
+                "Call fit again, or set it back."
             )

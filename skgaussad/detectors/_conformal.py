@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseDetector
@@ -142,7 +142,8 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
         X = validate_named(self, X, ensure_min_samples=2)
         groups = number_groups(groups, X)
         folds = split_folds(self.cv, len(X), groups)
-        self.estimator_ = clone(self.estimator).fit(X)
+        self._discard_threshold()
+        self.estimator_ = fit_clone(self.estimator, X)
         fit = partial(fit_clone, self.estimator)
         self._set_held_out(hold_out(fit, X, folds, n_jobs=self.n_jobs), groups)
         self._set_threshold()

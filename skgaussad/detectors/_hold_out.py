@@ -37,7 +37,14 @@ def number_groups(groups, X):
         return None
     groups = column_or_1d(groups)
     check_consistent_length(X, groups)
-    names, numbers_ = np.unique(groups, return_inverse=True)
+    try:
+        names, numbers_ = np.unique(groups, return_inverse=True)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in groups}))
+        raise ValueError(
+            "groups must hold labels of one type that can be sorted, without None; "
+            f"got {kinds}."
+        ) from None
     if len(names) < 2:
         raise ValueError(
             "groups must hold at least two different groups, so that one can be left "
@@ -150,6 +157,7 @@ def take_rows(X, rows):
     return _safe_indexing(X, np.flatnonzero(rows) if rows.dtype == bool else rows)
 
 
-def fit_clone(estimator, X, rows):
+def fit_clone(estimator, X, rows=None):
     """Fit a clone: what :func:`functools.partial` makes the `fit` of `hold_out` of."""
-    return clone(estimator).fit(X)
+    # FrozenEstimator insists on y.
+    return clone(estimator).fit(X, None)

@@ -129,6 +129,8 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
     array([[-0.1, -5.5]])
     """
 
+    _scoring_parameters = ("aggregation", "top_fraction")
+
     def __init__(
         self,
         estimator=None,
@@ -199,6 +201,7 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         self.columns_ = resolve_columns(self.columns, X.shape[1], names)
         groups = number_groups(groups, X)
         blocks = [X[:, columns] for columns in self.columns_.values()]
+        self._discard_threshold()
         with warnings.catch_warnings():
             # The working points of the parts are not that of the ensemble.
             warnings.simplefilter("ignore", FalseAlarmRateWarning)

@@ -232,10 +232,9 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
     # Leaving out takes no further fits.
     _is_closed_form = True
     _not_calibrated = (
-        "partial_fit, merge and remove_samples change the Gaussian, but not the "
-        "leave-one-out distances of training samples, which the threshold and the "
-        "p-values need. Call calibrate(X) with the training samples, or with a random "
-        "sample of them."
+        "There is no threshold, or there are no p-values: fit failed at them, or "
+        "partial_fit, merge or remove_samples have changed the Gaussian since. Call "
+        "calibrate(X) with the training samples, or with a random sample of them."
     )
 
     def __init__(
@@ -384,6 +383,7 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
                     f"{name} has no training samples to merge. Call fit or partial_fit "
                     "on it first."
                 )
+        other._check_no_groups()
         names = ["covariance", "n_features_in_", "feature_names_in_"]
         if self.covariance == "shrunk":
             names.append("shrinkage")
@@ -487,6 +487,11 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         """
         self._check_going_on()
         check_is_fitted(self)
+        used = self._gaussian.covariance, self._gaussian.intensity
+        if used != (self.covariance, self._shrinkage):
+            # Set since: the moments are the same.
+            self._go_on_with(self._moments)
+            check_is_fitted(self)
         # Left in single precision, for a memory map to stay one.
         dtypes = (np.float64, np.float32)
         X = validate_data(self, to_host(X), dtype=dtypes, reset=False)
@@ -523,12 +528,7 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
     def _check_going_on(self):
         """Check whether samples can be added, joined, taken out or calibrated with."""
         self._check_parameters()
-        held_out = vars(self).get("_held_out_distances")
-        if held_out is not None and held_out.groups is not None:
-            raise ValueError(
-                "The detector was fitted with groups, which only a fit to all samples "
-                "can leave out. Use fit(X, groups=groups)."
-            )
+        self._check_no_groups()
         if not hasattr(self, "_gaussian"):
             return
         diagonal = self.covariance in DIAGONAL_COVARIANCES
@@ -552,6 +552,15 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
             self.n_samples_seen_ = moments.n_samples
             return
         self._set_gaussian(gaussian)
+
+    def _check_no_groups(self):
+        """Raise if groups were left out, which moments do not tell."""
+        held_out = vars(self).get("_held_out_distances")
+        if held_out is not None and held_out.groups is not None:
+            raise ValueError(
+                "The detector was fitted with groups, which only a fit to all samples "
+                "can leave out. Use fit(X, groups=groups)."
+            )
 
     def _fit_moments(self, moments):
         """Fit to moments of training samples, such as those merged from many machines.
@@ -588,11 +597,6 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         threshold = self._parametric_threshold()
         if threshold is not None:
             self.offset_ = -threshold
-
-    def _discard_threshold(self):
-        """Drop what held for other training samples."""
-        for name in ("_held_out_distances", "_offset"):
-            vars(self).pop(name, None)
 
     def _parametric_threshold(self):
         """Threshold by a distribution of Gaussian samples, or None by held-out ones."""

@@ -5,6 +5,7 @@ from functools import reduce
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_choice
@@ -21,6 +22,7 @@ from ._base import BaseDetector
 from ._mahalanobis import MahalanobisDetector
 
 _POSITIONS = ("shared", "each")
+_COVARIANCES = ("ledoit_wolf", "oas", "empirical", "diagonal", "isotropic")
 
 
 class PositionDetector(ImageInputMixin, BaseDetector):
@@ -105,6 +107,9 @@ class PositionDetector(ImageInputMixin, BaseDetector):
     [(300, 300), (300, 300)]
     """
 
+    # Fit takes no groups.
+    __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
+
     def __init__(
         self,
         transformer=None,
@@ -150,6 +155,7 @@ class PositionDetector(ImageInputMixin, BaseDetector):
             If the images are too few for `fpr`.
         """
         check_choice("positions", self.positions, _POSITIONS)
+        check_choice("covariance", self.covariance, _COVARIANCES)
         self._check_working_point()
         self._warn_of_anomalies(y)
         images = as_image_sequence(X)
@@ -166,6 +172,7 @@ class PositionDetector(ImageInputMixin, BaseDetector):
                 f"pooling={transformer.pooling!r} of transformer has no effect, since "
                 "each position is measured on its own. Leave it at its default."
             )
+        self._discard_threshold()
         self.transformer_ = clone(transformer).fit(images)
         if len(self.transformer_.levels_) > 1:
             raise ValueError(

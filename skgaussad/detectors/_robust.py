@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from scipy.stats import false_discovery_control, norm
 from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_integer, check_real
@@ -121,6 +122,9 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
     array([ 7, 30])
     """
 
+    # Fit takes no groups.
+    __metadata_request__fit = {"groups": UNUSED}  # noqa: RUF012
+
     def __init__(
         self,
         estimator=None,
@@ -176,6 +180,7 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
         check_real("max_contamination", self.max_contamination, 0, 0.5)
         check_integer("max_iter", self.max_iter, 1)
         X = validate_named(self, X, ensure_min_samples=2)
+        self._discard_threshold()
         most = int(self.max_contamination * len(X))
         support, seen = np.ones(len(X), dtype=bool), set()
         for n_iter in range(1, self.max_iter + 1):

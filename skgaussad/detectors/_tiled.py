@@ -144,6 +144,8 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     array([[  0,  48,  64, 112]])
     """
 
+    _scoring_parameters = ("overlap",)
+
     def __init__(
         self,
         estimator,
@@ -212,6 +214,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
             )
         groups = number_groups(groups, images)
 
+        self._discard_threshold()
         self.tile_estimator_ = clone(self.estimator)
         self.transformer_ = self.tile_estimator_[0].fit(images)
         self.tile_size_ = tile_size or self.transformer_.preprocessing_.image_size

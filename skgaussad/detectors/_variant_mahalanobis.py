@@ -222,6 +222,7 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
             variants = column_or_1d(variants)
             check_consistent_length(X, variants)
         folds = split_folds(self.cv, len(X), groups)
+        self._discard_threshold()
         self._fit_variants(X, variants)
 
         def fit(X, rows):

@@ -4,6 +4,7 @@ Pipelines, meta-estimators and fitted searches are opened alike, for whoever ask
 command line, the displays, the report, the graph.
 """
 
+import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -30,18 +31,32 @@ def walk(estimator):
     """
     steps = []
     while estimator is not None:
-        if isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
+        estimator = _thaw(estimator)
         yield steps, estimator
         if isinstance(estimator, Pipeline):
-            passed = [step for _, step in estimator.steps[:-1]]
-            steps = steps + [s for s in passed if s not in (None, "passthrough")]
+            steps = [*steps, *_flatten(step for _, step in estimator.steps[:-1])]
             estimator = estimator.steps[-1][1]
         else:
             inner = (getattr(estimator, name, None) for name in _INNER)
             # Forests have an estimator_, too, and do not score by it.
             scoring = (part for part in inner if hasattr(part, "score_samples"))
             estimator = next(scoring, None)
+
+
+def _thaw(estimator):
+    """Take an estimator out of its FrozenEstimator."""
+    while isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    return estimator
+
+
+def _flatten(steps):
+    """Yield transformers, those of pipelines one by one."""
+    for step in map(_thaw, steps):
+        if isinstance(step, Pipeline):
+            yield from _flatten(inner for _, inner in step.steps)
+        elif step not in (None, "passthrough"):
+            yield step
 
 
 def find_part(estimator, attribute):
@@ -64,6 +79,13 @@ def find_decider(estimator):
     """
     part = find_part(estimator, "fpr")
     return find_part(estimator, "offset_") if part is None else part
+
+
+def find_threshold(estimator):
+    """Return the threshold on the distance of an estimator's decider, or None."""
+    offset = getattr(find_decider(estimator), "offset_", None)
+    # Some of scikit-learn's are arrays of one number.
+    return None if offset is None else -float(np.squeeze(offset))
 
 
 def send_to_part(estimator, attribute, X):
@@ -93,8 +115,8 @@ def send_to_part(estimator, attribute, X):
         check_is_fitted(estimator)
         raise TypeError(
             f"{type(innermost(estimator)[1]).__name__} has no {attribute}. Take a "
-            "detector of skgaussad, such as MahalanobisDetector, or a pipeline or "
-            "meta-estimator around one."
+            "detector of skgaussad, such as MahalanobisDetector, or a pipeline, "
+            "meta-estimator or search (with refit=True) around one."
         )
     steps = next(steps for steps, found in walk(estimator) if found is part)
     for step in steps:

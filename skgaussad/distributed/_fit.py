@@ -122,7 +122,6 @@ def fit(
     detector = _find_only_detector(pipeline, params)
     if detector is not None:
         detector._check_parameters()
-        detector._warn_of_anomalies(y)
     transformer = pipeline[0].fit(X)
     images = as_image_sequence(X)
     n_features = len(transformer.get_feature_names_out())
@@ -138,6 +137,7 @@ def fit(
         partitions = cut(len(images), partition_size)
         features = _extract(tasks, silent, images, partitions, verbose)
         if detector is not None and len(images) > n_features:
+            detector._warn_of_anomalies(y)
             row = [(range(1), np.zeros((1, n_features), dtype=np.float32))]
             names = assemble(silent, take(images, range(1)), row)
             fit_detector(detector, tasks, features, names)

@@ -7,7 +7,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..calibration import HeldOutDistances
-from ..detectors import AffineMap, find_decider, find_part, gaussian_parts, innermost
+from ..detectors import (
+    AffineMap,
+    find_decider,
+    find_part,
+    find_threshold,
+    gaussian_parts,
+    innermost,
+)
 from ..features import DeepFeatureTransformer
 
 
@@ -99,8 +106,7 @@ class Scoring:
         check_is_fitted(estimator)
         steps, detector = innermost(estimator)
         decider = find_decider(estimator)
-        offset = getattr(decider, "offset_", None)
-        threshold = None if offset is None else -offset
+        threshold = find_threshold(estimator)
         if not steps or not isinstance(steps[0], DeepFeatureTransformer):
             raise ValueError(
                 "to_onnx takes a fitted pipeline that begins with a "

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..detectors import find_decider, find_part
+from ..detectors import find_part, find_threshold
 from ..features import as_image_sequence, draw_maps
 from ._contributions import split_over_positions
 from ._gaussians import ScoredFeatures
@@ -185,7 +185,7 @@ def anomaly_maps(estimator, X, *, size="image"):
     tiled = find_part(estimator, "tile_distances")
     if tiled is not None:
         scored = ScoredFeatures(tiled.tile_estimator_)
-        scored.threshold = -find_decider(estimator).offset_
+        scored.threshold = find_threshold(estimator)
         return draw_tiled_maps(partial(_stream_layers, scored), tiled, images, size)
     scored = ScoredFeatures(estimator)
     return draw_maps(_stream_layers(scored, images), images, scored.transformer, size)

@@ -10,7 +10,7 @@ from ..detectors import (
     AffineMap,
     MahalanobisDetector,
     aggregation_weights,
-    find_decider,
+    find_threshold,
     gaussian_parts,
     innermost,
 )
@@ -67,8 +67,7 @@ class ScoredFeatures:
         check_is_fitted(estimator)
         steps, detector = innermost(estimator)
         gaussians = gaussian_parts(detector)
-        offset = getattr(find_decider(estimator), "offset_", None)
-        self.threshold = None if offset is None else -offset
+        self.threshold = find_threshold(estimator)
         if not steps or not isinstance(steps[0], DeepFeatureTransformer):
             raise ValueError(
                 "Expected a fitted pipeline that begins with a DeepFeatureTransformer "

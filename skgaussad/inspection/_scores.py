@@ -9,7 +9,7 @@ from sklearn.utils.validation import (
 
 from .._utils.labels import check_labels
 from .._utils.validation import check_real
-from ..detectors import find_decider
+from ..detectors import find_decider, find_threshold
 
 
 def ask_for_scores(estimator, X):
@@ -44,10 +44,10 @@ def ask_for_scores(estimator, X):
             "detector that has, or a pipeline that ends in one."
         )
     y_score = np.asarray(estimator.score_samples(X), dtype=np.float64)
-    part = find_decider(estimator)
-    if getattr(part, "offset_", None) is None:
+    threshold, part = find_threshold(estimator), find_decider(estimator)
+    if threshold is None:
         return y_score, None, None, type(estimator).__name__
-    return y_score, float(part.offset_), getattr(part, "fpr", None), type(part).__name__
+    return y_score, -threshold, getattr(part, "fpr", None), type(part).__name__
 
 
 def check_scores(name, scores):

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from ..detectors import find_decider
+from ..detectors import find_decider, find_threshold, n_calibration_units
 from ..features import DeepFeatureTransformer
 
 _PACKAGES = (
@@ -95,19 +95,18 @@ def _describe_network(transformer):
 
 def _describe_detector(estimator):
     """Describe the part that decides, or return None where there is none."""
-    estimator = find_decider(estimator)
-    if getattr(estimator, "offset_", None) is None:
+    threshold, estimator = find_threshold(estimator), find_decider(estimator)
+    if threshold is None:
         return None
     facts = {
         "class": _full_name(estimator),
-        "threshold_distance": _readable(-estimator.offset_),
+        "threshold_distance": _readable(threshold),
     }
     for name in ("threshold", "fpr", "confidence"):
         if hasattr(estimator, name):
             facts[name] = _readable(getattr(estimator, name))
-    distances = getattr(estimator, "calibration_distances_", None)
-    if distances is not None:
-        facts["n_calibration_distances"] = len(distances)
+    if getattr(estimator, "calibration_distances_", None) is not None:
+        facts["n_calibration_units"] = n_calibration_units(estimator)
     facts["training"] = {
         name: _readable(value)
         for name, value in sorted(vars(estimator).items())

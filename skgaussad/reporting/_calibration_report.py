@@ -265,7 +265,7 @@ def _by_group(flagged, labels, overall):
 
 
 def _at_other_targets(detector, X, overall):
-    if not hasattr(detector, "p_values"):
+    if not hasattr(detector, "calibration_distances_"):
         return ()
     p_values = detector.p_values(X)
     n_units = n_calibration_units(detector)
@@ -317,7 +317,7 @@ def _advice(detector, overall):
             f"The distribution that threshold={threshold!r} assumes does not fit: try "
             "threshold='quantile'."
         )
-    if hasattr(detector, "fpr_bound"):
+    if hasattr(detector, "calibration_distances_"):
         bound = detector.fpr_bound(overall.confidence)
         if overall.low <= bound:
             return (

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..detectors import p_values
+from ..detectors import find_part, p_values
 from ..features import as_image_sequence, decode_image
 from ..inspection import color_map
 
@@ -157,10 +157,9 @@ def make_cards(estimator, scored, rows, maps):
         be None), ``"picture_alt"``, ``"map_alt"``, ``"distance"``, ``"ratio"``,
         ``"p_value"`` (or None), ``"flagged"`` and ``"truth"``.
     """
-    try:
+    p = [None] * len(rows)
+    if find_part(estimator, "calibration_distances_") is not None:
         p = p_values(estimator, [scored.images[row] for row in rows])
-    except TypeError:
-        p = [None] * len(rows)
     return {
         row: _make_card(scored, row, maps.get(row), p_value)
         for row, p_value in zip(rows, p, strict=True)

@@ -120,7 +120,7 @@ def calibration_facts(estimator, threshold, confidence):
                 "Fraction of normal images that may be flagged.",
             )
         )
-    if not hasattr(detector, "fpr_bound"):
+    if not hasattr(detector, "calibration_distances_"):
         return facts
     n_units = n_calibration_units(detector)
     facts.append(

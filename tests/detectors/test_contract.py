@@ -4,13 +4,16 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
 from skgaussad import (
     AugmentedDetector,
@@ -24,10 +27,11 @@ from skgaussad import (
     TiledDetector,
     VariantMahalanobisDetector,
 )
-from skgaussad.calibration import required_samples
+from skgaussad.calibration import fpr_bound, required_samples
 from skgaussad.detectors import (
     find_decider,
     find_part,
+    find_threshold,
     find_transformer,
     innermost,
     p_values,
@@ -163,6 +167,89 @@ def test_a_working_point_changed_around_copies_is_refused(pictures):
         )
     lots = AugmentedDetector(pipe, n_epochs=2).fit(pictures, groups=np.arange(24) % 6)
     assert lots.p_values(pictures[:1] // 9) == pytest.approx(1 / 7), "six lots"
+
+
+@pytest.mark.parametrize(
+    ("detector", "changed"),
+    [
+        (LevelEnsemble(columns=COLUMNS), {"aggregation": "max"}),
+        (LevelEnsemble(columns=COLUMNS, aggregation="top"), {"top_fraction": 1.0}),
+    ],
+    ids=str,
+)
+def test_scores_that_changed_after_the_fit_are_refused(detector, changed):
+    detector.fit(X).set_params(**changed)
+    for ask in (detector.predict, detector.p_values):
+        with pytest.raises(ValueError, match=r"was set to .* do not go together"):
+            ask(X_TEST)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        GridSearchCV(MahalanobisDetector(fpr=0.1), {}, scoring="roc_auc"),
+        FrozenEstimator(RobustDetector(fpr=0.1).fit(X)),
+        RobustDetector(fpr=0.1).fit(X),
+    ],
+    ids=["search", "frozen", "fitted"],
+)
+def test_a_rate_inside_is_found_wherever_it_is(inner):
+    with pytest.raises(ValueError, match="fpr=0.1 of the inner"):
+        ConformalDetector(inner).fit(X)
+
+
+def test_a_detector_fitted_elsewhere_gets_a_threshold():
+    """Split conformal prediction: the samples were not in its fit."""
+    frozen = FrozenEstimator(MahalanobisDetector().fit(X))
+    detector = ConformalDetector(frozen).fit(X_TEST[:0:-1].repeat(2, axis=0))
+    np.testing.assert_allclose(
+        detector.calibration_distances_,
+        -frozen.score_samples(X_TEST[:0:-1].repeat(2, axis=0)),
+    )
+
+
+@pytest.mark.parametrize("name", ON_FEATURES)
+def test_a_fit_that_fails_leaves_no_threshold(name):
+    detector = make(name).fit(X)
+    detector.set_params(threshold="tail")
+    with pytest.raises(ValueError, match="threshold='tail' needs"):
+        detector.fit(3 * X[:18] + 1)
+    detector.set_params(threshold="quantile")
+    with pytest.raises(NotFittedError, match="There is no threshold"):
+        detector.predict(X_TEST)
+
+
+def test_calibrate_takes_the_covariance_that_was_set():
+    detector = MahalanobisDetector("shrunk").fit(X).set_params(shrinkage=0.9)
+    expected = MahalanobisDetector("shrunk", shrinkage=0.9).fit(X)
+    assert detector.calibrate(X).offset_ == pytest.approx(expected.offset_)
+    np.testing.assert_allclose(
+        detector.score_samples(X_TEST), expected.score_samples(X_TEST)
+    )
+
+
+def test_the_bound_counts_groups():
+    rng = np.random.default_rng(0)
+    lots = np.repeat(np.arange(20), 30)
+    rows = rng.normal(size=(600, 5)) + 3 * rng.normal(size=(20, 5))[lots]
+    detector = MahalanobisDetector().fit(rows, groups=lots)
+    above = detector.calibration_distances_ > -detector.offset_
+    of_lots = sum(above[lots == lot].mean() for lot in range(20))
+    expected = fpr_bound(int(np.ceil(of_lots)), 20)
+    assert detector.fpr_bound() == pytest.approx(expected)
+    assert detector.fpr_bound() > 0.1
+
+
+@pytest.mark.parametrize("threshold", ["tail", "chi2"])
+def test_groups_without_effect_are_refused(threshold):
+    for kind in (MahalanobisDetector, VariantMahalanobisDetector):
+        with pytest.raises(ValueError, match="groups have no effect with threshold="):
+            kind(threshold=threshold).fit(X, groups=np.arange(60) % 6)
+    with pytest.raises(ValueError, match=r"groups must hold labels .* got NoneType"):
+        MahalanobisDetector().fit(X, groups=[None] * 60)
+    grouped = MahalanobisDetector(fpr=0.2).fit(X, groups=np.arange(60) % 6)
+    with pytest.raises(ValueError, match="fitted with groups"):
+        MahalanobisDetector().fit(X).merge(grouped)
 
 
 def test_parameters_without_effect_are_refused():
@@ -320,6 +407,50 @@ def test_every_wrapping_is_opened_for_all_alike(name):
     assert report.overall.n_flagged == np.sum(estimator.predict(X_TEST) == -1)
     assert report.overall.target == 0.1
     assert hasattr(innermost(estimator)[1], "mahalanobis")
+
+
+def test_steps_are_opened_too(pictures):
+    plain = make_pipeline(network(), StandardScaler(), MahalanobisDetector(fpr=0.2))
+    plain.fit(pictures)
+    (expected,) = anomaly_maps(plain, pictures[:1])
+    features = make_pipeline(FrozenEstimator(plain[0]), StandardScaler())
+    nested = make_pipeline(features, MahalanobisDetector(fpr=0.2)).fit(pictures)
+    twice = FrozenEstimator(FrozenEstimator(nested))
+    for estimator in (nested, twice):
+        assert find_transformer(estimator).levels_ == (2,)
+        np.testing.assert_allclose(anomaly_maps(estimator, pictures[:1])[0], expected)
+        np.testing.assert_allclose(
+            p_values(estimator, pictures), p_values(plain, pictures)
+        )
+
+
+def test_the_threshold_of_scikit_learn_is_a_number():
+    detector = OneClassSVM().fit(X)
+    assert find_threshold(detector) == pytest.approx(-detector.offset_[0])
+
+
+def test_a_report_without_p_values():
+    detector = MahalanobisDetector(threshold="chi2").partial_fit(X)
+    report = calibration_report(detector, X_TEST)
+    assert report.overall.n_flagged == np.sum(detector.predict(X_TEST) == -1)
+    assert report.other_targets == ()
+
+
+def test_copies_around_a_search_are_warned_of(pictures):
+    pipe = make_pipeline(network(), MahalanobisDetector(fpr=0.2))
+    search = GridSearchCV(pipe, {}, scoring=lambda e, X, y=None: 0.0, cv=2)
+    with pytest.warns(FalseAlarmRateWarning, match="holds out one copy"):
+        AugmentedDetector(search, n_epochs=2).fit(pictures)
+    confident = pipe.set_params(mahalanobisdetector__confidence=0.5)
+    with pytest.raises(ValueError, match="all copies of an image count as one"):
+        AugmentedDetector(confident, n_epochs=2).fit(pictures)
+
+
+def test_copies_reach_the_detector_with_metadata_routing(pictures):
+    pipe = make_pipeline(network(), MahalanobisDetector(fpr=0.2))
+    expected = AugmentedDetector(pipe, n_epochs=2).fit(pictures).offset_
+    with config_context(enable_metadata_routing=True):
+        assert AugmentedDetector(pipe, n_epochs=2).fit(pictures).offset_ == expected
 
 
 @pytest.mark.parametrize("wrap", ["augmented", "search", "search of augmented"])

@@ -407,7 +407,7 @@ def test_facts_are_readable_by_anyone(images, path):
     )
     assert facts["detector"]["threshold_distance"] == -detector.offset_
     assert facts["detector"]["threshold"] == "quantile"
-    assert facts["detector"]["n_calibration_distances"] == 7
+    assert facts["detector"]["n_calibration_units"] == 7
     assert facts["detector"]["training"]["n_samples_seen_"] == 7
     assert facts["detector"]["training"]["shrinkage_"] == detector.shrinkage_
     assert facts["packages"]["scikit-learn"] == importlib.metadata.version(
