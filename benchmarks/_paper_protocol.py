@@ -106,7 +106,7 @@ def read_categories(root):
     -------
     categories : list of Category
     """
-    found = list_categories(root)
+    found = list_categories(Path(root))
     categories = []
     for name in found or [None]:
         train, test = (

@@ -208,6 +208,7 @@ def test_a_detector_fitted_elsewhere_gets_a_threshold():
     )
 
 
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
 @pytest.mark.parametrize("name", ON_FEATURES)
 def test_a_fit_that_fails_leaves_no_threshold(name):
     detector = make(name).fit(X)
