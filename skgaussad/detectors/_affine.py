@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Share of the largest value by which an affine step may differ from its matrix.
+# Fraction of the largest value by which an affine step may differ from its matrix.
 _ROUNDING = 1e-6
 
 

@@ -83,7 +83,8 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     are added, though the number of images does not grow. A threshold by held-out
     samples needs all copies of an image held out together: `fit` gives the detector,
     the last step of a pipeline, the image of each row (or its lot, where `groups` are
-    given) as its ``groups``. Where it takes none, a warning says what that means.
+    given) as its ``groups``. Where it takes none, or its rule is the tail, a warning
+    says what that means.
 
     References
     ----------

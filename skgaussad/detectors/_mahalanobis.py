@@ -114,12 +114,14 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
         - ``"tail"``: as ``"quantile"``, and below 1 / (n + 1), which n samples cannot
           tell, by a generalised Pareto distribution fitted to the largest fifth of the
           distances. It assumes that the distribution goes on beyond the largest of
-          them; see Notes. Not with `groups`.
+          them; see Notes.
         - ``"chi2"``: the chi-square distribution, equation 8 of [1]_, which holds for
           Gaussian features and n much larger than D. Deep features are neither: `fit`
           warns where the left-out distances contradict it.
         - ``"f"``: Hotelling's distribution, exact for Gaussian features and n > D with
           ``covariance="empirical"``; warns likewise.
+
+        `groups` go with ``"quantile"`` only.
 
     fpr : float, default=0.05
         Acceptable false-positive rate, in (0, 1): the fraction of normal samples that
@@ -434,15 +436,15 @@ class MahalanobisDetector(MahalanobisMixin, BaseDetector):
 
         Whether a feature still varies cannot be known for certain without the samples.
         It counts as constant where less than 1e-10 of its variation is left, which is
-        right where all samples that varied in it are forgotten.
+        right where all samples that varied in it are removed.
         """
         self._check_going_on()
         if not hasattr(self, "_gaussian"):
-            # Not otherwise: what is too little for a Gaussian can be forgotten, too.
+            # Not otherwise: what is too little for a Gaussian can be removed, too.
             check_is_fitted(self)
         X = validate_data(self, to_host(X), dtype=np.float64, reset=False)
-        forgotten = Moments.of(X, diagonal=self._moments.is_diagonal)
-        self._go_on_with(self._moments.without(forgotten))
+        removed = Moments.of(X, diagonal=self._moments.is_diagonal)
+        self._go_on_with(self._moments.without(removed))
         return self
 
     def calibrate(self, X):

@@ -145,8 +145,8 @@ class Backbone:
     """A network cut into levels, and what is needed to build it again.
 
     Its pickles hold the weights as NumPy arrays, which load on any device, or with
-    ``keep_weights=False`` only their SHA-256, which is compared when the weights are
-    read again.
+    ``store_weights=False`` of the transformer only their SHA-256, which is compared
+    when the weights are read again.
 
     Parameters
     ----------

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# Shares grow with the square of the distance. On an even scale that shows a defect of
-# two thresholds, one of five would be a single colour without a shape.
+# Contributions grow with the square of the distance. On an even scale that shows a
+# defect of two thresholds, one of five would be a single colour without a shape.
 LIMIT = 60.0
 TICKS = (0, 1, 3, 10, 30, 60)
 COLORS = "inferno"
