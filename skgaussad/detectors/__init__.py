@@ -6,7 +6,7 @@ from ._augmented import AugmentedDetector
 from ._conformal import ConformalDetector
 from ._level_ensemble import LevelEnsemble
 from ._mahalanobis import MahalanobisDetector
-from ._p_values import n_calibration_units, p_values
+from ._p_values import n_calibration_units, offers, p_values
 from ._position import PositionDetector
 from ._robust import RobustDetector
 from ._tiled import TiledDetector

@@ -56,6 +56,14 @@ def p_values(estimator, X):
     return detector.p_values(X)
 
 
+def offers(detector, method):
+    """Whether a detector has a method that takes held-out distances, and has these.
+
+    One that was fitted in parts may not have been calibrated.
+    """
+    return hasattr(detector, method) and hasattr(detector, "calibration_distances_")
+
+
 def n_calibration_units(detector):
     """Count what was held out of a detector's fit, one by one, for its p-values.
 

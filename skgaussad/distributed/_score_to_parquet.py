@@ -11,7 +11,7 @@ from .._utils.optional import check_packages
 from .._utils.progress import progress_bar
 from .._utils.score_table import arrow_schema, score_rows
 from .._utils.validation import check_choice
-from ..detectors import find_threshold, send_to_part
+from ..detectors import find_threshold, offers, send_to_part
 from ..exceptions import InvalidImageError
 from ..features import ReplacedImages, as_image_sequence
 from ._manifest import Manifest
@@ -253,7 +253,6 @@ def _score(pipeline, paths, start, record):
     detector, features = send_to_part(pipeline[1:], "offset_", features)
     distances = -detector.score_samples(features)
     p_values = None
-    # A detector that was fitted in parts may not have been calibrated.
-    if hasattr(detector, "p_values") and hasattr(detector, "calibration_distances_"):
+    if offers(detector, "p_values"):
         p_values = detector.p_values(features)
     return score_rows(paths, distances, find_threshold(detector), p_values, errors)

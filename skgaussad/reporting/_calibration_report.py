@@ -13,7 +13,7 @@ from ..calibration import (
     estimate_rates,
     required_samples,
 )
-from ..detectors import n_calibration_units, send_to_part
+from ..detectors import n_calibration_units, offers, send_to_part
 
 _LINE_WIDTH = 80
 # Thresholds from a parametric distribution, not from held-out distances.
@@ -265,7 +265,7 @@ def _by_group(flagged, labels, overall):
 
 
 def _at_other_targets(detector, X, overall):
-    if not hasattr(detector, "calibration_distances_"):
+    if not offers(detector, "p_values"):
         return ()
     p_values = detector.p_values(X)
     n_units = n_calibration_units(detector)
@@ -317,7 +317,7 @@ def _advice(detector, overall):
             f"The distribution that threshold={threshold!r} assumes does not fit: try "
             "threshold='quantile'."
         )
-    if hasattr(detector, "calibration_distances_"):
+    if offers(detector, "fpr_bound"):
         bound = detector.fpr_bound(overall.confidence)
         if overall.low <= bound:
             return (

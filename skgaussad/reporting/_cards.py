@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..detectors import find_part, p_values
+from ..detectors import find_part, offers, p_values
 from ..features import as_image_sequence, decode_image
 from ..inspection import color_map
 
@@ -158,7 +158,7 @@ def make_cards(estimator, scored, rows, maps):
         ``"p_value"`` (or None), ``"flagged"`` and ``"truth"``.
     """
     p = [None] * len(rows)
-    if find_part(estimator, "calibration_distances_") is not None:
+    if offers(find_part(estimator, "p_values"), "p_values"):
         p = p_values(estimator, [scored.images[row] for row in rows])
     return {
         row: _make_card(scored, row, maps.get(row), p_value)

@@ -5,7 +5,12 @@ from importlib.metadata import version
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ..detectors import find_decider, find_transformer, n_calibration_units
+from ..detectors import (
+    find_decider,
+    find_transformer,
+    n_calibration_units,
+    offers,
+)
 from ..features import read_image_size
 from ._text import asked, percent
 
@@ -120,7 +125,7 @@ def calibration_facts(estimator, threshold, confidence):
                 "Fraction of normal images that may be flagged.",
             )
         )
-    if not hasattr(detector, "calibration_distances_"):
+    if not offers(detector, "fpr_bound"):
         return facts
     n_units = n_calibration_units(detector)
     facts.append(
