@@ -184,6 +184,15 @@ def test_scores_that_changed_after_the_fit_are_refused(detector, changed):
             ask(X_TEST)
 
 
+def test_tiles_laid_otherwise_after_the_fit_are_refused(pictures):
+    detector = tiles().set_params(tile_size=20).fit(pictures)
+    detector.set_params(overlap=0.5)
+    with pytest.raises(
+        ValueError, match=r"overlap was set to 0.5 .* do not go together"
+    ):
+        detector.predict(pictures[:2])
+
+
 @pytest.mark.parametrize(
     "inner",
     [
