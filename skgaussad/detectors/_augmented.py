@@ -26,11 +26,13 @@ def _estimator_has(attribute):
     )
 
 
-def _last_step(estimator):
-    """Return what stands at the end of pipelines."""
+def _end_of(estimator):
+    """Return what stands at the end of pipelines, after the names that lead there."""
+    names = []
     while isinstance(estimator, Pipeline):
+        names.append(estimator.steps[-1][0])
         estimator = estimator[-1]
-    return estimator
+    return names, estimator
 
 
 class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
@@ -139,7 +141,8 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or the detector takes no groups.
+            If a parameter is out of its range, or `groups` are given and the detector
+            does not hold them out.
         InvalidImageError
             If an image cannot be used; names its position in `X`.
 
@@ -170,11 +173,7 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
 
     def _fit_parameters(self, groups, n_images):
         """Return the group of each row, by the name that the detector takes it by."""
-        detector, names = _last_step(self.estimator), []
-        pipeline = self.estimator
-        while isinstance(pipeline, Pipeline):
-            names.append(pipeline.steps[-1][0])
-            pipeline = pipeline[-1]
+        names, detector = _end_of(self.estimator)
         rule = getattr(detector, "threshold", "quantile")
         if takes_groups(detector) and rule == "quantile":
             if groups is None and self.n_epochs > 1:
@@ -187,7 +186,7 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
                     "copies of an image count as one. Set confidence=None."
                 )
             if get_config()["enable_metadata_routing"]:
-                _last_step(self.estimator_).set_fit_request(groups=True)
+                _end_of(self.estimator_)[1].set_fit_request(groups=True)
                 names = []
             name = "__".join([*names, "groups"])
             return {name: np.tile(groups, self.n_epochs)}
@@ -231,7 +230,7 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         """Minus the threshold, from the fitted estimator."""
         offset = self._ask("offset_")
         fitted = working_point_of(find_decider(self.estimator_))
-        check_unchanged(_last_step(self.estimator), fitted)
+        check_unchanged(_end_of(self.estimator)[1], fitted)
         return offset
 
     @property

@@ -214,7 +214,7 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
             else:
                 folds = split_folds(self.cv, len(X), groups)
                 self.estimators_ = self._parallel(
-                    delayed(clone(estimator).fit)(block) for block in blocks
+                    delayed(fit_clone)(estimator, block) for block in blocks
                 )
                 fit = partial(fit_clone, estimator)
                 held_out = [

@@ -59,17 +59,21 @@ def _flatten(steps):
             yield step
 
 
-def find_part(estimator, attribute):
-    """Return the outermost part with an attribute that is not None, or None."""
-    for _, part in walk(estimator):
+def _locate(estimator, attribute):
+    """Return the outermost part with an attribute that is not None, after its steps."""
+    for steps, part in walk(estimator):
         # A pipeline forwards attributes of its last step, which is the part that has
         # them.
-        if (
-            not isinstance(part, Pipeline)
-            and getattr(part, attribute, None) is not None
-        ):
-            return part
-    return None
+        if isinstance(part, Pipeline):
+            continue
+        if getattr(part, attribute, None) is not None:
+            return steps, part
+    return [], None
+
+
+def find_part(estimator, attribute):
+    """Return the outermost part with an attribute that is not None, or None."""
+    return _locate(estimator, attribute)[1]
 
 
 def find_decider(estimator):
@@ -110,7 +114,7 @@ def send_to_part(estimator, attribute, X):
     TypeError
         If no part has the attribute.
     """
-    part = find_part(estimator, attribute)
+    steps, part = _locate(estimator, attribute)
     if part is None:
         check_is_fitted(estimator)
         raise TypeError(
@@ -118,7 +122,6 @@ def send_to_part(estimator, attribute, X):
             "detector of skgaussad, such as MahalanobisDetector, or a pipeline, "
             "meta-estimator or search (with refit=True) around one."
         )
-    steps = next(steps for steps, found in walk(estimator) if found is part)
     for step in steps:
         X = step.transform(X)
     return part, X
@@ -159,8 +162,10 @@ def gaussian_parts(detector):
     ValueError
         If the detector is made of others.
     """
-    parts = getattr(detector, "_gaussian_parts", lambda: {"": ((), (), detector)})()
-    for *_, inner in parts.values():
+    parts = {}
+    if hasattr(detector, "_gaussian_parts"):
+        parts = detector._gaussian_parts()
+    for inner in [part for *_, part in parts.values()] or [detector]:
         if not hasattr(inner, "_gaussian_parts"):
             raise ValueError(
                 "Distances to be split are those of MahalanobisDetector, or of a "
