@@ -96,7 +96,7 @@ def run(arguments):
     save(pipeline.set_params(features__verbose=False), arguments.output)
     for name, value in _summarize(pipeline, paths, arguments.output):
         print(f"{name:<14}{value}")
-    print(f"{'time':<14}{time.perf_counter() - started:.1f} s")
+    print(f"{'time':<14}{time.perf_counter() - started:.2f} s")
 
 
 def _make_pipeline(arguments):
