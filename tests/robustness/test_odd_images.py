@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -282,7 +283,12 @@ def test_file_that_is_written_while_it_is_read(fitted, images, tmp_path, tell):
     writer.start()
     outcomes = {"first": 0, "second": 0, "refused": 0}
     try:
-        for _ in range(300):
+        deadline = time.monotonic() + 60
+        while sum(outcomes.values()) < 300 or not (
+            outcomes["refused"] and outcomes["first"] + outcomes["second"]
+        ):
+            if time.monotonic() > deadline:
+                break
             try:
                 (score,) = fitted.score_samples([path])
             except InvalidImageError:
