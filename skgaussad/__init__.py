@@ -4,6 +4,7 @@ from importlib import import_module, metadata
 
 __all__ = [
     "AugmentedDetector",
+    "CellwiseMahalanobisDetector",
     "ConformalDetector",
     "DeepFeatureTransformer",
     "DetectorPipeline",

@@ -192,6 +192,11 @@ class Gaussian:
         """Variance in all directions orthogonal to the axes; None if there are none."""
         if self.is_diagonal or self.spectrum.rank == self.n_features:
             return None
+        return self.floor
+
+    @property
+    def floor(self):
+        """Least variance that shrinkage leaves in any direction, rho nu."""
         return self._least_variance * self.moments.squared_unit
 
     @property
@@ -261,6 +266,44 @@ class Gaussian:
             block = slice(start, min(start + step, n_samples))
             squared[block] = squared_distances(X[block, :] - location, *terms)
         return squared
+
+    def residuals(self, X):
+        """Multiply rows about the mean by the inverse covariance: sqrt(rho nu) C^-1 z.
+
+        It is what of a row the directions of large variance do not explain.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features)
+            Of any array namespace, in the dtype to compute in.
+
+        Returns
+        -------
+        residuals : array of shape (n_samples, n_features)
+            (z - V' diag(a_k / (a_k + rho nu)) V z) / sqrt(rho nu), with the axes V and
+            their variances a_k + rho nu; z is the row about the mean. Without unit.
+
+        Raises
+        ------
+        TooFewSamplesError
+            If there is no shrinkage.
+        """
+        arrays = (self.location, *self.residual_terms())
+        location, axes, explained, scale = (like(a, X, X.dtype) for a in arrays)
+        centred = X - location
+        return (centred - ((centred @ axes.T) * explained) @ axes) * scale
+
+    def residual_terms(self):
+        """Arrays of `residuals`: axes, explained fraction along each, and scale."""
+        if self.shrinkage == 0:
+            raise TooFewSamplesError(
+                f"The shrinkage estimated by covariance={self.covariance!r} is 0 for "
+                f"{self.n_samples} samples with n_features={self.n_features}, and "
+                "residuals are in units of what it adds. Give other samples, or set "
+                "the intensity with covariance='shrunk'."
+            )
+        explained = 1 - self.floor / self.variances
+        return self.axes, explained, np.float64(1 / np.sqrt(self.floor))
 
     def solve(self, centred):
         """Multiply the inverse of the covariance by vectors.

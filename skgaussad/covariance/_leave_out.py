@@ -18,14 +18,18 @@ the left singular vectors U of all rows, and
 
     K = rho nu U_g A^-1 U_g'.
 
+The same formula gives the rows times the inverse of their covariance, K^-1 Z_g A^-1.
+
 rho and nu come from moments of the rows left, which are differences as well. Where a
 difference has lost its digits, as for a sample that carries nearly all of a moment, the
 Gaussian is fitted anew to the other samples, if these are at hand.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from ._gaussian import spread_variances
+from ._gaussian import Gaussian, spread_variances
 from ._moments import mean_of
 from ._shrinkage import choose_shrinkage
 
@@ -73,8 +77,37 @@ def leave_out(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
         many digits as s has zeros; below 1e-8 its distance is infinite, or for the
         diagonal covariances that of a feature that is constant among the others.
     """
-    moments = gaussian.moments
     squared = np.full(len(X), np.inf)
+    args = gaussian, X, groups, row_vectors, are_all
+    for members, distances in _measure_left_out("mahalanobis", *args):
+        squared[members] = distances
+    return squared
+
+
+def leave_out_residuals(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
+    """Residuals of training samples by the Gaussian fitted without their group.
+
+    They are `Gaussian.residuals` of the other samples, shrinkage and scale included.
+
+    Parameters
+    ----------
+    gaussian, X, groups, row_vectors, are_all
+        As for `leave_out`; not for the diagonal covariances.
+
+    Yields
+    ------
+    members : ndarray of shape (n_members,), dtype int
+        Numbers of some of the samples. Those that never come are of groups without
+        which the samples do not determine a Gaussian.
+    residuals : ndarray of shape (n_members, n_features)
+    """
+    args = gaussian, X, groups, row_vectors, are_all
+    return _measure_left_out("residuals", *args)
+
+
+def _measure_left_out(measure, gaussian, X, groups, row_vectors, are_all):
+    """Yield some members, and what a method of `Gaussian` gives without their group."""
+    moments = gaussian.moments
     width = moments.n_features if gaussian.is_diagonal else gaussian.spectrum.rank
     for members in _batches(len(X), groups, moments.n_features):
         size = members.shape[1]
@@ -84,17 +117,23 @@ def leave_out(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
         rows = moments.centre(X[members])
         if gaussian.is_diagonal:
             others = X if are_all else None
-            squared[members] = _without_diagonal(gaussian, rows, members, others)
+            yield members, _without_diagonal(gaussian, rows, members, others)
             continue
         failed = np.full(len(members), size > width and are_all)
         if not failed.any():
             vectors = None if row_vectors is None else row_vectors[members]
-            distances, failed = _without_groups(gaussian, rows, vectors, are_all)
-            squared[members] = np.where(failed[:, np.newaxis], np.inf, distances)
-        if are_all:
-            for left_out in members[failed]:
-                squared[left_out] = _refit(gaussian, X, left_out)
-    return squared
+            others = _Others.of(gaussian, rows, vectors, are_all)
+            failed = others.failed
+            yield members[~failed], getattr(others, measure)()[~failed]
+        for left_out in members[failed] if are_all else ():
+            others = np.delete(X, left_out, axis=0).astype(float, copy=False)
+            try:
+                refitted, _ = gaussian.fit(
+                    others, gaussian.covariance, gaussian.intensity
+                )
+                yield left_out, getattr(refitted, measure)(X[left_out].astype(float))
+            except ValueError:
+                continue
 
 
 def _batches(n_samples, groups, n_features):
@@ -110,75 +149,98 @@ def _batches(n_samples, groups, n_features):
             yield members[start : start + step]
 
 
-def _refit(gaussian, X, left_out):
-    """Squared distances of some samples to a Gaussian fitted anew to the others."""
-    others = np.delete(X, left_out, axis=0).astype(float, copy=False)
-    try:
-        refitted, _ = gaussian.fit(others, gaussian.covariance, gaussian.intensity)
-    except ValueError:
-        return np.full(len(left_out), np.inf)
-    return refitted.mahalanobis(X[left_out].astype(float, copy=False))
+@dataclass(frozen=True, eq=False)
+class _Others:
+    """Gaussians of the samples left, one for each of several groups of one size.
 
-
-def _without_groups(gaussian, rows, vectors, are_all):
-    """Distances by the formulas above, for groups of one size.
-
-    Parameters
+    Attributes
     ----------
     gaussian : Gaussian
-    rows : ndarray of shape (n_groups, size, n_features)
-        Around the mean, in units of the moments.
-    vectors : ndarray of shape (n_groups, size, rank) or None
-        Their left singular vectors U_g, if known; else they are found by projection.
-    are_all : bool
-        As for `leave_out`.
-
-    Returns
-    -------
-    squared_distances : ndarray of shape (n_groups, size)
+        Of all samples.
+    coordinates : ndarray of shape (n_groups, size, rank)
+        Of the rows left out, in the eigenbasis, over A: Z_g A^-1.
+    G, K : ndarray of shape (n_groups, size, size)
+        See the formulas above.
+    floor : ndarray of shape (n_groups,)
+        rho nu of the rows left, in squared units of the moments.
     failed : ndarray of shape (n_groups,), dtype bool
         Which groups need a fit to the other samples.
     """
-    moments, spectrum = gaussian.moments, gaussian.spectrum
-    eigenvalues, size = spectrum.eigenvalues, rows.shape[1]
-    n_samples, n_left = moments.n_samples, moments.n_samples - size
-    lengths, identity = np.sqrt(n_samples * eigenvalues), np.eye(size)
-    if vectors is None:
-        flat = rows.reshape(-1, moments.n_features) @ spectrum.axes.T
-        coordinates = flat.reshape(*rows.shape[:2], spectrum.rank)
-    else:
-        coordinates = vectors * lengths
 
-    inner = _products(rows, rows)
-    rho, trace, failed = _shrinkage_without(
-        gaussian,
-        inner,
-        weighted=_products(coordinates * eigenvalues, coordinates),
-        along=rows @ moments.cubic,
-        cancelled=_CANCELLED if are_all else _LOST,
-    )
-    floor = rho * trace / moments.n_features
-    if are_all:
-        failed |= floor < (1 - rho) * spectrum.least_floor
-    slope = np.where(failed, 0.0, (1 - rho) * n_samples / n_left)[:, None, None]
-    floor = np.where(failed, 1.0, floor)[:, None, None]
-    shrunk = slope * eigenvalues + floor
-    G = _products(coordinates / shrunk, coordinates)
-    if spectrum.is_precise and spectrum.rank == n_samples - 1:
-        vectors = coordinates / lengths if vectors is None else vectors
-        K = floor * _products(vectors / shrunk, vectors)
-        limit = 0.0
-    else:
-        K = identity - 1 / n_samples - slope / n_samples * G
-        limit = np.full(len(K), _CANCELLED if are_all else _LOST)
-        if are_all and spectrum.least_floor > 0:
-            norms = np.einsum("gii->gi", inner).max(axis=1)
-            limit = np.maximum(limit, _IMPRECISE / n_samples * norms / floor[:, 0, 0])
-    failed |= np.linalg.eigvalsh(K)[:, 0] <= limit
-    K[failed] = identity
-    CG = G + G.sum(axis=1, keepdims=True) / n_left
-    distances = np.einsum("gii->gi", np.linalg.solve(K, CG.swapaxes(1, 2)))
-    return distances, failed
+    gaussian: Gaussian
+    coordinates: np.ndarray
+    G: np.ndarray
+    K: np.ndarray
+    floor: np.ndarray
+    failed: np.ndarray
+
+    @classmethod
+    def of(cls, gaussian, rows, vectors, are_all):
+        """Apply the formulas above.
+
+        Parameters
+        ----------
+        gaussian : Gaussian
+        rows : ndarray of shape (n_groups, size, n_features)
+            Around the mean, in units of the moments.
+        vectors : ndarray of shape (n_groups, size, rank) or None
+            Their left singular vectors U_g, if known; else they are found by
+            projection.
+        are_all : bool
+            As for `leave_out`.
+        """
+        moments, spectrum = gaussian.moments, gaussian.spectrum
+        eigenvalues, size = spectrum.eigenvalues, rows.shape[1]
+        n_samples, n_left = moments.n_samples, moments.n_samples - size
+        lengths, identity = np.sqrt(n_samples * eigenvalues), np.eye(size)
+        if vectors is None:
+            flat = rows.reshape(-1, moments.n_features) @ spectrum.axes.T
+            coordinates = flat.reshape(*rows.shape[:2], spectrum.rank)
+        else:
+            coordinates = vectors * lengths
+
+        inner = _products(rows, rows)
+        rho, trace, failed = _shrinkage_without(
+            gaussian,
+            inner,
+            weighted=_products(coordinates * eigenvalues, coordinates),
+            along=rows @ moments.cubic,
+            cancelled=_CANCELLED if are_all else _LOST,
+        )
+        floor = rho * trace / moments.n_features
+        if are_all:
+            failed |= floor < (1 - rho) * spectrum.least_floor
+        slope = np.where(failed, 0.0, (1 - rho) * n_samples / n_left)[:, None, None]
+        floor = np.where(failed, 1.0, floor)
+        shrunk = slope * eigenvalues + floor[:, None, None]
+        G = _products(coordinates / shrunk, coordinates)
+        if spectrum.is_precise and spectrum.rank == n_samples - 1:
+            vectors = coordinates / lengths if vectors is None else vectors
+            K = floor[:, None, None] * _products(vectors / shrunk, vectors)
+            limit = 0.0
+        else:
+            K = identity - 1 / n_samples - slope / n_samples * G
+            limit = np.full(len(K), _CANCELLED if are_all else _LOST)
+            if are_all and spectrum.least_floor > 0:
+                norms = np.einsum("gii->gi", inner).max(axis=1)
+                limit = np.maximum(limit, _IMPRECISE / n_samples * norms / floor)
+        failed |= np.linalg.eigvalsh(K)[:, 0] <= limit
+        K[failed] = identity
+        return cls(gaussian, coordinates / shrunk, G, K, floor, failed)
+
+    def mahalanobis(self):
+        """Squared distances of the rows left out, of shape (n_groups, size)."""
+        n_left = self.gaussian.n_samples - self.G.shape[1]
+        CG = self.G + self.G.sum(axis=1, keepdims=True) / n_left
+        return np.einsum("gii->gi", np.linalg.solve(self.K, CG.swapaxes(1, 2)))
+
+    def residuals(self):
+        """Residuals of the rows left out, of shape (n_groups, size, n_features)."""
+        solved = np.linalg.solve(self.K, self.coordinates)
+        solved *= np.sqrt(self.floor)[:, None, None]
+        residuals = solved @ self.gaussian.spectrum.axes
+        residuals[self.floor == 0] = np.inf
+        return residuals
 
 
 def _products(a, b):

@@ -3,6 +3,7 @@
 from ._affine import AffineMap, apply_steps
 from ._aggregation import aggregate, aggregation_weights, count_top
 from ._augmented import AugmentedDetector
+from ._cellwise import CellwiseMahalanobisDetector
 from ._conformal import ConformalDetector
 from ._level_ensemble import LevelEnsemble
 from ._mahalanobis import MahalanobisDetector
@@ -24,6 +25,7 @@ from ._walk import (
 
 __all__ = [
     "AugmentedDetector",
+    "CellwiseMahalanobisDetector",
     "ConformalDetector",
     "LevelEnsemble",
     "MahalanobisDetector",

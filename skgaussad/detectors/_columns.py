@@ -1,5 +1,6 @@
 """Which columns of the features belong together."""
 
+import numbers
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ _HOW_TO_NAME = (
 )
 # As DeepFeatureTransformer names its output: level7_0012, level7_grid2_r0c1_0012.
 _NAME = re.compile(r"(?P<cell>(?P<level>level\d+)(?:_\w+)?)_\d+")
+_CELL = re.compile(r"(?P<level>level\d+)_(?P<place>grid\d+_r\d+c\d+)_\d+")
 
 
 def resolve_columns(columns, n_features, feature_names):
@@ -72,3 +74,78 @@ def _groups_from_names(kind, feature_names):
             )
         groups.setdefault(match[kind], []).append(index)
     return {name: np.array(indices) for name, indices in groups.items()}
+
+
+def resolve_cells(cells, n_features, feature_names):
+    """Turn the parameter ``cells`` into cells of as many columns each.
+
+    Parameters
+    ----------
+    cells : "auto", int or dict of {object: slice or array-like of int}
+        ``"auto"`` reads them from the feature names.
+    n_features : int
+    feature_names : sequence of str or None
+
+    Returns
+    -------
+    columns : dict of {str: ndarray of int}
+        Of each cell, which together are all columns once.
+    levels : ndarray of shape (n_features,)
+        Name of the level of each column; all alike where names do not tell.
+
+    Raises
+    ------
+    ValueError
+        If the names are missing or do not tell, or the cells do not have as many
+        columns each, of all once.
+    """
+    levels = np.full(n_features, "")
+    if isinstance(cells, str) and cells == "auto":
+        if feature_names is None:
+            raise ValueError(
+                "cells='auto' finds the cells by the names of the features, and X has "
+                "no names. Build the whole pipeline with make_detector(), give the "
+                "features names with DeepFeatureTransformer(pooling=7).set_output("
+                "transform='pandas'), or give the number of cells, such as cells=49 "
+                "for the 7 x 7 grid of one level."
+            )
+        matches = [_CELL.fullmatch(name) for name in feature_names]
+        if None in matches:
+            index = matches.index(None)
+            raise ValueError(
+                "cells='auto' finds the cells by names such as 'level6_grid7_r0c1_0012'"
+                f", and feature {index} is called {feature_names[index]!r}. Set "
+                "pooling=7 of the DeepFeatureTransformer, for a 7 x 7 grid, with no "
+                "reduction after it, or tell the columns of each cell: cells={'r0c0': "
+                "slice(0, 112), ...}."
+            )
+        levels = np.array([match["level"] for match in matches])
+        columns = {}
+        for index, match in enumerate(matches):
+            columns.setdefault(match["place"], []).append(index)
+    elif isinstance(cells, numbers.Integral) and not isinstance(cells, bool):
+        if cells < 1 or n_features % cells:
+            raise ValueError(
+                f"cells={cells} does not divide the {n_features} features into cells "
+                "of as many columns each. Give the number of cells of the grid, such "
+                "as 49 for pooling=7."
+            )
+        parts = np.arange(n_features).reshape(cells, -1)
+        columns = {f"cell{index}": part for index, part in enumerate(parts)}
+    elif isinstance(cells, dict):
+        columns = resolve_columns(cells, n_features, feature_names)
+    else:
+        raise ValueError(
+            "cells must be 'auto', a number of cells or a dict from names of cells to "
+            f"slices or column indices; got {cells!r}."
+        )
+    columns = {name: np.asarray(part) for name, part in columns.items()}
+    widths = {len(part) for part in columns.values()}
+    together = np.sort(np.concatenate(list(columns.values())))
+    if len(widths) > 1 or not np.array_equal(together, np.arange(n_features)):
+        raise ValueError(
+            "cells must have as many columns each, and all columns once; got cells of "
+            f"{', '.join(map(str, sorted(widths)))} columns, {len(together)} in all "
+            f"with {n_features} features. Pool all levels on one grid."
+        )
+    return columns, levels

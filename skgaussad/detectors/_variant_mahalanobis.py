@@ -15,8 +15,8 @@ from .._utils.validation import check_integer
 from ..calibration import chi2_threshold
 from ..covariance import Gaussian, mean_of
 from ._base import RULES, BaseDetector
+from ._gaussian_detector import MahalanobisMixin
 from ._hold_out import hold_out, number_groups, split_folds
-from ._mahalanobis import MahalanobisMixin
 
 
 class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):

@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from ..covariance import DIAGONAL_COVARIANCES, Gaussian, Moments, leave_out
+from ..covariance import DIAGONAL_COVARIANCES, Gaussian, Moments
 from ._workers import require_features
 
 # Moments that a worker has at a time, of n_features x n_features each.
@@ -33,10 +33,10 @@ def decompose(moments, covariance, shrinkage):
     return gaussian
 
 
-def squared_distances(gaussian, features):
-    """Leave-one-out distances of a partition, squared."""
+def measure_left_out(measure, gaussian, features):
+    """Measure the samples of a partition without each of them."""
     features = np.asarray(require_features(features), dtype=np.float64)
-    return leave_out(gaussian, features, are_all=False)
+    return measure(gaussian, features, are_all=False)
 
 
 def fit_detector(detector, tasks, features, names):
@@ -48,7 +48,7 @@ def fit_detector(detector, tasks, features, names):
 
     Parameters
     ----------
-    detector : MahalanobisDetector
+    detector : MahalanobisDetector or CellwiseMahalanobisDetector
         Fitted in place.
     tasks : Tasks
     features : list of dask.distributed.Future
@@ -77,11 +77,15 @@ def fit_detector(detector, tasks, features, names):
         detector.covariance,
         detector._shrinkage,
     )
-    squared = [
-        tasks.submit("skgaussad-leave-one-out", squared_distances, gaussian, part)
+    validate_data(detector, names, dtype=np.float64)
+    detector._learn_features(np.asarray(names, dtype=np.float64))
+    measure = detector._measure_left_out
+    left_out = [
+        tasks.submit(
+            "skgaussad-leave-one-out", measure_left_out, measure, gaussian, part
+        )
         for part in features
     ]
-    validate_data(detector, names, dtype=np.float64)
     detector._fit_moments(moments[0].result())
-    detector._set_held_out(np.sqrt(np.concatenate(tasks.client.gather(squared))))
+    detector._set_left_out(np.concatenate(tasks.client.gather(left_out)))
     detector._set_threshold()

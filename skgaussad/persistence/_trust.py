@@ -20,6 +20,7 @@ _SKGAUSSAD = frozenset(
         "detectors._augmented.AugmentedDetector",
         "_make_detector.DetectorPipeline",
         "augmentation._image_augmentation.ImageAugmentation",
+        "detectors._cellwise.CellwiseMahalanobisDetector",
         "detectors._conformal.ConformalDetector",
         "calibration._held_out.HeldOutDistances",
         "calibration._monitor.ConformalMonitor",

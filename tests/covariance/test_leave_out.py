@@ -313,13 +313,12 @@ def test_where_too_little_is_added_a_group_is_fitted_anew(monkeypatch):
     """The vectors of a decomposition are accurate enough for what is added with all."""
     X = correlated(20, 30)
     refits = []
-    refit = _leave_out._refit
-    monkeypatch.setattr(
-        _leave_out, "_refit", lambda *args: refits.append(1) or refit(*args)
-    )
-    expected = left_out(X, "shrunk")
+    fit = Gaussian.fit
+    gaussian, row_vectors = fit(X, "shrunk", SHRINKAGE)
+    counted = staticmethod(lambda *args: refits.append(1) or fit(*args))
+    monkeypatch.setattr(Gaussian, "fit", counted)
+    expected = leave_out(gaussian, X, row_vectors=row_vectors)
     assert not refits
-    gaussian, row_vectors = Gaussian.fit(X, "shrunk", SHRINKAGE)
     spectrum = replace(gaussian.spectrum, least_floor=np.inf)
     moments = replace(gaussian.moments, scatter=spectrum)
     gaussian = replace(gaussian, moments=moments)
