@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ._folding import fold_batch_norms
-from ._levels import auto_level, resolve_levels
+from ._levels import auto_level, auto_level_for_grids, resolve_levels
 from ._weight_store import weight_store_in_use
 from ._weights import (
     check_name,
@@ -92,12 +92,24 @@ def _stages(network):
     return None
 
 
-def _count_levels(network):
+def _count_levels(network, for_grids):
     """Return the number of levels of a network, and the default level."""
     stages = _stages(network)
     n_levels = len(network.feature_info if stages is None else stages)
     has_head = isinstance(network, timm.models.EfficientNet)
-    return n_levels, auto_level(n_levels, has_head=has_head)
+    level = auto_level_for_grids(_strides(network)) if for_grids else None
+    return n_levels, level or auto_level(n_levels, has_head=has_head)
+
+
+def _strides(network):
+    """Return the stride of each level, whatever the size of the input in use."""
+    stages = _stages(network)
+    if stages is None:
+        return [info["reduction"] for info in network.feature_info]
+    levels = range(1, len(stages) + 1)
+    side = 64
+    shapes = _probe(_Chain(stages, levels).eval(), levels, (side, side))
+    return [side / height for _, height, _, _ in shapes.values()]
 
 
 def _cut(network, levels):
@@ -162,6 +174,8 @@ class Backbone:
         Seed of random weights.
     keep_weights : bool
         Whether pickles and model files hold the weights.
+    for_grids : bool, default=False
+        Whether the level of ``"auto"`` is that for grids.
     whole : bool, default=False
         Whether to keep all levels of the network. If this process has read the same
         whole network before, it is not read again until it has to run.
@@ -193,7 +207,15 @@ class Backbone:
     """
 
     def __init__(
-        self, name, levels, weights, image_size, seed, keep_weights, whole=False
+        self,
+        name,
+        levels,
+        weights,
+        image_size,
+        seed,
+        keep_weights,
+        for_grids=False,
+        whole=False,
     ):
         self.name = name
         self._weights = weights
@@ -201,7 +223,7 @@ class Backbone:
         self._seed = seed
         self._keep_weights = keep_weights
         self._module = self._arrays = None
-        facts = self._read_once() if whole else self._read(levels)
+        facts = self._read_once(for_grids) if whole else self._read(levels, for_grids)
         self.levels = resolve_levels(levels, facts.n_levels, facts.auto_level)
         self.n_levels = facts.n_levels
         self.shapes = facts.shapes
@@ -209,19 +231,19 @@ class Backbone:
         self.weights_source = facts.source
         self.weights_sha256 = facts.sha256
 
-    def _read_once(self):
+    def _read_once(self, for_grids):
         """Read the whole network, unless this process has done so before."""
         weights = weights_key(self._weights)
-        key = (self.name, weights, self._seed, self._image_size)
+        key = (self.name, weights, self._seed, self._image_size, for_grids)
         if key not in _known:
-            _known[key] = self._read("all")
+            _known[key] = self._read("all", for_grids)
         return _known[key]
 
-    def _read(self, levels):
+    def _read(self, levels, for_grids):
         network, source = read_network(self.name, self._weights, self._seed)
         sha256 = hash_weights(network)
         data_config = timm.data.resolve_model_data_config(network)
-        n_levels, default = _count_levels(network)
+        n_levels, default = _count_levels(network, for_grids)
         kept = resolve_levels(levels, n_levels, default)
         self._module = self._prepare(network, kept)
         image_size = self._image_size or tuple(data_config["input_size"][1:])

@@ -65,3 +65,22 @@ def auto_level(n_levels, *, has_head):
     if n_levels <= 6:
         return max(1, n_levels - 1)
     return math.ceil(0.75 * n_levels)
+
+
+def auto_level_for_grids(strides):
+    """Return the default level for grids, counted from 1, or None for that of means.
+
+    It is the deepest of those whose stride, rounded to a power of two, is nearest to
+    16, and of two equally near the coarser. Where all levels have one stride, as in
+    vision transformers, the stride tells nothing.
+
+    Parameters
+    ----------
+    strides : sequence of float
+        Pixels of the input along a side of a position, by level.
+    """
+    octaves = [round(math.log2(stride)) for stride in strides]
+    if len(set(octaves)) == 1:
+        return None
+    taken = min(octaves, key=lambda octave: (abs(octave - 4), -octave))
+    return max(level for level, octave in enumerate(octaves, 1) if octave == taken)

@@ -51,6 +51,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         level but one, or, with more than six levels, the one three quarters of the way
         up.
 
+        Where `pooling` has grids only, ``"auto"`` takes the deepest level of stride 16,
+        whose positions are 16 pixels of the input apart: level 6 of EfficientNet's 9,
+        4 of ResNet's 5, the last but one of ConvNeXt, RegNet and MobileNetV3. Strides
+        are rounded to powers of two; where none is 16, the nearest is taken, of two
+        equally near the coarser. Where all levels have one stride, as in vision
+        transformers, the level is the one without grids, which no measurement supports.
+
     pooling : {"average", "max", "std", "class_token"}, int or list of these, \
             default="average"
         How a feature map becomes a vector: the mean over its positions (as in [1]_),
@@ -305,6 +312,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             Preprocessing.resolve_size(self.image_size),
             seed,
             bool(self.store_weights),
+            for_grids=all(pooling.kind == "grid" for pooling in poolings),
             whole=self.cache is not None,
         )
         preprocessing = Preprocessing.resolve(

