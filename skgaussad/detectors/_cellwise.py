@@ -20,7 +20,7 @@ class CellwiseMahalanobisDetector(GaussianDetector):
 
     The cells of a grid over the feature map, such as 7 x 7 cells of level 6, are taken
     as one vector, and one shrunk Gaussian is fitted to these vectors of normal images.
-    Of a new image each cell has a residual: what the rest of the image, by the Gaussian,
+    Of a new image each cell has a residual: what the rest of it, by the Gaussian,
     does not predict of it. The distance of the image is the mean of the largest
     residuals. What moves all cells together, such as light, pose or the texture as a
     whole, counts for little, and a scratch in one cell for much: such a cell is called
