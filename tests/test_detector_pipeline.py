@@ -75,7 +75,10 @@ def test_the_default_takes_level_6_in_7_by_7_cells():
     pictures = np.random.default_rng(0).integers(0, 256, (4, 40, 50), dtype=np.uint8)
     detector = make_detector(fpr=0.4, weights=None).fit(pictures)
     assert detector[0].levels_ == (6,)
-    assert detector[-1].cells_[:8] == [*(f"grid7_r0c{i}" for i in range(7)), "grid7_r1c0"]
+    assert detector[-1].cells_[:8] == [
+        *(f"grid7_r0c{i}" for i in range(7)),
+        "grid7_r1c0",
+    ]
     assert detector[-1].n_features_in_ == 49 * 112
 
 

@@ -246,7 +246,9 @@ def test_maps_are_drawn_to_files_of_their_own(run, parts, model, tmp_path):
         (values,) = anomaly_maps(load(model), [path])
         name = type(folder)(path).relative_to(folder)
         with Image.open(maps / f"{name}.png") as picture:
-            np.testing.assert_array_equal(np.asarray(picture), color_map(values))
+            np.testing.assert_array_equal(
+                np.asarray(picture), color_map(values, "cell")
+            )
 
 
 @pytest.mark.parametrize(
