@@ -200,7 +200,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     ``"lanczos"``). In the pooling, each position of a feature map is weighted by the
     fraction of its area that is not ignored: in means (of the whole map or of a cell)
     and standard deviations; a maximum is taken over the positions of which at least
-    half is left. A cell that is ignored entirely is an error.
+    half is left. The features of a cell that is ignored entirely are zero.
 
     The features of an image depend on the other images of its batch by rounding error
     only (about 1e-6 of a feature). The same images in the same batches give
