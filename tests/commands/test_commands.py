@@ -257,6 +257,7 @@ def test_options_have_the_defaults_of_the_python_parameters():
     options = vars(parse(["fit", "photos", "-o", "m.skgaussad"]))
     names = python.keys() & options.keys()
     assert {"backbone", "fpr", "levels", "precision", "threshold", "weights"} <= names
+    assert "standardize_intensity" in names
     assert {name: options[name] for name in names} == {n: python[n] for n in names}
     assert parse(["demo"]).fpr == python["fpr"]
     title = inspect.signature(write_report).parameters["title"].default

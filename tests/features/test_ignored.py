@@ -302,6 +302,7 @@ def test_what_is_ignored_changes_nothing(name, pooling):
 
     assert change() > 1e-3
     assert change(ignore=(0.25, 0, 1, 0.5)) == 0
+    assert change(ignore=(0.25, 0, 1, 0.5), standardize_intensity=True) == 0
     # One column less, of which the features then depend.
     assert change(ignore=(0.25, 0, 1, 79 / 160)) > 1e-4
 
