@@ -107,16 +107,15 @@ def read_images(graph, preprocessing, resize, seen=None):
 
 def _standardize(batch, seen):
     """Standardize each image by its pixels that are seen, as `standardize_batch`."""
-    weights = (seen / max(3 * seen.sum(), 1)).astype(np.float32)
-    axes = (1, 2, 3)
+    graph, axes = batch.graph, (1, 2, 3)
+    # Sums of so many values in float32 differ between runtimes.
+    weights, batch = seen / max(3 * seen.sum(), 1), batch.cast(np.float64)
     mean = (batch * weights).sum(*axes).expand_dims(*axes)
     centred = batch - mean
     variance = (centred * centred * weights).sum(*axes).expand_dims(*axes)
-    graph = batch.graph
-    deviation = graph.op("Max", graph.op("Sqrt", variance), np.float32(LEAST_DEVIATION))
-    scaled = centred * (graph.constant(np.float32(STANDARD_DEVIATION)) / deviation)
-    shifted = scaled + np.float32(STANDARD_MEAN)
-    return graph.op("Clip", shifted, np.float32(0), np.float32(1))
+    deviation = graph.op("Max", graph.op("Sqrt", variance), LEAST_DEVIATION)
+    scaled = centred / deviation * STANDARD_DEVIATION + STANDARD_MEAN
+    return graph.op("Clip", scaled, 0.0, 1.0).cast(np.float32)
 
 
 def _measure(images, preprocessing):
