@@ -82,6 +82,13 @@ def add_parser(commands):
         "height and width (default: the network's own)",
     )
     parser.add_argument(
+        "--standardize-intensity",
+        action="store_true",
+        help="give each image the same brightness and contrast, where lighting differs "
+        "between normal images; defects that change them in the whole image become "
+        "invisible",
+    )
+    parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16", "float16"),
         default="float32",
@@ -126,6 +133,7 @@ def _make_pipeline(arguments):
         backbone=arguments.backbone,
         weights=None if arguments.weights == "none" else arguments.weights,
         image_size=arguments.image_size,
+        standardize_intensity=arguments.standardize_intensity,
         precision=arguments.precision,
         verbose=not arguments.quiet,
     )

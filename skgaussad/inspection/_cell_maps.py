@@ -54,7 +54,8 @@ class ScoredCells:
         if self.transformer._kept_area is not None:
             counts = self.transformer._kept_area.fractions(*shape) > 0
         for start in range(0, len(images), _N_AT_ONCE):
-            some = images[start : start + _N_AT_ONCE]
+            stop = min(start + _N_AT_ONCE, len(images))
+            some = [images[index] for index in range(start, stop)]
             detector, X = send_to_part(self._estimator, "cell_residuals", some)
             for residuals in detector.cell_residuals(X):
                 layer = np.full(shape, np.nan)

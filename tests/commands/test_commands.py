@@ -66,9 +66,9 @@ def test_levels(run, parts, tiny_options, tmp_path, method, levels, expected):
     pipe = load(output)
     assert pipe[0].levels_ == expected
     kind = MahalanobisDetector if len(expected) == 1 else LevelEnsemble
-    assert type(pipe[-1]) is (
-        kind if method == "paper" else CellwiseMahalanobisDetector
-    )
+    if method == "cells":
+        kind = CellwiseMahalanobisDetector
+    assert type(pipe[-1]) is kind
     status, out, _ = run("score", output, parts / "good" / "00.png")
     assert status == 0
     assert len(out.splitlines()) == 2
@@ -274,6 +274,7 @@ def test_options_have_the_defaults_of_the_python_parameters():
         "method",
         "pooling",
         "precision",
+        "standardize_intensity",
         "threshold",
         "weights",
     } <= names
