@@ -57,7 +57,7 @@ figure, axes = plt.subplots(2, 5, figsize=(12, 5), layout="constrained")
 for index, (kind, path) in enumerate(shown.items()):
     axes[index, 0].imshow(Image.open(path), cmap="gray")
     axes[index, 0].set_ylabel(kind)
-    for ax, (name, values) in zip(axes[index, 1:], columns.items(), strict=False):
+    for ax, values in zip(axes[index, 1:], columns.values(), strict=False):
         lengths = np.linalg.norm(values[index], axis=-1).reshape(7, 7)
         drawn = ax.imshow(lengths, vmin=0, vmax=40)
     scored = axes[index, 4].imshow(
