@@ -15,9 +15,8 @@ from tempfile import TemporaryDirectory
 import matplotlib.pyplot as plt
 from PIL import Image
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import make_detector
 from skgaussad.datasets import load_folders, load_mvtec, make_textures
 
 
@@ -48,9 +47,8 @@ with TemporaryDirectory() as directory:
     # A folder of normal images, and if you have some, a folder of anomalous ones.
     data = load_folders(root / "good", root / "bad")
     print(f"{len(data.paths)} images, {(data.labels == -1).sum()} of them anomalous")
-    pipe = make_pipeline(DeepFeatureTransformer(image_size=96), MahalanobisDetector())
-    pipe.fit(data.paths[:30])
-    scores = pipe.score_samples(data.paths[30:])
+    detector = make_detector(image_size=128).fit(data.paths[:30])
+    scores = detector.score_samples(data.paths[30:])
     print(f"AUROC {roc_auc_score(data.labels[30:], scores):.1%}")
 
     # %%
@@ -64,7 +62,7 @@ with TemporaryDirectory() as directory:
         save(category / "test" / kind, textures.images[chosen])
         save(category / "ground_truth" / kind, textures.masks[chosen])
     test = load_mvtec(root, "weave", split="test")
-    labels = pipe.predict(test.paths)
+    labels = detector.predict(test.paths)
     for kind in sorted(set(test.defect_types)):
         fraction = (labels[test.defect_types == kind] == -1).mean()
         print(f"{kind:8} {fraction:.0%} called anomalous")
