@@ -219,8 +219,8 @@ def thresholds(detector, training_distances):
     -------
     thresholds : ndarray of shape (n_rules, n_targets)
         Not squared, in the order of `RULES` and `TARGETS`. NaN where a rule has none:
-        no chi-square distribution is known for sums and residuals. Where the samples are too few for
-        a rate, leave-one-out's is the largest distance.
+        no chi-square distribution is known for sums and residuals. Where the samples
+        are too few for a rate, leave-one-out's is the largest distance.
     """
     distances = detector.calibration_distances_
     held_out = HeldOutDistances(distances)

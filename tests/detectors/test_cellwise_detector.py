@@ -567,14 +567,12 @@ def test_samples_added_joined_and_taken_out(covariance, shape):
         more.remove_samples(X_test[:7]),
     ):
         assert not hasattr(found, "offset_")
-        for ask in (
-            lambda: found.calibration_residuals_,
-            lambda: found.calibration_distances_,
-            lambda: found.predict(X),
-            lambda: found.p_values(X),
-        ):
+        for name in ("calibration_residuals_", "calibration_distances_"):
             with pytest.raises(NotFittedError, match=r"Call calibrate\(X\)"):
-                ask()
+                getattr(found, name)
+        for method in ("predict", "p_values"):
+            with pytest.raises(NotFittedError, match=r"Call calibrate\(X\)"):
+                getattr(found, method)(X)
         assert_same_detector(found.calibrate(X), expected, X_test)
     # A part of the samples has the residuals that it has among all.
     found = joined.calibrate(X[5:15])
@@ -707,13 +705,13 @@ def test_an_ensemble_of_levels_leaves_out_in_closed_form():
     columns = {"level5": slice(0, 12), "level6": slice(12, 24)}
     ensemble = LevelEnsemble(CellwiseMahalanobisDetector(cells=4), columns=columns)
     ensemble.fit(X)
-    parts = [
-        CellwiseMahalanobisDetector(cells=4).fit(X[:, c]) for c in columns.values()
+    halves = list(columns.values())
+    parts = [CellwiseMahalanobisDetector(cells=4).fit(X[:, half]) for half in halves]
+    by_part = [
+        part.score_samples(X_test[:, half])
+        for part, half in zip(parts, halves, strict=True)
     ]
-    np.testing.assert_allclose(
-        ensemble.score_samples(X_test),
-        sum(p.score_samples(X_test[:, c]) for p, c in zip(parts, columns.values())),
-    )
+    np.testing.assert_allclose(ensemble.score_samples(X_test), sum(by_part))
     np.testing.assert_allclose(
         ensemble.calibration_distances_, sum(p.calibration_distances_ for p in parts)
     )
@@ -796,4 +794,4 @@ def test_the_default_threshold_keeps_its_rate(tail, n_samples):
     # A rate is a multiple of 1 / (n + 1).
     promised = max(1, np.floor(0.05 * (n_samples + 1))) / (n_samples + 1)
     assert np.mean(rates) < promised + 3 * error
-    assert np.mean(rates) > promised - 3 * error - 0.02
+    assert np.mean(rates) > 0.6 * promised
