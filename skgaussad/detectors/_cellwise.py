@@ -277,13 +277,12 @@ class CellwiseMahalanobisDetector(GaussianDetector):
             X = X / like(self.scale_, X, X.dtype)
         n_samples, n_features = X.shape
         step = max(1, _BLOCK_VALUES // n_features)
-        blocks = [
-            self._norms(
-                self._gaussian.residuals(X[start : min(start + step, n_samples), :])
-            )
-            for start in range(0, n_samples, step)
-        ]
-        return namespace_of(X).concat(blocks)
+        starts = range(0, n_samples, step)
+        blocks = (X[start : min(start + step, n_samples), :] for start in starts)
+        norms = [self._norms(self._gaussian.residuals(block)) for block in blocks]
+        xp = namespace_of(X)
+        # NumPy has concat from 2.0 on.
+        return np.concatenate(norms) if xp is np else xp.concat(norms)
 
     def cell_places(self):
         """Row and column of each cell on its grid.
