@@ -58,12 +58,58 @@ class GaussianArrays:
 
 
 @dataclass(frozen=True)
+class CellArrays:
+    """A Gaussian over all cells of a map, as arrays.
+
+    Attributes
+    ----------
+    location : ndarray of shape (n_features,)
+        Mean of the features over their `scale`.
+    scale : ndarray of shape (n_features,) or None
+    terms : tuple of ndarray
+        As ``Gaussian.residual_terms`` gives them.
+    columns : ndarray of shape (n_cells, width), dtype int
+        Features of each cell.
+    n_top : int
+        Cells whose residuals are averaged.
+    places : ndarray of shape (n_cells, 2), dtype int, or None
+        Row and column of each cell; None where they have no places.
+    """
+
+    location: np.ndarray
+    scale: np.ndarray | None
+    terms: tuple
+    columns: np.ndarray
+    n_top: int
+    places: np.ndarray | None
+
+    @classmethod
+    def of(cls, detector):
+        """Take a detector apart."""
+        try:
+            places = detector.cell_places()
+        except ValueError:
+            places = None
+        gaussian = detector._gaussian
+        return cls(
+            gaussian.location,
+            detector.scale_,
+            gaussian.residual_terms(),
+            detector._columns,
+            detector._n_top,
+            places,
+        )
+
+
+@dataclass(frozen=True)
 class Scoring:
     """What a fitted pipeline does.
 
     Attributes
     ----------
     transformer : DeepFeatureTransformer
+    cells : CellArrays or None
+        Of a detector that scores cells; the others have `gaussians`.
     gaussians : list of GaussianArrays
     aggregation : str or None
         How the distances of several become one; None for a single Gaussian.
@@ -78,6 +124,7 @@ class Scoring:
     """
 
     transformer: DeepFeatureTransformer
+    cells: CellArrays | None
     gaussians: list
     aggregation: str | None
     top_fraction: float | None
@@ -127,18 +174,13 @@ class Scoring:
                 "graph cannot tell normal from anomalous. Call calibrate, or fit."
             )
         ensemble = detector if hasattr(detector, "aggregation") else None
-        if ensemble is not None:
-            _refuse(steps)
-        features = np.arange(len(transformer.get_feature_names_out()))
-        parts = [
-            (features[columns], [*steps, *own_steps], gaussian)
-            for columns, own_steps, gaussian in _gaussians_of(detector).values()
-        ]
-        for columns, own_steps, _ in parts:
-            _check_affine(own_steps, len(columns))
+        has_cells = hasattr(detector, "cell_residuals")
+        if ensemble is not None or has_cells:
+            _refuse(steps, detector)
         return cls(
             transformer,
-            [GaussianArrays.of(*part) for part in parts],
+            CellArrays.of(detector) if has_cells else None,
+            [] if has_cells else _list_gaussians(transformer, steps, detector),
             ensemble and ensemble.aggregation,
             ensemble and ensemble.top_fraction,
             -float(threshold),
@@ -147,14 +189,28 @@ class Scoring:
         )
 
 
-def _refuse(steps):
-    """Raise if there are steps before an ensemble."""
+def _refuse(steps, detector):
+    """Raise if there are steps before a detector that tells features apart."""
+    name = type(detector).__name__
     for step in steps:
         raise ValueError(
-            f"step {type(step).__name__}: to_onnx writes a LevelEnsemble with nothing "
-            "between the DeepFeatureTransformer and it. Give the step to LevelEnsemble "
-            "in a pipeline, which it fits for each group."
+            f"step {type(step).__name__}: to_onnx writes a {name} with nothing between "
+            "the DeepFeatureTransformer and it. Fit it without the step, or, for a "
+            "LevelEnsemble, give it the step in a pipeline, which it fits for each "
+            "group."
         )
+
+
+def _list_gaussians(transformer, steps, detector):
+    """List the Gaussians of a detector with the steps before them, as arrays."""
+    features = np.arange(len(transformer.get_feature_names_out()))
+    parts = [
+        (features[columns], [*steps, *own_steps], gaussian)
+        for columns, own_steps, gaussian in _gaussians_of(detector).values()
+    ]
+    for columns, own_steps, _ in parts:
+        _check_affine(own_steps, len(columns))
+    return [GaussianArrays.of(*part) for part in parts]
 
 
 def _gaussians_of(detector):
@@ -166,8 +222,8 @@ def _gaussians_of(detector):
             _, detector = innermost(detector.estimators_[0])
         raise ValueError(
             f"step {type(detector).__name__}: to_onnx writes the distances of "
-            "MahalanobisDetector, or of a LevelEnsemble of these. Fit one of them "
-            "to the same features."
+            "MahalanobisDetector, or of a LevelEnsemble of these, and the residuals of "
+            "CellwiseMahalanobisDetector. Fit one of them to the same features."
         ) from error
 
 

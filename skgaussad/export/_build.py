@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._graph import Graph
-from ._head import DistanceNodes, aggregate, p_values, pool
+from ._head import CellNodes, DistanceNodes, aggregate, p_values, pool
 from ._map_nodes import contributions_over_positions, draw, spread
 from ._network import export_network
 from ._preprocessing_nodes import read_images
@@ -45,14 +45,9 @@ def build_graph(scoring, resize, unit=None):
         for part in parts
     ]
     features = graph.op("Concat", *pooled, axis=1).cast(np.float64)
-    nodes = [DistanceNodes(features, gaussian) for gaussian in scoring.gaussians]
-    distances = [graph.op("Sqrt", node.squared) for node in nodes]
-    if scoring.aggregation is None:
-        (distance,) = distances
-    else:
-        distance, weights = aggregate(
-            distances, scoring.aggregation, scoring.top_fraction
-        )
+    score = _ScoreOfPooled if scoring.cells is None else _ScoreOfCells
+    score = score(features, scoring)
+    distance = score.distance
     graph.output("distance", distance, np.float64, ("batch",))
     is_normal = -distance - scoring.offset >= 0.0
     label = graph.op("Where", is_normal, 1, -1)
@@ -62,18 +57,60 @@ def build_graph(scoring, resize, unit=None):
         graph.output("p_value", found, np.float64, ("batch",))
     if unit is None:
         return graph
-    total, factors = nodes[0].squared, [1.0]
-    if scoring.aggregation is not None:
-        total, factors = distance, _factors(distances, weights)
-    gradients, constants = spread(features, scoring.gaussians, nodes, factors)
-    contributions = contributions_over_positions(
-        maps, position_weights, parts, total, gradients, constants
-    )
-    sizes = {level: weights.shape for level, weights in position_weights.items()}
-    drawn = draw(contributions, sizes, sides, unit)
+    drawn = draw(score.layers(maps, position_weights, parts, unit), sides)
     shape = ("height", "width") if resize else preprocessing.image_size
     graph.output("anomaly_map", drawn, np.float32, ("batch", *shape))
     return graph
+
+
+class _ScoreOfCells:
+    """Nodes of the residuals of cells: the distance, and the layer of its map."""
+
+    def __init__(self, features, scoring):
+        self._nodes = CellNodes(features, scoring.cells)
+        self._places = scoring.cells.places
+        self.distance = self._nodes.distance
+
+    def layers(self, maps, position_weights, parts, unit):
+        """Return the layers of the map, by size; see `draw`."""
+        height, width = self._places.max(axis=0) + 1
+        order = np.lexsort(self._places.T[::-1])
+        layer = self._nodes.residuals.take(order, axis=1) / unit
+        return [((int(height), int(width)), layer)]
+
+
+class _ScoreOfPooled:
+    """Nodes of the distances of pooled features, and the layers of their maps."""
+
+    def __init__(self, features, scoring):
+        gaussians = scoring.gaussians
+        self._features, self._gaussians = features, gaussians
+        self._nodes = [DistanceNodes(features, gaussian) for gaussian in gaussians]
+        distances = [features.graph.op("Sqrt", node.squared) for node in self._nodes]
+        if scoring.aggregation is None:
+            (self.distance,) = distances
+            self._total, self._factors = self._nodes[0].squared, [1.0]
+            return
+        self.distance, weights = aggregate(
+            distances, scoring.aggregation, scoring.top_fraction
+        )
+        self._total, self._factors = self.distance, _factors(distances, weights)
+
+    def layers(self, maps, position_weights, parts, unit):
+        """Return the layers of the map, by size; see `draw`."""
+        gradients, constants = spread(
+            self._features, self._gaussians, self._nodes, self._factors
+        )
+        contributions = contributions_over_positions(
+            maps, position_weights, parts, self._total, gradients, constants
+        )
+        return [
+            (
+                position_weights[level].shape,
+                layer * (position_weights[level].size / unit),
+            )
+            for level, layer in contributions.items()
+        ]
 
 
 def _factors(distances, weights):

@@ -7,7 +7,7 @@ from pathlib import Path
 from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.validation import check_real
-from ..inspection import ScoredFeatures
+from ..inspection import take_apart
 from ._arrays import Scoring
 
 _PACKAGES = (
@@ -38,8 +38,9 @@ def to_onnx(
         Fitted, from a :class:`~skgaussad.DeepFeatureTransformer`, by affine
         steps such as :class:`~skgaussad.NegatedPCA`, to a
         :class:`~skgaussad.MahalanobisDetector` or a
-        :class:`~skgaussad.LevelEnsemble` of these. It may be wrapped in
-        meta-estimators of this package.
+        :class:`~skgaussad.LevelEnsemble` of these; or to a
+        :class:`~skgaussad.CellwiseMahalanobisDetector`, with no steps between. It may
+        be wrapped in meta-estimators of this package.
 
     path : path-like
         The file to write. An existing file is replaced only on success.
@@ -94,9 +95,11 @@ def to_onnx(
     - ``p_value``, float64 of shape (n,), if the detector has p-values;
     - ``anomaly_map``, float32 of shape (n, height, width), with `with_maps`.
 
-    The network is computed in float32 and the rest in float64, which onnxruntime
-    supports on CPUs. Features differ from those of torch in the last digits of
-    float32; directions of small variance amplify such differences in the distance.
+    The network, and the products with the axes of
+    :class:`~skgaussad.CellwiseMahalanobisDetector`, are computed in float32 and the
+    rest in float64, which onnxruntime supports on CPUs. Features differ from those of
+    torch in the last digits of float32; directions of small variance amplify such
+    differences in the distance.
 
     Examples
     --------
@@ -154,7 +157,7 @@ def _find_unit(estimator, transformer):
             "with_maps=True: a graph has no maps for a DeepFeatureTransformer with "
             "ignore. Set with_maps=False, or fit with ignore=None."
         )
-    return ScoredFeatures(estimator).unit
+    return take_apart(estimator).unit
 
 
 def _check_resizing(preprocessing, resize):
