@@ -22,7 +22,9 @@ class PooledNodes:
 
     def __init__(self, features, score):
         self._features, self._gaussians = features, score.gaussians
-        self._nodes = [DistanceNodes(features, gaussian) for gaussian in self._gaussians]
+        self._nodes = [
+            DistanceNodes(features, gaussian) for gaussian in self._gaussians
+        ]
         distances = [features.graph.op("Sqrt", node.squared) for node in self._nodes]
         self._is_sum = score.aggregation is not None
         if self._is_sum:
