@@ -251,16 +251,15 @@ class CellwiseMahalanobisDetector(GaussianDetector):
         by_cell = xp.reshape(xp.take(residuals, order, axis=-1), shape)
         return xp.sqrt(xp.sum(by_cell**2, axis=-1))
 
-    @property
-    def _n_top(self):
-        """Number of cells whose residuals are averaged."""
-        varies = self._gaussian.moments.varies[self._columns].any(axis=1)
-        return count_top(np.count_nonzero(varies), self.top_fraction)
-
     def _mean_of_top(self, residuals):
         """Mean of the largest residuals of each sample."""
         xp = namespace_of(residuals)
-        return xp.mean(xp.sort(residuals, axis=1)[:, -self._n_top :], axis=1)
+        return xp.mean(xp.sort(residuals, axis=1)[:, -self._n_top() :], axis=1)
+
+    def _n_top(self):
+        """Count the cells whose residuals are averaged."""
+        varies = self._gaussian.moments.varies[self._columns].any(axis=1)
+        return count_top(np.count_nonzero(varies), self.top_fraction)
 
     def cell_residuals(self, X):
         """Residual of each cell: what the rest of the sample does not explain of it.

@@ -1,5 +1,6 @@
 """A fitted pipeline as arrays: what is to be written into a graph."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..detectors import (
     innermost,
 )
 from ..features import DeepFeatureTransformer
+from ._score_nodes import CellNodes, PooledNodes
 
 
 @dataclass(frozen=True)
@@ -58,47 +60,102 @@ class GaussianArrays:
 
 
 @dataclass(frozen=True)
-class CellArrays:
-    """A Gaussian over all cells of a map, as arrays.
+class PooledScore:
+    """The distance to one Gaussian, or the aggregated distances to several.
 
     Attributes
     ----------
-    location : ndarray of shape (n_features,)
-        Mean of the features over their `scale`.
-    scale : ndarray of shape (n_features,) or None
-    terms : tuple of ndarray
-        As ``Gaussian.residual_terms`` gives them.
-    columns : ndarray of shape (n_cells, width), dtype int
-        Features of each cell.
-    n_top : int
-        Cells whose residuals are averaged.
-    places : ndarray of shape (n_cells, 2), dtype int, or None
-        Row and column of each cell; None where they have no places.
+    gaussians : list of GaussianArrays
+    aggregation : str or None
+        How the distances of several become one; None for a single Gaussian.
+    top_fraction : float or None
+        Of the aggregation.
     """
 
-    location: np.ndarray
-    scale: np.ndarray | None
-    terms: tuple
-    columns: np.ndarray
-    n_top: int
-    places: np.ndarray | None
+    gaussians: list
+    aggregation: str | None
+    top_fraction: float | None
 
     @classmethod
-    def of(cls, detector):
-        """Take a detector apart."""
-        try:
-            places = detector.cell_places()
-        except ValueError:
-            places = None
-        gaussian = detector._gaussian
+    def of(cls, steps, detector, n_features):
+        """Take a detector of Gaussians, and the steps before it, apart."""
+        ensemble = detector if hasattr(detector, "aggregation") else None
+        if ensemble is not None:
+            _refuse(steps)
+        features = np.arange(n_features)
+        parts = [
+            (features[columns], [*steps, *own_steps], gaussian)
+            for columns, own_steps, gaussian in _gaussians_of(detector).values()
+        ]
+        for columns, own_steps, _ in parts:
+            _check_affine(own_steps, len(columns))
         return cls(
-            gaussian.location,
-            detector.scale_,
-            gaussian.residual_terms(),
-            detector._columns,
-            detector._n_top,
-            places,
+            [GaussianArrays.of(*part) for part in parts],
+            ensemble and ensemble.aggregation,
+            ensemble and ensemble.top_fraction,
         )
+
+    def nodes(self, features):
+        """Add the nodes of the score to the graph of the features."""
+        return PooledNodes(features, self)
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """The mean of the largest residuals of cells.
+
+    With u the features, taken in the order of the cells and after affine steps, less
+    the center and times the factors, the residuals are the norms of u - u V' V in each
+    cell: V are the axes, each times the root of the fraction that it explains.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n_inputs,), dtype int
+        The features in their order.
+    matrix : ndarray of shape (n_outputs, n_inputs) or None
+        What they are multiplied by; None where nothing is between.
+    center, factors : ndarray of shape (n_outputs,)
+    axes : ndarray of shape (rank, n_outputs)
+    n_cells, n_top : int
+        Cells, and those whose residuals are averaged.
+    cell_places : callable
+        Returns row and column of each cell, or raises where they have none.
+    """
+
+    columns: np.ndarray
+    matrix: np.ndarray | None
+    center: np.ndarray
+    factors: np.ndarray
+    axes: np.ndarray
+    n_cells: int
+    n_top: int
+    cell_places: Callable
+
+    @classmethod
+    def of(cls, steps, detector, n_features):
+        """Take a detector of cells, and the steps before it, apart."""
+        _check_affine(steps, n_features)
+        affine = AffineMap.of(steps, n_features)
+        axes, explained, factor = detector._gaussian.residual_terms()
+        scale = np.ones(axes.shape[1])
+        if detector.scale_ is not None:
+            scale = detector.scale_
+        constants = affine.apply(np.zeros((1, n_features)))[0] if steps else 0.0
+        order = detector._columns.ravel()
+        return cls(
+            order if affine.matrix is None else np.arange(n_features),
+            None if affine.matrix is None else affine.matrix[order],
+            (detector.location_ * scale - constants)[order],
+            (factor / scale)[order],
+            (axes * np.sqrt(explained)[:, np.newaxis])[:, order],
+            len(detector.cells_),
+            detector._n_top(),
+            detector.cell_places,
+        )
+
+    def nodes(self, features):
+        """Add the nodes of the score to the graph of the features."""
+        return CellNodes(features, self)
 
 
 @dataclass(frozen=True)
@@ -108,13 +165,7 @@ class Scoring:
     Attributes
     ----------
     transformer : DeepFeatureTransformer
-    cells : CellArrays or None
-        Of a detector that scores cells; the others have `gaussians`.
-    gaussians : list of GaussianArrays
-    aggregation : str or None
-        How the distances of several become one; None for a single Gaussian.
-    top_fraction : float or None
-        Of the aggregation.
+    score : PooledScore or CellScore
     offset : float
         Minus the threshold on the distance (not squared).
     fpr : float or None
@@ -124,10 +175,7 @@ class Scoring:
     """
 
     transformer: DeepFeatureTransformer
-    cells: CellArrays | None
-    gaussians: list
-    aggregation: str | None
-    top_fraction: float | None
+    score: PooledScore | CellScore
     offset: float
     fpr: float | None
     held_out: HeldOutDistances | None
@@ -173,44 +221,24 @@ class Scoring:
                 f"The threshold of {type(detector).__name__} is {threshold}, and a "
                 "graph cannot tell normal from anomalous. Call calibrate, or fit."
             )
-        ensemble = detector if hasattr(detector, "aggregation") else None
-        has_cells = hasattr(detector, "cell_residuals")
-        if ensemble is not None or has_cells:
-            _refuse(steps, detector)
+        kind = CellScore if hasattr(detector, "cell_residuals") else PooledScore
         return cls(
             transformer,
-            CellArrays.of(detector) if has_cells else None,
-            [] if has_cells else _list_gaussians(transformer, steps, detector),
-            ensemble and ensemble.aggregation,
-            ensemble and ensemble.top_fraction,
+            kind.of(steps, detector, len(transformer.get_feature_names_out())),
             -float(threshold),
             getattr(decider, "fpr", None),
             getattr(find_part(estimator, "_held_out"), "_held_out", None),
         )
 
 
-def _refuse(steps, detector):
-    """Raise if there are steps before a detector that tells features apart."""
-    name = type(detector).__name__
+def _refuse(steps):
+    """Raise if there are steps before an ensemble."""
     for step in steps:
         raise ValueError(
-            f"step {type(step).__name__}: to_onnx writes a {name} with nothing between "
-            "the DeepFeatureTransformer and it. Fit it without the step, or, for a "
-            "LevelEnsemble, give it the step in a pipeline, which it fits for each "
-            "group."
+            f"step {type(step).__name__}: to_onnx writes a LevelEnsemble with nothing "
+            "between the DeepFeatureTransformer and it. Give the step to LevelEnsemble "
+            "in a pipeline, which it fits for each group."
         )
-
-
-def _list_gaussians(transformer, steps, detector):
-    """List the Gaussians of a detector with the steps before them, as arrays."""
-    features = np.arange(len(transformer.get_feature_names_out()))
-    parts = [
-        (features[columns], [*steps, *own_steps], gaussian)
-        for columns, own_steps, gaussian in _gaussians_of(detector).values()
-    ]
-    for columns, own_steps, _ in parts:
-        _check_affine(own_steps, len(columns))
-    return [GaussianArrays.of(*part) for part in parts]
 
 
 def _gaussians_of(detector):
@@ -222,8 +250,8 @@ def _gaussians_of(detector):
             _, detector = innermost(detector.estimators_[0])
         raise ValueError(
             f"step {type(detector).__name__}: to_onnx writes the distances of "
-            "MahalanobisDetector, or of a LevelEnsemble of these, and the residuals of "
-            "CellwiseMahalanobisDetector. Fit one of them to the same features."
+            "CellwiseMahalanobisDetector, of MahalanobisDetector, or of a "
+            "LevelEnsemble of the latter. Fit one of them to the same features."
         ) from error
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 
 from ._graph import Graph
-from ._head import CellNodes, DistanceNodes, aggregate, p_values, pool
-from ._map_nodes import contributions_over_positions, draw, spread
+from ._head import p_values, pool
+from ._map_nodes import draw
 from ._network import export_network
 from ._preprocessing_nodes import read_images
 
 
-def build_graph(scoring, resize, unit=None):
+def build_graph(scoring, resize, with_maps=False):
     """Build the graph of a pipeline.
 
     Parameters
@@ -17,8 +17,8 @@ def build_graph(scoring, resize, unit=None):
     scoring : Scoring
     resize : bool
         Whether the graph resizes images.
-    unit : float or None, default=None
-        Scale of the anomaly maps; None for a graph without maps.
+    with_maps : bool, default=False
+        Whether the graph returns anomaly maps.
 
     Returns
     -------
@@ -45,8 +45,7 @@ def build_graph(scoring, resize, unit=None):
         for part in parts
     ]
     features = graph.op("Concat", *pooled, axis=1).cast(np.float64)
-    score = _ScoreOfPooled if scoring.cells is None else _ScoreOfCells
-    score = score(features, scoring)
+    score = scoring.score.nodes(features)
     distance = score.distance
     graph.output("distance", distance, np.float64, ("batch",))
     is_normal = -distance - scoring.offset >= 0.0
@@ -55,75 +54,10 @@ def build_graph(scoring, resize, unit=None):
     if scoring.held_out is not None:
         found = p_values(distance, scoring.held_out)
         graph.output("p_value", found, np.float64, ("batch",))
-    if unit is None:
+    if not with_maps:
         return graph
-    drawn = draw(score.layers(maps, position_weights, parts, unit), sides)
+    layers = score.layers(maps, position_weights, parts, -scoring.offset)
+    drawn = draw(layers, sides)
     shape = ("height", "width") if resize else preprocessing.image_size
     graph.output("anomaly_map", drawn, np.float32, ("batch", *shape))
     return graph
-
-
-class _ScoreOfCells:
-    """Nodes of the residuals of cells: the distance, and the layer of its map."""
-
-    def __init__(self, features, scoring):
-        self._nodes = CellNodes(features, scoring.cells)
-        self._places = scoring.cells.places
-        self.distance = self._nodes.distance
-
-    def layers(self, maps, position_weights, parts, unit):
-        """Return the layers of the map, by size; see `draw`."""
-        height, width = self._places.max(axis=0) + 1
-        order = np.lexsort(self._places.T[::-1])
-        layer = self._nodes.residuals.take(order, axis=1) / unit
-        return [((int(height), int(width)), layer)]
-
-
-class _ScoreOfPooled:
-    """Nodes of the distances of pooled features, and the layers of their maps."""
-
-    def __init__(self, features, scoring):
-        gaussians = scoring.gaussians
-        self._features, self._gaussians = features, gaussians
-        self._nodes = [DistanceNodes(features, gaussian) for gaussian in gaussians]
-        distances = [features.graph.op("Sqrt", node.squared) for node in self._nodes]
-        if scoring.aggregation is None:
-            (self.distance,) = distances
-            self._total, self._factors = self._nodes[0].squared, [1.0]
-            return
-        self.distance, weights = aggregate(
-            distances, scoring.aggregation, scoring.top_fraction
-        )
-        self._total, self._factors = self.distance, _factors(distances, weights)
-
-    def layers(self, maps, position_weights, parts, unit):
-        """Return the layers of the map, by size; see `draw`."""
-        gradients, constants = spread(
-            self._features, self._gaussians, self._nodes, self._factors
-        )
-        contributions = contributions_over_positions(
-            maps, position_weights, parts, self._total, gradients, constants
-        )
-        return [
-            (
-                position_weights[level].shape,
-                layer * (position_weights[level].size / unit),
-            )
-            for level, layer in contributions.items()
-        ]
-
-
-def _factors(distances, weights):
-    """Factors of the groups' squared distances in the aggregated distance."""
-    factors = []
-    for index, distance in enumerate(distances):
-        graph = distance.graph
-        weight = weights
-        if not isinstance(weights, float):
-            weight = weights.take(index, axis=1)
-        # The square times 1 / distance; zero stays zero.
-        some = distance > 0.0
-        inverse = graph.op("Reciprocal", graph.op("Where", some, distance, 1.0))
-        inverse = graph.op("Where", some, inverse, 0.0)
-        factors.append((inverse * weight).expand_dims(1))
-    return factors

@@ -127,40 +127,6 @@ class DistanceNodes:
         return solved
 
 
-class CellNodes:
-    """The residuals of the cells of images, and the distance by the largest.
-
-    Parameters
-    ----------
-    features : Value of shape (n, n_features)
-        Float64.
-    cells : CellArrays
-
-    Attributes
-    ----------
-    residuals : Value of shape (n, n_cells)
-    distance : Value of shape (n,)
-    """
-
-    def __init__(self, features, cells):
-        graph = features.graph
-        axes, explained, weight = cells.terms
-        if cells.scale is not None:
-            features = features / cells.scale
-        # No difference of squares follows, and single precision halves size and time.
-        centred = (features - cells.location).cast(np.float32)
-        axes = graph.constant(axes.astype(np.float32))
-        coordinates = centred.times_transposed(axes) * explained.astype(np.float32)
-        left = (centred - coordinates @ axes).take(cells.columns.ravel(), axis=1)
-        by_cell = left.reshape(0, *cells.columns.shape).cast(np.float64)
-        squared = (by_cell * by_cell).sum(2)
-        self.residuals = graph.op("Sqrt", squared) * float(weight)
-        highest, _ = graph.op(
-            "TopK", self.residuals, np.array([cells.n_top]), n_outputs=2, axis=1
-        )
-        self.distance = highest.sum(1) / float(cells.n_top)
-
-
 def aggregate(distances, how, top_fraction):
     """Aggregate the distances of groups.
 

@@ -90,8 +90,8 @@ def draw(layers, sides):
 
     Parameters
     ----------
-    layers : list of (tuple of (int, int), Value of shape (n, height * width))
-        Height and width of each layer, and the layer.
+    layers : list of (Value of shape (n, height * width), (height, width))
+        Values of positions, 1 in all where an image is just at the threshold.
     sides : tuple of (Side, Side)
         Of the images.
 
@@ -101,12 +101,12 @@ def draw(layers, sides):
         Float32.
     """
     drawn = None
-    for size, layer in layers:
+    for layer, shape in layers:
         rows, columns = (
             _interpolation(layer.graph, side, n)
-            for side, n in zip(sides, size, strict=True)
+            for side, n in zip(sides, shape, strict=True)
         )
-        layer = (rows @ layer.reshape(0, *size)).times_transposed(columns)
+        layer = (rows @ layer.reshape(0, *shape)).times_transposed(columns)
         drawn = layer if drawn is None else drawn + layer
     return drawn.cast(np.float32)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.validation import check_real
-from ..inspection import take_apart
-from ._arrays import Scoring
+from ..inspection import anomaly_maps
 
 _PACKAGES = (
     "skgaussad",
@@ -38,9 +37,8 @@ def to_onnx(
         Fitted, from a :class:`~skgaussad.DeepFeatureTransformer`, by affine
         steps such as :class:`~skgaussad.NegatedPCA`, to a
         :class:`~skgaussad.MahalanobisDetector` or a
-        :class:`~skgaussad.LevelEnsemble` of these; or to a
-        :class:`~skgaussad.CellwiseMahalanobisDetector`, with no steps between. It may
-        be wrapped in meta-estimators of this package.
+        :class:`~skgaussad.LevelEnsemble` of these. It may be wrapped in
+        meta-estimators of this package.
 
     path : path-like
         The file to write. An existing file is replaced only on success.
@@ -95,11 +93,9 @@ def to_onnx(
     - ``p_value``, float64 of shape (n,), if the detector has p-values;
     - ``anomaly_map``, float32 of shape (n, height, width), with `with_maps`.
 
-    The network, and the products with the axes of
-    :class:`~skgaussad.CellwiseMahalanobisDetector`, are computed in float32 and the
-    rest in float64, which onnxruntime supports on CPUs. Features differ from those of
-    torch in the last digits of float32; directions of small variance amplify such
-    differences in the distance.
+    The network is computed in float32 and the rest in float64, which onnxruntime
+    supports on CPUs. Features differ from those of torch in the last digits of
+    float32; directions of small variance amplify such differences in the distance.
 
     Examples
     --------
@@ -131,15 +127,17 @@ def to_onnx(
     # Checked before the work rather than after it.
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path: there is no folder {str(path.parent)!r}.")
+    from ._arrays import Scoring
     from ._build import build_graph
     from ._parity import check_parity, prepare_images, run_graph
 
     scoring = Scoring.of(estimator)
     transformer = scoring.transformer
-    unit = _find_unit(estimator, transformer) if with_maps else None
     _check_resizing(transformer.preprocessing_, resize)
     images = prepare_images(images, transformer, resize)
-    graph = build_graph(scoring, resize, unit)
+    if with_maps:
+        _check_maps(estimator, transformer, images)
+    graph = build_graph(scoring, resize, with_maps)
     metadata = _describe(scoring, resize, graph.output_names)
     content = graph.model({}).SerializeToString()
     results = run_graph(content, images)
@@ -150,14 +148,14 @@ def to_onnx(
     return metadata
 
 
-def _find_unit(estimator, transformer):
-    """Return the scale of anomaly maps, or raise if the graph can have none."""
+def _check_maps(estimator, transformer, images):
+    """Raise unless the estimator has anomaly maps, and a graph can have them."""
     if transformer._kept_area is not None:
         raise ValueError(
             "with_maps=True: a graph has no maps for a DeepFeatureTransformer with "
             "ignore. Set with_maps=False, or fit with ignore=None."
         )
-    return take_apart(estimator).unit
+    anomaly_maps(estimator, images[:1])
 
 
 def _check_resizing(preprocessing, resize):

@@ -9,7 +9,6 @@ from ._anomaly_maps import (
     anomaly_maps,
     map_meaning,
     split_distance,
-    take_apart,
 )
 from ._chi_square_qq import ChiSquareQQDisplay
 from ._component_split import ComponentSplit, split_by_component

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
@@ -35,6 +36,10 @@ pytestmark = [
     pytest.mark.usefixtures("known_networks"),
 ]
 SETTINGS = {"weights": None, "device": "cpu", "image_size": (64, 96)}
+SEARCH = {"detector__top_fraction": [0.3]}
+# Neither in reading order nor with columns one after the other.
+CELLS = {"r1c0": 3, "r0c0": 0, "r1c1": 1, "r0c1": 2}
+CELLS = {name: slice(first, None, 4) for name, first in CELLS.items()}
 OVERLAPPING = {"a": slice(0, 40), "b": slice(30, 96), "c": [5, 90, 3]}
 
 
@@ -52,23 +57,14 @@ def level_pipeline(estimator=None, *, pooling="average", fpr=0.05, **settings):
     )
 
 
-def cell_pipeline(detector=None, *, levels=4, pooling=2, fpr=0.2, **settings):
+def cell_pipeline(levels=4, pooling=2, cells="auto", fpr=0.2, **settings):
     return make_detector(
         backbone="test_resnet",
         levels=levels,
         pooling=pooling,
-        detector=detector or CellwiseMahalanobisDetector(fpr=fpr, **settings),
+        detector=CellwiseMahalanobisDetector(cells=cells, fpr=fpr, **settings),
         **SETTINGS,
     )
-
-
-# Not in reading order.
-SHUFFLED = {
-    "r1c0": slice(96, 144),
-    "r0c0": slice(0, 48),
-    "r1c1": slice(144, 192),
-    "r0c1": slice(48, 96),
-}
 
 
 def run(path, images):
@@ -107,19 +103,6 @@ PIPELINES = {
         make_pipeline(NegatedPCA(9), MahalanobisDetector())
     ),
     "overlapping columns": lambda: level_pipeline(columns=OVERLAPPING),
-    "cells": cell_pipeline,
-    "cells of three levels": lambda: cell_pipeline(levels=[2, 3, 4], pooling=4),
-    "cells told apart": lambda: cell_pipeline(
-        levels=3, cells=SHUFFLED, top_fraction=0.6
-    ),
-    "cells by number": lambda: cell_pipeline(levels=3, pooling=3, cells=9),
-    "robust cells": lambda: cell_pipeline(
-        RobustDetector(CellwiseMahalanobisDetector(), fpr=0.2)
-    ),
-    "conformal cells": lambda: cell_pipeline(
-        ConformalDetector(CellwiseMahalanobisDetector(), fpr=0.2)
-    ),
-    "augmented cells": lambda: AugmentedDetector(cell_pipeline(), n_epochs=1),
     "conformal": lambda: make_pipeline(
         transformer(),
         ConformalDetector(make_pipeline(NegatedPCA(8), MahalanobisDetector()), fpr=0.2),
@@ -127,6 +110,27 @@ PIPELINES = {
     "robust": lambda: make_pipeline(transformer(), RobustDetector(fpr=0.2)),
     "augmented": lambda: AugmentedDetector(
         make_pipeline(transformer(), MahalanobisDetector()), n_epochs=1
+    ),
+    "cells": cell_pipeline,
+    "cells of two levels": lambda: cell_pipeline([3, 4], 3, top_fraction=0.3),
+    "number of cells": lambda: cell_pipeline(cells=4, top_fraction=1),
+    "cells out of order": lambda: cell_pipeline(cells=CELLS, top_fraction=0.5),
+    "cells with affine steps": lambda: make_pipeline(
+        transformer(2, pooling=2),
+        StandardScaler(),
+        CellwiseMahalanobisDetector(cells=4, fpr=0.2),
+    ),
+    "cells, robust": lambda: make_pipeline(
+        transformer([3, 4], pooling=2).set_output(transform="pandas"),
+        RobustDetector(CellwiseMahalanobisDetector(), fpr=0.2),
+    ),
+    "cells, conformal": lambda: make_pipeline(
+        transformer(pooling=2),
+        ConformalDetector(CellwiseMahalanobisDetector(cells=4), fpr=0.2),
+    ),
+    "cells, augmented": lambda: AugmentedDetector(cell_pipeline(), n_epochs=1),
+    "cells, search": lambda: GridSearchCV(
+        cell_pipeline(pooling=3), SEARCH, cv=2, scoring=lambda *_: 0.0
     ),
     "tail": lambda: make_pipeline(
         transformer(), MahalanobisDetector(threshold="tail", fpr=0.02)
@@ -155,10 +159,8 @@ def test_graph_gives_what_the_pipeline_gives(name, normal, tested, tmp_path):
     np.testing.assert_allclose(found["distance"], -pipe.score_samples(tested), 1e-5)
     np.testing.assert_array_equal(found["label"], pipe.predict(tested))
     assert set(found["label"]) == {1, -1}
-    detector = pipe.estimator_ if name.startswith("augmented") else pipe
-    # The first two are training images, each of which may be as far out as itself.
-    expected = p_values(detector, tested)[2:]
-    np.testing.assert_allclose(found["p_value"][2:], expected, 1e-4)
+    detector = pipe.estimator_ if name == "augmented" else pipe
+    np.testing.assert_allclose(found["p_value"], p_values(detector, tested), 1e-4)
     expected = anomaly_maps(pipe, tested)
     for drawn, wanted in zip(found["anomaly_map"], expected, strict=True):
         assert drawn.dtype == np.float32
@@ -193,6 +195,46 @@ def test_features_for_which_there_are_no_maps(settings, normal, tested, tmp_path
         to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
 
 
+def test_cells_that_are_ignored_do_not_count(normal, tested, tmp_path):
+    """Of 16 cells the mean is over 4 without those ignored, and over 3 with these."""
+    features = transformer(3, pooling=4, ignore=(0, 0, 0.5, 0.5))
+    detector = CellwiseMahalanobisDetector(cells=16, top_fraction=0.25)
+    pipe = make_pipeline(features, detector).fit(normal)
+    assert detector.cell_residuals(features.transform(normal))[:, 0].max() == 0
+    to_onnx(pipe, tmp_path / "file.onnx")
+    found = run(tmp_path / "file.onnx", tested)
+    np.testing.assert_allclose(found["distance"], -pipe.score_samples(tested), 1e-5)
+    with pytest.raises(ValueError, match="ignore=None"):
+        to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (2, "have no places"),
+        ({"r0c0": range(96), "r1c1": range(96, 192)}, "do not fill a grid of 2 x 2"),
+    ],
+)
+def test_cells_of_which_there_is_no_map(cells, message, normal, tmp_path):
+    pipe = cell_pipeline(3, cells=cells).fit(normal)
+    assert "anomaly_map" not in to_onnx(pipe, tmp_path / "file.onnx")["outputs"]
+    with pytest.raises(ValueError, match=message):
+        to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
+
+
+def test_axes_of_cells_are_in_single_precision(normal, tmp_path):
+    """They are most of a file beside the network."""
+    pipe = cell_pipeline(4, pooling=3).fit(normal)
+    to_onnx(pipe, tmp_path / "file.onnx")
+    shape = [29, 9 * 192]
+    (axes,) = [
+        constant
+        for constant in onnx.load(tmp_path / "file.onnx").graph.initializer
+        if list(constant.dims) == shape
+    ]
+    assert axes.data_type == onnx.TensorProto.FLOAT
+
+
 def test_images_of_the_networks_size(normal, tested, tmp_path):
     pipe = make_pipeline(transformer(), MahalanobisDetector()).fit(normal)
     metadata = to_onnx(pipe, tmp_path / "file.onnx", with_maps=True, resize=False)
@@ -219,40 +261,6 @@ def test_batches_of_any_size_give_the_same(normal, tmp_path):
     ]
     for values, *of_parts in zip(whole, *parts, strict=True):
         np.testing.assert_allclose(values, np.concatenate(of_parts), 1e-5, 1e-5)
-
-
-@pytest.mark.slow
-def test_cells_with_ignored_ones_are_those_of_the_pipeline(normal, tested, tmp_path):
-    pipe = make_detector(
-        backbone="test_resnet",
-        levels=3,
-        pooling=4,
-        ignore=(0, 0, 0.6, 0.5),
-        fpr=0.2,
-        **SETTINGS,
-    ).fit(normal)
-    # Two of the twelve cells that are left, not of sixteen.
-    pipe.set_params(detector__top_fraction=0.15).fit(normal)
-    to_onnx(pipe, tmp_path / "file.onnx")
-    found = run(tmp_path / "file.onnx", tested)
-    np.testing.assert_allclose(found["distance"], -pipe.score_samples(tested), 1e-5)
-    np.testing.assert_array_equal(found["label"], pipe.predict(tested))
-
-
-def test_cells_without_places_have_no_map(normal, tmp_path):
-    cells = {"upper": slice(0, 96), "lower": slice(96, 192)}
-    pipe = cell_pipeline(levels=3, cells=cells).fit(normal)
-    assert to_onnx(pipe, tmp_path / "file.onnx")["outputs"][0] == "distance"
-    with pytest.raises(ValueError, match="no places on one grid"):
-        to_onnx(pipe, tmp_path / "maps.onnx", with_maps=True)
-
-
-def test_a_step_before_cells_is_refused(normal, tmp_path):
-    scaled = make_pipeline(
-        transformer(pooling=2), StandardScaler(), CellwiseMahalanobisDetector(cells=4)
-    ).fit(normal)
-    with pytest.raises(ValueError, match="StandardScaler.*Cellwise.*nothing between"):
-        to_onnx(scaled, tmp_path / "file.onnx")
 
 
 def test_a_group_counts_once_in_p_values(normal, tested, tmp_path):
@@ -397,11 +405,7 @@ def scaled_ensemble(normal):
             {},
             "step LocalOutlierFactor: .*Fit one of them",
         ),
-        (
-            scaled_ensemble,
-            {},
-            "step StandardScaler: .*for a LevelEnsemble, give it the step",
-        ),
+        (scaled_ensemble, {}, "step StandardScaler: .*Give the step to LevelEnsemble"),
         (uncalibrated, {}, "threshold of MahalanobisDetector is None.* Call calibrate"),
         (
             lambda X: make_pipeline(
