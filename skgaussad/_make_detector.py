@@ -6,9 +6,20 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 
-from .detectors import LevelEnsemble, MahalanobisDetector, find_part, send_to_part
+from ._utils.validation import check_choice
+from .detectors import (
+    CellwiseMahalanobisDetector,
+    LevelEnsemble,
+    MahalanobisDetector,
+    find_part,
+    send_to_part,
+)
 from .features import DeepFeatureTransformer
 from .inspection import anomaly_maps
+
+_METHODS = ("cells", "paper")
+# Cells along each side of the grid: the accuracy hardly depends on it from 7 to 14.
+_GRID = 7
 
 
 def _detector_has(attribute):
@@ -138,7 +149,9 @@ class DetectorPipeline(Pipeline):
 
 def make_detector(
     *,
+    method="cells",
     levels="auto",
+    pooling=None,
     detector=None,
     threshold="quantile",
     fpr=0.05,
@@ -152,19 +165,30 @@ def make_detector(
 
     Parameters
     ----------
+    method : {"cells", "paper"}, default="cells"
+        ``"cells"`` fits one Gaussian to all cells of a 7 x 7 grid over a feature map,
+        and scores an image by the cells that the rest of it does not explain: see
+        :class:`~skgaussad.CellwiseMahalanobisDetector`. ``"paper"`` is the distance of
+        the mean over the map, as in [1]_: see :class:`~skgaussad.MahalanobisDetector`.
+
     levels : int, list of int, "all" or "auto", default="auto"
-        As for :class:`~skgaussad.DeepFeatureTransformer`: ``"auto"`` is level 7 of the
-        default network.
+        As for :class:`~skgaussad.DeepFeatureTransformer`. ``"auto"`` is, of the default
+        network, level 6 for ``method="cells"`` and level 7 for ``"paper"``. Several are
+        joined in each cell, or with ``"paper"`` their distances are summed by a
+        :class:`~skgaussad.LevelEnsemble`, as in [1]_.
+
+    pooling : str, int, list of these or None, default=None
+        As for :class:`~skgaussad.DeepFeatureTransformer`. None is 7, for a 7 x 7 grid,
+        with ``method="cells"`` and ``"average"`` with ``"paper"``.
 
     detector : outlier detector or None, default=None
-        None is a :class:`~skgaussad.MahalanobisDetector` for one level, and for several
-        a :class:`~skgaussad.LevelEnsemble`, the paper's sum of their distances [1]_.
-        Another one has a working point of its own, and `threshold`, `fpr` and
-        `confidence` are left at their defaults here.
+        None is the one of `method`; another one gets the features of `method`. It has a
+        working point of its own, and `threshold`, `fpr` and `confidence` are left at
+        their defaults here.
 
     threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes a distance, as for :class:`~skgaussad.MahalanobisDetector`,
-        which knows others for one level.
+        which knows others for one level of ``method="paper"``.
 
     fpr : float, default=0.05
         Acceptable false-positive rate, in (0, 1).
@@ -185,7 +209,8 @@ def make_detector(
     Raises
     ------
     ValueError
-        If a working point is given beside a detector that has its own.
+        If `method` is none of these, or a working point is given beside a detector that
+        has its own.
 
     References
     ----------
@@ -199,7 +224,7 @@ def make_detector(
     >>> cells = load_solar_cells("mono")
     >>> normal = cells.paths[cells.labels == 1]
     >>> anomalous = cells.paths[cells.labels == -1]
-    >>> detector = make_detector(fpr=0.05, image_size=96).fit(normal[:40])
+    >>> detector = make_detector(fpr=0.05).fit(normal[:40])
     >>> detector.predict(anomalous[:3])
     array([-1, -1, -1])
     >>> [anomaly_map.shape for anomaly_map in detector.anomaly_maps(anomalous[:1])]
@@ -207,8 +232,8 @@ def make_detector(
 
     The paper's sum over all levels:
 
-    >>> detector = make_detector(levels="all", image_size=96).fit(normal[:40])
-    >>> len(detector[-1].estimators_)
+    >>> detector = make_detector(method="paper", levels="all", image_size=96)
+    >>> len(detector.fit(normal[:40])[-1].estimators_)
     9
 
     A Gaussian for each level and cell of a 4 x 4 grid, the mean of the highest 5 % of
@@ -217,14 +242,20 @@ def make_detector(
     >>> cells = LevelEnsemble(columns="cell", aggregation="top", fpr=0.01)
     >>> detector = make_detector(detector=cells, levels=[6, 7], pooling=4)
     """
-    transformer = DeepFeatureTransformer(levels=levels, **features)
+    check_choice("method", method, _METHODS)
+    has_cells = method == "cells"
+    if pooling is None:
+        pooling = _GRID if has_cells else "average"
+    transformer = DeepFeatureTransformer(levels=levels, pooling=pooling, **features)
     several = not (isinstance(levels, numbers.Integral) or levels == "auto")
-    if several or detector is not None:
-        # The names of the features tell a LevelEnsemble the levels.
+    if has_cells or several or detector is not None:
+        # The names of the features tell a detector the cells and levels.
         transformer.set_output(transform="pandas")
     working_point = {"threshold": threshold, "fpr": fpr, "confidence": confidence}
     if detector is None:
         kind = LevelEnsemble if several else MahalanobisDetector
+        if has_cells:
+            kind = CellwiseMahalanobisDetector
         detector = kind(**working_point)
     elif not get_tags(detector).input_tags.two_d_array:
         raise ValueError(

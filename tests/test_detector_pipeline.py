@@ -7,6 +7,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from skgaussad import (
+    CellwiseMahalanobisDetector,
     DeepFeatureTransformer,
     DetectorPipeline,
     LevelEnsemble,
@@ -35,21 +36,55 @@ def pictures():
 
 @pytest.fixture(scope="module")
 def fitted(pictures):
-    return make_detector(levels=2, **SETTINGS).fit(pictures)
+    return make_detector(levels=2, pooling=4, **SETTINGS).fit(pictures)
 
 
-def test_it_is_the_pipeline_written_by_hand(fitted, pictures):
-    by_hand = Pipeline(
-        [
-            ("features", DeepFeatureTransformer(levels=2, **SETTINGS)),
-            ("detector", MahalanobisDetector(fpr=0.05)),
-        ]
-    ).fit(pictures)
+@pytest.mark.parametrize(
+    ("method", "pooling", "detector"),
+    [
+        ("cells", 4, CellwiseMahalanobisDetector(cells=16, fpr=0.05)),
+        ("paper", "average", MahalanobisDetector(fpr=0.05)),
+    ],
+)
+def test_it_is_the_pipeline_written_by_hand(pictures, method, pooling, detector):
+    fitted = make_detector(method=method, levels=2, pooling=pooling, **SETTINGS)
+    fitted.fit(pictures)
+    features = DeepFeatureTransformer(levels=2, pooling=pooling, **SETTINGS)
+    by_hand = Pipeline([("features", features), ("detector", detector)]).fit(pictures)
     np.testing.assert_array_equal(
         fitted.decision_function(pictures), by_hand.decision_function(pictures)
     )
-    default = make_detector()
-    assert (default[0].levels, default[1].fpr) == ("auto", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("method", "pooling", "kind"),
+    [
+        ("cells", 7, CellwiseMahalanobisDetector),
+        ("paper", "average", MahalanobisDetector),
+    ],
+)
+def test_defaults(method, pooling, kind):
+    default = make_detector(method=method)
+    assert (default[0].levels, default[0].pooling) == ("auto", pooling)
+    assert type(default[1]) is kind
+    assert (default[1].threshold, default[1].fpr) == ("quantile", 0.05)
+    assert type(make_detector()[1]) is CellwiseMahalanobisDetector
+
+
+def test_the_default_takes_level_6_in_7_by_7_cells():
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 40, 50), dtype=np.uint8)
+    detector = make_detector(fpr=0.4, weights=None).fit(pictures)
+    assert detector[0].levels_ == (6,)
+    assert detector[-1].cells_[:8] == [
+        *(f"grid7_r0c{i}" for i in range(7)),
+        "grid7_r1c0",
+    ]
+    assert detector[-1].n_features_in_ == 49 * 112
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="method must be one of 'cells', 'paper'"):
+        make_detector(method="cell")
 
 
 def test_it_forwards_what_a_pipeline_does_not(fitted, pictures):
@@ -84,7 +119,8 @@ def test_detectors_of_images_draw_their_own_maps(pictures):
 
 
 def test_several_levels_are_an_ensemble(pictures):
-    several = make_detector(levels=[2, 3], fpr=0.1, **SETTINGS).fit(pictures)
+    several = make_detector(method="paper", levels=[2, 3], fpr=0.1, **SETTINGS)
+    several.fit(pictures)
     assert list(several[-1].columns_) == ["level2", "level3"]
     assert several[-1].fpr == 0.1
     cells = LevelEnsemble(columns="cell", aggregation="max", fpr=0.1)
@@ -102,7 +138,7 @@ def test_a_working_point_beside_a_detector_is_refused(point):
 
 
 def test_scikit_learn_takes_it(pictures, tmp_path):
-    detector = make_detector(levels=2, fpr=0.1, **SETTINGS)
+    detector = make_detector(levels=2, pooling=2, fpr=0.1, **SETTINGS)
     y = np.repeat([1, -1], [26, 4])
     search = GridSearchCV(
         detector,

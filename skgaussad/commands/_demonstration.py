@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import Pipeline
 
+from .._make_detector import make_detector
 from .._utils.validation import check_real
 from ..datasets import load_solar_cells
 from ..detectors import MahalanobisDetector
@@ -30,7 +30,6 @@ _DISTANCES = {
 }
 # The paper's best level (tables I and II), chosen without these defects.
 _LEVEL = 7
-_THRESHOLDS = ("quantile", "chi2")
 _N_SHOWN = 6
 _N_BINS = 40
 
@@ -70,79 +69,87 @@ def run_demo(*, cells, fpr, output, report, verbose):
         f"{len(held_out)} other functional and {len(anomalous)} defective ones."
     )
 
-    transformer = DeepFeatureTransformer(levels="all", verbose=verbose)
-    features = transformer.fit_transform(data.paths)
+    _print_levels(data.paths, train, test, y_test, fpr=fpr, verbose=verbose)
+    detector = make_detector(fpr=fpr, verbose=verbose).fit(data.paths[train])
+    scores = detector.score_samples(data.paths[test])
+    auroc = roc_auc_score(y_test == 1, scores)
+    transformer = detector["features"]
+    (level,) = transformer.levels_
+    method = f"cells of level {level}"
+    print(f"\nThe default detector, {method}: AUROC {100 * auroc:.1f} %")
+    _print_rates({method: scores >= detector.offset_}, y_test)
     print(
-        f"Features of {len(data.paths)} images from {transformer.backbone} in "
-        f"{time.perf_counter() - started:.0f} s.\n\n"
-        "AUROC in percent, by level and distance (100: perfect, 50: chance)\n"
-        f"{'level':>5}" + "".join(f"{name:>13}" for name in _DISTANCES)
+        f"{100 * fpr:.1f} % of false alarms asked for. With {len(held_out)} held-out "
+        f"functional cells, one is {100 / len(held_out):.1f} %."
     )
-    aurocs = {}
-    for level, columns in transformer.level_slices_.items():
-        for name, covariance in _DISTANCES.items():
-            detector = MahalanobisDetector(covariance).fit(features[train, columns])
-            scores = detector.score_samples(features[test, columns])
-            aurocs[level, name] = roc_auc_score(y_test == 1, scores)
-        row = "".join(f"{100 * aurocs[level, name]:13.1f}" for name in _DISTANCES)
-        print(f"{level:5d}{row}")
-
-    columns = transformer.level_slices_[_LEVEL]
-    print(
-        f"\nWorking point of level {_LEVEL} (the paper's best), "
-        f"{100 * fpr:.1f} % of false alarms asked for\n"
-        f"{'threshold':>15}{'false alarms':>16}{'defects found':>16}"
-    )
-    detectors = {}
-    for threshold in _THRESHOLDS:
-        detector = MahalanobisDetector(threshold=threshold, fpr=fpr)
-        with warnings.catch_warnings():
-            if threshold == "chi2":
-                # The table shows that the distribution does not hold.
-                warnings.simplefilter("ignore", FalseAlarmRateWarning)
-            detectors[threshold] = detector.fit(features[train, columns])
-        flagged = detector.predict(features[test, columns]) == -1
-        achieved, found = (flagged[y_test == label].mean() for label in (1, -1))
-        print(f"{threshold:>15}{100 * achieved:14.1f} %{100 * found:14.1f} %")
-    print(
-        f"With {len(held_out)} held-out functional cells, one is "
-        f"{100 / len(held_out):.1f} %. The chi-square distribution\nholds for "
-        "Gaussian features and many more images than features."
-    )
-    pipe = Pipeline(
-        [
-            ("features", DeepFeatureTransformer(levels=_LEVEL, verbose=verbose)),
-            ("detector", detectors["quantile"]),
-        ]
-    )
-    # It learns nothing from images, and the detector is fitted.
-    pipe["features"].fit(data.paths[train])
     figure = _draw(
-        pipe,
+        detector,
         data.paths[test],
         y_test,
-        pipe["detector"].score_samples(features[test, columns]),
+        scores,
         fpr=fpr,
-        title=f"Solar cells ({cells}), {transformer.backbone}, level {_LEVEL}: AUROC "
-        f"{100 * aurocs[_LEVEL, 'Mahalanobis']:.1f} %",
+        title=f"Solar cells ({cells}), {transformer.backbone}, {method}: AUROC "
+        f"{100 * auroc:.1f} %",
     )
     figure.savefig(output, dpi=100)
     print(f"\nPicture: {output}")
     if report is not None:
         title = f"Solar cells ({cells}), fitted on {len(train)} functional ones"
-        write_report(pipe, data.paths[test], report, y=y_test, title=title)
+        write_report(detector, data.paths[test], report, y=y_test, title=title)
         print(f"Report: {report}")
     print(f"Done in {time.perf_counter() - started:.0f} s.")
 
 
-def _draw(pipe, X, y_true, y_score, *, fpr, title):
+def _print_levels(paths, train, test, y_test, *, fpr, verbose):
+    """Print the paper's table of levels, and its working point."""
+    transformer = DeepFeatureTransformer(levels="all", verbose=verbose)
+    features = transformer.fit_transform(paths)
+    print(
+        "\nThe paper's distances of pooled features: AUROC in percent, by level (100: "
+        f"perfect, 50: chance)\n{'level':>5}"
+        + "".join(f"{name:>13}" for name in _DISTANCES)
+    )
+    for level, columns in transformer.level_slices_.items():
+        aurocs = []
+        for covariance in _DISTANCES.values():
+            detector = MahalanobisDetector(covariance).fit(features[train, columns])
+            scores = detector.score_samples(features[test, columns])
+            aurocs.append(roc_auc_score(y_test == 1, scores))
+        print(f"{level:5d}" + "".join(f"{100 * auroc:13.1f}" for auroc in aurocs))
+    columns = transformer.level_slices_[_LEVEL]
+    is_normal = {}
+    for threshold in ("quantile", "chi2"):
+        detector = MahalanobisDetector(threshold=threshold, fpr=fpr)
+        with warnings.catch_warnings():
+            if threshold == "chi2":
+                # The table shows that the distribution does not hold.
+                warnings.simplefilter("ignore", FalseAlarmRateWarning)
+            detector.fit(features[train, columns])
+        predicted = detector.predict(features[test, columns])
+        is_normal[f"level {_LEVEL}, {threshold}"] = predicted == 1
+    _print_rates(is_normal, y_test)
+    print(
+        "The chi-square distribution holds for Gaussian features and many more images "
+        "than features."
+    )
+
+
+def _print_rates(is_normal, y_test):
+    """Print false alarms and defects found of some detectors."""
+    print(f"{'':>18}{'false alarms':>16}{'defects found':>16}")
+    for name, passed in is_normal.items():
+        achieved, found = (1 - passed[y_test == label].mean() for label in (1, -1))
+        print(f"{name:>18}{100 * achieved:14.1f} %{100 * found:14.1f} %")
+
+
+def _draw(detector, X, y_true, y_score, *, fpr, title):
     """Draw the distances, the ROC, and the most and least anomalous cells with maps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 14), layout="constrained")
     figure.suptitle(title, fontsize=14)
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.8))
-    threshold = {"offset": pipe["detector"].offset_, "fpr": fpr}
+    threshold = {"offset": detector.offset_, "fpr": fpr}
     distribution = ScoreDistributionDisplay.from_predictions(
         y_true,
         y_score,
@@ -159,7 +166,7 @@ def _draw(pipe, X, y_true, y_score, *, fpr, title):
     shown = [*order[:_N_SHOWN], *order[-_N_SHOWN:]]
     names = {1: "functional", -1: "defective"}
     AnomalyMapDisplay.from_estimator(
-        pipe,
+        detector,
         X[shown],
         titles=[f"{-y_score[i]:.1f}, {names[y_true[i]]}" for i in shown],
         n_columns=_N_SHOWN,

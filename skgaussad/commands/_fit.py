@@ -7,8 +7,8 @@ from ._arguments import add_command, add_fpr, add_images, add_quiet
 
 _EXAMPLES = """
   skgaussad fit photos/good --fpr 0.02 -o model.skgaussad
-  # the sum of the distances of all levels of the network
-  skgaussad fit photos/good --levels all -o model.skgaussad
+  # the paper's sum of the distances of all levels of the network
+  skgaussad fit photos/good --method paper --levels all -o model.skgaussad
   # another network, at its own size
   skgaussad fit photos/good --backbone resnet18 -o model.skgaussad
 """
@@ -39,12 +39,27 @@ def add_parser(commands):
         "that the images are too few for",
     )
     parser.add_argument(
+        "--method",
+        choices=("cells", "paper"),
+        default="cells",
+        help="cells for one Gaussian over a 7 x 7 grid of cells, and the cells that "
+        "the rest of an image does not explain; paper for the distance of its mean "
+        "features (default: %(default)s)",
+    )
+    parser.add_argument(
         "--levels",
         type=_levels,
         default="auto",
-        help="level of the network, such as 7; several, such as 6,7, or all, whose "
-        "distances are added; or auto, the level that suits most networks best "
-        "(default: %(default)s)",
+        help="level of the network, such as 7; several, such as 6,7, or all, which "
+        "are joined in each cell, or with --method paper their distances added; or "
+        "auto, the level that suits the method (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--pooling",
+        metavar="HOW",
+        type=_pooling,
+        help="number of cells along each side of the grid for --method cells (default: "
+        "7); average, max, std or such a number for --method paper (default: average)",
     )
     parser.add_argument(
         "--backbone",
@@ -65,6 +80,13 @@ def add_parser(commands):
         type=_image_size,
         help="size of the network's input in pixels, such as 320, or 240,320 for "
         "height and width (default: the network's own)",
+    )
+    parser.add_argument(
+        "--standardize-intensity",
+        action="store_true",
+        help="give each image the same brightness and contrast, where lighting differs "
+        "between normal images; defects that change them in the whole image become "
+        "invisible",
     )
     parser.add_argument(
         "--precision",
@@ -103,12 +125,15 @@ def _make_pipeline(arguments):
     from .. import make_detector
 
     return make_detector(
+        method=arguments.method,
         levels=arguments.levels,
+        pooling=arguments.pooling,
         threshold=arguments.threshold,
         fpr=arguments.fpr,
         backbone=arguments.backbone,
         weights=None if arguments.weights == "none" else arguments.weights,
         image_size=arguments.image_size,
+        standardize_intensity=arguments.standardize_intensity,
         precision=arguments.precision,
         verbose=not arguments.quiet,
     )
@@ -127,6 +152,7 @@ def _summarize(pipeline, paths, output):
         f"{transformer.backbone}, {width} x {height} pixels, level {levels} of "
         f"{transformer.n_levels_}",
     )
+    yield "detector", type(detector).__name__
     yield "threshold", f"{-detector.offset_:.4g}, by {detector.threshold}"
     yield (
         "false alarms",
@@ -146,6 +172,10 @@ def _levels(text):
         )
     levels = [int(number) for number in text.split(",")]
     return levels if len(levels) > 1 else levels[0]
+
+
+def _pooling(text):
+    return int(text) if text.isdecimal() else text
 
 
 def _image_size(text):

@@ -40,12 +40,17 @@ def _as_lines(facts):
     """Yield the names and values of the main facts."""
     yield "estimator", facts["estimator"]
     for network in facts["networks"]:
-        height, width = network["preprocessing"]["image_size"]
+        preprocessing = network["preprocessing"]
+        height, width = preprocessing["image_size"]
+        # Files of before this setting do not have it.
+        is_standardized = preprocessing.get("standardize_intensity", False)
         levels = ", ".join(map(str, network["levels"]))
         yield (
             "network",
             f"{network['backbone']}, {width} x {height} pixels, level {levels}, "
-            f"{network['n_features']} features, {network['precision']}",
+            f"{network['n_features']} features, {network['precision']}"
+            + ", standardized intensity"
+            * is_standardized,
         )
         where = "in the file" if network["weights_in_file"] else "not in the file"
         yield "weights", f"{where}, from {network['weights_source']}"

@@ -5,7 +5,7 @@ import os
 from PIL import Image
 
 from .._utils.atomic_write import replacing
-from ..inspection import anomaly_maps, check_matplotlib, color_map
+from ..inspection import anomaly_maps, check_matplotlib, color_map, map_meaning
 from ._outputs import check_output
 
 # Few at once: maps are as large as their images.
@@ -37,6 +37,7 @@ class MapWriter:
         os.makedirs(folder, exist_ok=True)
         self._draw = getattr(model, "anomaly_maps", None)
         self._model = model
+        self._meaning = map_meaning(model)
         self._folder = folder
         self._base = base
 
@@ -64,7 +65,9 @@ class MapWriter:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 check_output(target)
                 with replacing(target) as temporary:
-                    Image.fromarray(color_map(values)).save(temporary, "PNG")
+                    Image.fromarray(color_map(values, self._meaning)).save(
+                        temporary, "PNG"
+                    )
 
 
 def map_name(path, base):

@@ -7,7 +7,7 @@ from .._utils.array_api import like, namespace_of, score_dtype
 from .._utils.validation import check_choice, check_real
 from ..covariance import leave_out_residuals
 from ._aggregation import count_top
-from ._columns import resolve_cells
+from ._columns import place_cells, resolve_cells
 from ._gaussian_detector import GaussianDetector
 
 # Values of residuals held at a time, beside which those of the cells are few.
@@ -70,7 +70,8 @@ class CellwiseMahalanobisDetector(GaussianDetector):
     Attributes
     ----------
     cells_ : list of str
-        Names of the cells, such as ``"grid7_r0c1"``, in the order of their residuals.
+        Names of the cells, such as ``"grid7_r0c1"`` for row 0, column 1 of a 7 x 7
+        grid, in the order of their residuals.
 
     location_ : ndarray of shape (n_features,)
         Mean of the training samples, each feature over its `scale_`.
@@ -280,6 +281,22 @@ class CellwiseMahalanobisDetector(GaussianDetector):
             for start in range(0, X.shape[0], step)
         ]
         return namespace_of(X).concat(blocks)
+
+    def cell_places(self):
+        """Row and column of each cell on its grid.
+
+        Returns
+        -------
+        places : ndarray of shape (n_cells, 2), dtype int
+            Counted from 0, in the order of `cells_`.
+
+        Raises
+        ------
+        ValueError
+            If the names of the cells do not tell, as those of two grids.
+        """
+        check_is_fitted(self)
+        return place_cells(self.cells_)
 
     def score_samples(self, X):
         """Minus the mean of the largest residuals: higher is more normal.

@@ -1,5 +1,6 @@
 """Which columns of the features belong together."""
 
+import math
 import numbers
 import re
 
@@ -13,6 +14,7 @@ _HOW_TO_NAME = (
 )
 # As DeepFeatureTransformer names its output: level7_0012, level7_grid2_r0c1_0012.
 _NAME = re.compile(r"(?P<cell>(?P<level>level\d+)(?:_\w+)?)_\d+")
+_PLACE = re.compile(r"(grid\d+_)?r(?P<row>\d+)c(?P<column>\d+)")
 _CELL = re.compile(r"(?P<level>level\d+)_(?P<place>grid\d+_r\d+c\d+)_\d+")
 
 
@@ -131,7 +133,7 @@ def resolve_cells(cells, n_features, feature_names):
                 "as 49 for pooling=7."
             )
         parts = np.arange(n_features).reshape(cells, -1)
-        columns = {f"cell{index}": part for index, part in enumerate(parts)}
+        columns = dict(zip(_number_cells(cells), parts, strict=True))
     elif isinstance(cells, dict):
         columns = resolve_columns(cells, n_features, feature_names)
     else:
@@ -149,3 +151,30 @@ def resolve_cells(cells, n_features, feature_names):
             f"with {n_features} features. Pool all levels on one grid."
         )
     return columns, levels
+
+
+def _number_cells(n_cells):
+    """Name cells in reading order, as those of a square grid where they can be."""
+    side = math.isqrt(n_cells)
+    if side**2 != n_cells:
+        return [f"cell{index}" for index in range(n_cells)]
+    return [f"r{row}c{column}" for row in range(side) for column in range(side)]
+
+
+def place_cells(names):
+    """Return row and column of cells, ndarray of shape (n_cells, 2), by their names.
+
+    Raises
+    ------
+    ValueError
+        If the names do not tell, or two cells have one place.
+    """
+    matches = [_PLACE.fullmatch(name) for name in names]
+    places = {(int(match["row"]), int(match["column"])) for match in matches if match}
+    if len(places) < len(names):
+        raise ValueError(
+            "The cells have no places on one grid, so there is no map of them: they "
+            f"are called {', '.join(map(repr, names[:3]))}, .... Pool the features on "
+            "one grid, or call the cells 'r0c0', 'r0c1' and so on."
+        )
+    return np.array([(int(match["row"]), int(match["column"])) for match in matches])

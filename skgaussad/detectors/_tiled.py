@@ -118,7 +118,8 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
 
     All tiles share one model, wherever they lie in the image, so that something normal
     at one place is normal at all. The transformer's `ignore`, which would be the same
-    part of every tile, is refused, and so is `crop_pct`.
+    part of every tile, is refused, and so is `crop_pct`. Its `standardize_intensity`
+    goes by the mean and the standard deviation of the whole image, not of each tile.
 
     Examples
     --------
@@ -221,7 +222,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         with progress_bar("tiles", self.verbose, total=len(images)) as bar:
             rows = range(len(images))
             grids = [self._lay_tiles(images, row) for row in rows]
-            tiles = TiledImages(images, rows, grids, bar.update)
+            tiles = self._cut(images, rows, grids, bar)
             features = self.transformer_.transform(tiles)
         with warnings.catch_warnings():
             # The working points of tiles are not that of images.
@@ -253,6 +254,11 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         size = read_image_size(images, row)
         return TileGrid.covering(size, self.tile_size_, self.overlap)
 
+    def _cut(self, images, rows, grids, bar):
+        """Return the tiles of some of the images."""
+        standardize = self.transformer_.preprocessing_.standardize_intensity
+        return TiledImages(images, rows, grids, bar.update, standardize)
+
     def _stream_tiles(self, images):
         """Yield the tiles of a few images at a time.
 
@@ -270,7 +276,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
                 rows.append(row)
                 grids.append(self._lay_tiles(images, row))
                 if sum(map(len, grids)) >= _CHUNK or row + 1 == len(images):
-                    yield TiledImages(images, rows, grids, bar.update)
+                    yield self._cut(images, rows, grids, bar)
                     rows, grids = [], []
 
     def _stream_distances(self, X):

@@ -28,11 +28,9 @@ def build_graph(scoring, resize, unit=None):
     parts, shapes = transformer._parts, transformer._backbone.shapes
     position_weights = transformer._position_weights()
     preprocessing = transformer.preprocessing_
-    batch, sides = read_images(graph, preprocessing, resize)
-    if transformer._kept_area is not None:
-        # Ignored pixels get the mean colour, which is zero.
-        seen = transformer._kept_area.seen(*preprocessing.image_size)
-        batch = batch * seen.astype(np.float32)
+    kept_area = transformer._kept_area
+    seen = None if kept_area is None else kept_area.seen(*preprocessing.image_size)
+    batch, sides = read_images(graph, preprocessing, resize, seen)
     network = export_network(
         transformer._backbone, transformer.levels_, preprocessing.image_size
     )

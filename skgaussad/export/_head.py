@@ -57,12 +57,12 @@ def cell_weights(part, weights):
     Returns
     -------
     in_cells : ndarray of shape (n_cells, height * width)
-        Rows sum to 1.
+        Rows sum to 1, those of cells ignored entirely to 0.
     """
     cells = part.pooling.cells(*weights.shape)
     in_cells = np.zeros((len(cells), *weights.shape))
     for in_cell, cell in zip(in_cells, cells, strict=True):
-        in_cell[cell] = weights[cell] / weights[cell].sum()
+        in_cell[cell] = weights[cell] / (weights[cell].sum() or 1)
     return in_cells.reshape(len(cells), -1)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..features import LEAST_DEVIATION, STANDARD_DEVIATION, STANDARD_MEAN
 from ._graph import Value
 from ._resampling import changes_height_first, resampling_matrix, resize_8_bit
 
@@ -55,7 +56,7 @@ class Side:
         )
 
 
-def read_images(graph, preprocessing, resize):
+def read_images(graph, preprocessing, resize, seen=None):
     """Declare the input of a graph, and resize and normalize it for the network.
 
     Parameters
@@ -64,6 +65,8 @@ def read_images(graph, preprocessing, resize):
     preprocessing : Preprocessing
     resize : bool
         Whether images may have any size, or must have that of the network's input.
+    seen : ndarray of shape (height, width), dtype bool, or None, default=None
+        Which pixels of the network's input are not ignored; None for all.
 
     Returns
     -------
@@ -92,7 +95,27 @@ def read_images(graph, preprocessing, resize):
         np.array(values, dtype=np.float32).reshape(3, 1, 1)
         for values in (preprocessing.mean, preprocessing.std)
     )
-    return (pixels.cast(np.float32) / np.float32(255) - mean) / std, sides
+    if seen is None:
+        seen = np.ones(preprocessing.image_size, dtype=bool)
+    batch = pixels.cast(np.float32) / np.float32(255)
+    if preprocessing.standardize_intensity:
+        batch = _standardize(batch, seen)
+    batch = (batch - mean) / std
+    # Ignored pixels get the mean colour, which is zero.
+    return batch if seen.all() else batch * seen.astype(np.float32), sides
+
+
+def _standardize(batch, seen):
+    """Standardize each image by its pixels that are seen, as `standardize_batch`."""
+    graph, axes = batch.graph, (1, 2, 3)
+    # Sums of so many values in float32 differ between runtimes.
+    weights, batch = seen / max(3 * seen.sum(), 1), batch.cast(np.float64)
+    mean = (batch * weights).sum(*axes).expand_dims(*axes)
+    centred = batch - mean
+    variance = (centred * centred * weights).sum(*axes).expand_dims(*axes)
+    deviation = graph.op("Max", graph.op("Sqrt", variance), LEAST_DEVIATION)
+    scaled = centred / deviation * STANDARD_DEVIATION + STANDARD_MEAN
+    return graph.op("Clip", scaled, 0.0, 1.0).cast(np.float32)
 
 
 def _measure(images, preprocessing):

@@ -188,6 +188,7 @@ def _describe(scoring, resize, outputs):
             "crop_pct": preprocessing.crop_pct,
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),
+            "standardize_intensity": preprocessing.standardize_intensity,
         },
         "backbone": transformer._backbone.name,
         "levels": [int(level) for level in transformer.levels_],

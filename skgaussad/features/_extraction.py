@@ -11,6 +11,8 @@ import numpy as np
 import threadpoolctl
 import torch
 
+from ._intensity import standardize_batch
+
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = tuple(_AUTOCAST)
 
@@ -59,6 +61,14 @@ class Extractor:
                     dtype=torch.float32,
                     device=device,
                 )
+        self._intensity_weights = None
+        if preprocessing.standardize_intensity:
+            # Zero for all if no pixel is seen.
+            seen = torch.ones(preprocessing.image_size, device=device)
+            if self._seen is not None:
+                seen = self._seen.float()
+            weights = seen / (3 * seen.sum()).clamp(min=1)
+            self._intensity_weights = weights.repeat_interleave(3, dim=1)
         self._preprocessing = preprocessing
         self._device = device
         self._precision = precision
@@ -233,6 +243,8 @@ class Extractor:
 
     def _maps(self, batch):
         """Feature maps (float32) and prefix tokens of images, by level."""
+        if self._intensity_weights is not None:
+            batch = standardize_batch(batch, self._intensity_weights)
         # A view of RGB pixels with channels first has torch's layout channels_last, in
         # which convolutions are fastest.
         x = batch.permute(0, 3, 1, 2).sub(self._mean).div_(self._std)

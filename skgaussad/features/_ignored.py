@@ -64,7 +64,7 @@ class KeptArea:
             area = cls._of_mask(_read_mask(ignore), preprocessing)
         else:
             area = cls._of_rectangles(_list_rectangles(ignore))
-        if not area.is_kept.any():
+        if area.fractions(1, 1) == 0:
             raise ValueError("ignore leaves nothing of the images; ignore less.")
         return None if area.is_kept.all() else area
 

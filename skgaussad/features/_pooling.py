@@ -3,6 +3,8 @@
 import numbers
 from dataclasses import dataclass
 
+import numpy as np
+
 from ._ignored import LEAST_FRACTION
 
 _STATISTICS = ("average", "max", "std")
@@ -42,7 +44,7 @@ class Pooling:
         Returns
         -------
         vectors : tensor of shape (n, n_cells * channels)
-            By cell (row, column), then channel.
+            By cell (row, column), then channel. Zero for cells ignored entirely.
         """
         if self.kind == "class_token":
             return prefix_tokens[:, 0]
@@ -111,8 +113,8 @@ class Pooling:
         Raises
         ------
         ValueError
-            If the grid is finer than the map, there is no class token, or a cell is
-            ignored entirely.
+            If the grid is finer than the map, there is no class token, or too much is
+            ignored for the maximum.
         """
         if self.kind == "grid" and self.grid > min(height, width):
             raise ValueError(
@@ -127,25 +129,13 @@ class Pooling:
                 f"{level} of this one has none. Use 'average', or a vision transformer "
                 "such as 'vit_small_patch16_224'."
             )
-        if weights is not None:
-            self._check_kept(level, weights)
-
-    def _check_kept(self, level, weights):
-        """Raise if a cell is ignored entirely."""
-        if self.kind == "max" and (weights < LEAST_FRACTION).all():
+        is_kept = True if weights is None else weights >= LEAST_FRACTION
+        if self.kind == "max" and not np.any(is_kept):
             raise ValueError(
                 f"ignore leaves no position of the feature map of level {level} with "
                 f"at least {LEAST_FRACTION:.0%} of its area, for pooling='max'. Ignore "
                 "less, or use a shallower level, a larger image_size or 'average'."
             )
-        for index, cell in enumerate(self.cells(*weights.shape)):
-            if not weights[cell].any():
-                row, column = divmod(index, self.grid)
-                raise ValueError(
-                    f"ignore leaves nothing of row {row}, column {column} of the "
-                    f"{self.grid} x {self.grid} cells of level {level}. Ignore less, "
-                    "or use a coarser grid."
-                )
 
     def names(self, level, n_channels):
         """Return the names of the features, such as ``level7_0012``."""
@@ -170,7 +160,9 @@ def _weighted_mean(values, weights):
     """Return the weighted mean over positions, of shape (n, channels)."""
     import torch
 
-    return torch.einsum("nchw,hw->nc", values, weights / weights.sum())
+    # Zero where all weights are.
+    total = weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+    return torch.einsum("nchw,hw->nc", values, weights / total)
 
 
 def resolve_pooling(pooling):

@@ -3,6 +3,7 @@
 import numbers
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from .._utils.validation import check_real
@@ -25,6 +26,8 @@ class Preprocessing:
         image.
     mean, std : tuple of (float, float, float)
         Normalization of the red, green and blue values, which are in [0, 1].
+    standardize_intensity : bool
+        Whether each image gets the same mean and standard deviation before that.
     """
 
     image_size: tuple
@@ -32,9 +35,20 @@ class Preprocessing:
     crop_pct: float | None
     mean: tuple
     std: tuple
+    standardize_intensity: bool = False
 
     @classmethod
-    def resolve(cls, native, *, image_size, interpolation, crop_pct, mean, std):
+    def resolve(
+        cls,
+        native,
+        *,
+        image_size,
+        interpolation,
+        crop_pct,
+        mean,
+        std,
+        standardize_intensity=False,
+    ):
         """Complete the parameters of the user by the network's own settings.
 
         Parameters
@@ -46,6 +60,7 @@ class Preprocessing:
         crop_pct : float or None
             None takes the whole image, whatever the network's own setting.
         mean, std : float, tuple of (float, float, float) or None
+        standardize_intensity : bool, default=False
 
         Returns
         -------
@@ -61,12 +76,18 @@ class Preprocessing:
         if crop_pct is not None:
             check_real("crop_pct", crop_pct, 0, 1, closed="high")
             crop_pct = float(crop_pct)
+        if not isinstance(standardize_intensity, bool | np.bool_):
+            raise ValueError(
+                "standardize_intensity must be True or False; got "
+                f"{standardize_intensity!r}."
+            )
         return cls(
             cls.resolve_size(image_size) or tuple(native["input_size"][1:]),
             _resolve_interpolation(interpolation),
             crop_pct,
             _resolve_channels("mean", native["mean"] if mean is None else mean),
             _resolve_channels("std", native["std"] if std is None else std, low=0),
+            bool(standardize_intensity),
         )
 
     @staticmethod

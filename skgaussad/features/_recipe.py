@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import PIL
 import timm
@@ -45,7 +45,7 @@ def make_recipe(part, backbone, preprocessing, device, precision, kept_area=None
         "pooling": part.pooling.kind,
         "grid": part.pooling.grid,
         "width": part.width,
-        **vars(preprocessing),
+        **asdict(preprocessing),
         "precision": precision,
         # Rounding differs between kinds of devices and versions of the libraries.
         "device": device.type,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ._decoding import decode_image
 from ._input import LazyImages
+from ._intensity import measure_intensity, standardize
 
 # Decoded images to keep at most: those that threads are cutting at the same time.
 _MAX_DECODED = 4
@@ -97,6 +98,8 @@ class TiledImages(LazyImages):
         The tiles of each of these.
     on_done : callable
         Called with 1 when the last tile of an image is cut for the first time.
+    standardize_intensity : bool, default=False
+        Whether tiles are standardized, by the mean and deviation of their image.
 
     Attributes
     ----------
@@ -106,6 +109,8 @@ class TiledImages(LazyImages):
         The image of each tile, as a position in `rows`.
     starts : ndarray of shape (n_rows,), dtype int
         Position of the first tile of each image.
+    is_standardized : bool
+        Whether the tiles are standardized.
 
     Raises
     ------
@@ -113,15 +118,17 @@ class TiledImages(LazyImages):
         If an image cannot be decoded; names its position in `images`.
     """
 
-    def __init__(self, images, rows, grids, on_done):
+    def __init__(self, images, rows, grids, on_done, standardize_intensity=False):
         self._images = images
         self._rows = rows
         self.grids = grids
         self._on_done = on_done
+        self.is_standardized = standardize_intensity
         counts = [len(grid) for grid in grids]
         self.of_image = np.repeat(np.arange(len(grids)), counts)
         self.starts = np.cumsum([0, *counts[:-1]])
-        # Pixels and number of tiles to come, by image, least recently used first.
+        # Image with mean and deviation, and number of tiles to come, by image, least
+        # recently used first.
         self._decoded = {}
         self._done = set()
         # Batches of tiles are loaded in several threads.
@@ -136,18 +143,22 @@ class TiledImages(LazyImages):
         image = int(self.of_image[index])
         box = self.grids[image].box(index - int(self.starts[image]))
         with self._lock:
-            return self._decode(image)[box]
+            pixels, intensity = self._decode(image)
+        tile = pixels[box]
+        return tile if intensity is None else standardize(tile, *intensity)
 
     def _decode(self, image):
-        """Return the pixels of an image, to cut one more tile from."""
-        pixels, n_left = self._decoded.pop(image, (None, len(self.grids[image])))
-        if pixels is None:
+        """Return an image, to cut one more tile from, and its mean and deviation."""
+        decoded, n_left = self._decoded.pop(image, (None, len(self.grids[image])))
+        if decoded is None:
             pixels = decode_image(self._images, self._rows[image])
+            intensity = measure_intensity(pixels) if self.is_standardized else None
+            decoded = pixels, intensity
         if n_left > 1:
-            self._decoded[image] = pixels, n_left - 1
+            self._decoded[image] = decoded, n_left - 1
             if len(self._decoded) > _MAX_DECODED:
                 del self._decoded[next(iter(self._decoded))]
         elif image not in self._done:
             self._done.add(image)
             self._on_done(1)
-        return pixels
+        return decoded

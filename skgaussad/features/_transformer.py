@@ -3,6 +3,7 @@
 import contextlib
 import os
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,19 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     mean, std : float, tuple of (float, float, float) or None, default=None
         Normalization of the colour values in [0, 1]. None takes the network's own.
 
+    standardize_intensity : bool, default=False
+        Whether to give each image the same brightness and contrast before the
+        normalization: the values of its pixels in the network's input, of all channels
+        together, minus their mean, over their standard deviation, times 0.2, plus 0.5,
+        cut to [0, 1]. For lighting or exposure that differs between normal images. A
+        defect that is a change of the brightness or contrast of the whole image becomes
+        invisible, and one that covers much of it changes the rest, too.
+
+        Pixels that `ignore` touches do not count in mean and deviation. The deviation
+        is taken as at least one grey level of 8 bits, so that the noise of an almost
+        flat image stays small. The tiles of :class:`~skgaussad.TiledDetector` take mean
+        and deviation of their whole image, in its own size.
+
     device : str or torch.device, default="auto"
         Where the network runs; ``"auto"`` takes CUDA if available, then MPS, then the
         CPU. Not part of the fitted state: a pipeline fitted on CUDA can score on the
@@ -162,7 +176,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         The columns of each level in the output.
 
     preprocessing_ : Preprocessing
-        Input size, interpolation, crop and normalization in use.
+        Input size, interpolation, crop, normalization and whether intensities are
+        standardized.
 
     precision_ : str
         Number format in use.
@@ -200,7 +215,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     ``"lanczos"``). In the pooling, each position of a feature map is weighted by the
     fraction of its area that is not ignored: in means (of the whole map or of a cell)
     and standard deviations; a maximum is taken over the positions of which at least
-    half is left. A cell that is ignored entirely is an error.
+    half is left. The features of a cell that is ignored entirely are zero.
 
     The features of an image depend on the other images of its batch by rounding error
     only (about 1e-6 of a feature). The same images in the same batches give
@@ -238,6 +253,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         ignore=None,
         mean=None,
         std=None,
+        standardize_intensity=False,
         device="auto",
         precision="float32",
         batch_size="auto",
@@ -259,6 +275,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.ignore = ignore
         self.mean = mean
         self.std = std
+        self.standardize_intensity = standardize_intensity
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
@@ -322,6 +339,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             crop_pct=self.crop_pct,
             mean=self.mean,
             std=self.std,
+            standardize_intensity=self.standardize_intensity,
         )
         kept_area = KeptArea.resolve(self.ignore, preprocessing)
         parts = list_parts(backbone.levels, poolings, backbone.shapes, kept_area)
@@ -417,8 +435,11 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         """Stream features, and with ``with_maps=True`` feature maps, of images."""
         from ._device import resolve_batch_size, resolve_device, resolve_num_workers
 
+        preprocessing = self.preprocessing_
+        if getattr(images, "is_standardized", False):
+            preprocessing = replace(preprocessing, standardize_intensity=False)
         device = resolve_device(self.device, self.precision_)
-        return self._make_extraction(device, cache).stream(
+        return self._make_extraction(preprocessing, device, cache).stream(
             images,
             range(len(images)),
             batch_size=resolve_batch_size(self.batch_size, device),
@@ -426,7 +447,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             **options,
         )
 
-    def _make_extraction(self, device, cache):
+    def _make_extraction(self, preprocessing, device, cache):
         """Make an `Extractor`, or a `CachedExtraction` if there is a cache."""
         from ._cached_extraction import CachedExtraction
         from ._extraction import Extractor
@@ -436,7 +457,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             return Extractor(
                 self._backbone,
                 parts,
-                self.preprocessing_,
+                preprocessing,
                 device,
                 self.precision_,
                 self.torch_compile,
@@ -452,7 +473,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             make_recipe(
                 part,
                 self._backbone,
-                self.preprocessing_,
+                preprocessing,
                 device,
                 self.precision_,
                 self._kept_area,
@@ -465,7 +486,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             recipes,
             self._parts,
             lambda: extractor(parts),
-            self.preprocessing_,
+            preprocessing,
         )
 
     @contextlib.contextmanager

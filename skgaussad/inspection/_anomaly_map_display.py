@@ -7,11 +7,10 @@ import numpy as np
 from PIL import Image
 
 from .._utils.validation import check_choice, check_integer, check_real
-from ..detectors import find_part
 from ..features import as_image_sequence, decode_image
-from ._anomaly_maps import anomaly_maps
+from ._anomaly_maps import anomaly_maps, map_meaning
 from ._base import BaseDisplay
-from ._map_colors import COLORS, LIMIT, TICKS, map_norm
+from ._map_colors import COLORS, limit_of, map_norm, ticks_of
 from ._matplotlib import check_matplotlib
 
 _EXPLANATIONS = {
@@ -23,11 +22,12 @@ _EXPLANATIONS = {
     "is at the threshold)",
     "position": "distance of a position, in thresholds\n"
     "(an image with a position above 1\nis flagged)",
+    "cell": "residual of a cell, in thresholds\n"
+    "(an image is flagged if the mean\n"
+    "of its highest cells is above 1)",
     None: "anomaly score of a place",
 }
-_MEANINGS = ("contribution", "tile", "position")
-# For values that are not squared.
-_OTHER_LIMIT = 3.0
+_MEANINGS = ("contribution", "tile", "position", "cell")
 # In inches: the width of an image, and of the colour bar without and with its text.
 _TILE = 1.8
 _COLOR_BAR = 0.2
@@ -173,21 +173,12 @@ class AnomalyMapDisplay(BaseDisplay):
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         images = as_image_sequence(X)
-        meanings = {"position_distances": "position", "tile_distances": "tile"}
-        meaning = next(
-            (
-                meaning
-                for name, meaning in meanings.items()
-                if find_part(estimator, name)
-            ),
-            "contribution",
-        )
         return cls._draw(
             images,
             anomaly_maps(estimator, images),
             masks=masks,
             titles=titles,
-            meaning=meaning,
+            meaning=map_meaning(estimator),
             ax=ax,
             n_columns=n_columns,
             limit=limit,
@@ -222,10 +213,13 @@ class AnomalyMapDisplay(BaseDisplay):
             zero in a defect, of the size of the image. None for a normal image.
         titles : sequence of n_images str or None, default=None
             Titles of the images, such as their types of defect.
-        meaning : {"contribution", "tile", "position"} or None, default="contribution"
-            Where the maps come from, for the colour bar: :func:`anomaly_maps`, the same
-            of a :class:`~skgaussad.TiledDetector`, a
-            :class:`~skgaussad.PositionDetector`, or elsewhere, where 1 has no meaning.
+        meaning : {"contribution", "tile", "position", "cell"} or None, \
+                default="contribution"
+            Where the maps come from, for the colour bar: :func:`anomaly_maps` of pooled
+            features, the same of a :class:`~skgaussad.TiledDetector`, a
+            :class:`~skgaussad.PositionDetector`, a
+            :class:`~skgaussad.CellwiseMahalanobisDetector` (also in tiles), or
+            elsewhere, where 1 has no meaning.
         ax : matplotlib Axes or None, default=None
             Axes to replace, one of a grid of subplots; None makes a new figure.
         n_columns : int, default=6
@@ -314,7 +308,7 @@ class AnomalyMapDisplay(BaseDisplay):
         """
         check_integer("n_columns", n_columns, 1)
         if limit is None:
-            limit = LIMIT if self.meaning in ("contribution", "tile") else _OTHER_LIMIT
+            limit = limit_of(self.meaning)
         check_real("limit", limit, 1, np.inf)
         if ax is not None and ax.get_subplotspec() is None:
             raise ValueError(
@@ -391,7 +385,7 @@ class AnomalyMapDisplay(BaseDisplay):
             drawn,
             cax=ax,
             extend="both",
-            ticks=[tick for tick in TICKS if tick <= limit],
+            ticks=ticks_of(limit),
             label=_EXPLANATIONS[self.meaning],
         )
         if self.meaning is not None:

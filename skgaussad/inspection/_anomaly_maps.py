@@ -1,13 +1,13 @@
 """Contributions of positions to the distances of images, as maps."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..detectors import find_part, find_threshold
 from ..features import as_image_sequence, draw_maps
+from ._cell_maps import ScoredCells
 from ._contributions import split_over_positions
 from ._gaussians import ScoredFeatures
 from ._tile_maps import draw_tiled_maps
@@ -117,23 +117,29 @@ def split_distance(estimator, X):
 
 
 def anomaly_maps(estimator, X, *, size="image"):
-    """Return a map of each image: the contribution of each place to the distance.
+    """Return a map of each image: where its distance comes from.
 
-    The exact contributions of :func:`split_distance`, summed over levels, interpolated
-    to the size of the image and scaled by the threshold: an image of which all is 1 is
-    just at the threshold. The mean over an image, without ignored regions, is its
-    squared distance over the squared threshold, or, for a sum of the distances of
-    levels, its distance over the threshold, up to interpolation.
+    For a :class:`~skgaussad.CellwiseMahalanobisDetector`, the residuals of the cells
+    over the threshold, interpolated to the size of the image: an image is anomalous if
+    the mean of its highest 5 % of cells (or of its ``top_fraction``) is above 1.
+
+    For the distances of pooled features, the exact contributions of
+    :func:`split_distance`, summed over levels, interpolated and scaled by the
+    threshold: an image of which all is 1 is just at the threshold. The mean over an
+    image, without ignored regions, is its squared distance over the squared threshold,
+    or, for a sum of the distances of levels, its distance over the threshold, up to
+    interpolation.
 
     For a :class:`~skgaussad.TiledDetector`, the maps of the tiles are joined, with
     their maximum where they overlap. They are scaled by its threshold: an image is
-    anomalous if the mean over the map of one of its tiles is above 1.
+    anomalous if the map of one of its tiles says so in the same way.
 
     Parameters
     ----------
     estimator : Pipeline, a meta-estimator around one, or TiledDetector
-        As for :func:`split_distance`; a :class:`~skgaussad.TiledDetector` of
-        such a pipeline.
+        Fitted, as for :func:`split_distance`, or with a
+        :class:`~skgaussad.CellwiseMahalanobisDetector` of the cells of one grid; a
+        :class:`~skgaussad.TiledDetector` of such a pipeline.
 
     X : sequence of n_images images
         As the pipeline takes them.
@@ -144,9 +150,9 @@ def anomaly_maps(estimator, X, *, size="image"):
     Returns
     -------
     maps : list of n_images ndarrays of shape (height, width)
-        Float32. Higher is more anomalous; negative where an image is closer to normal
-        than the mean of the training images. Zero where ``crop_pct`` cuts off and what
-        ``ignore`` covers.
+        Float32. Higher is more anomalous; contributions are negative where an image is
+        closer to normal than the mean of the training images. Zero where ``crop_pct``
+        cuts off and what ``ignore`` covers.
 
     Raises
     ------
@@ -183,28 +189,50 @@ def anomaly_maps(estimator, X, *, size="image"):
     if positions is not None:
         return positions.anomaly_maps(images, size=size)
     tiled = find_part(estimator, "tile_distances")
+    if tiled is None:
+        scored = _scored(estimator)
+        layers = scored.stream_layers(images)
+        return draw_maps(layers, images, scored.transformer, size)
+    scored = _scored(tiled.tile_estimator_)
+    scored.threshold = find_threshold(estimator)
+    return draw_tiled_maps(scored.stream_layers, tiled, images, size)
+
+
+def map_meaning(estimator):
+    """Tell what the maps of an estimator mean, see `AnomalyMapDisplay`."""
+    tiled = find_part(estimator, "tile_distances")
+    scored = estimator if tiled is None else tiled.tile_estimator_
+    if find_part(scored, "cell_residuals") is not None:
+        return "cell"
     if tiled is not None:
-        scored = ScoredFeatures(tiled.tile_estimator_)
-        scored.threshold = find_threshold(estimator)
-        return draw_tiled_maps(partial(_stream_layers, scored), tiled, images, size)
-    scored = ScoredFeatures(estimator)
-    return draw_maps(_stream_layers(scored, images), images, scored.transformer, size)
+        return "tile"
+    is_position = find_part(estimator, "position_distances") is not None
+    return "position" if is_position else "contribution"
 
 
-def _stream_layers(scored, images):
-    """Yield the layers of each map: the density of the distance, by level."""
-    unit = scored.unit
-    # The fraction of each position in the area that is not ignored.
-    areas = {
-        level: np.where(weights > 0, weights, np.nan) / weights.sum()
-        for level, weights in scored.transformer._position_weights().items()
-    }
-    for totals, contributions in _stream(scored, images):
-        for row in range(len(totals)):
-            yield [
-                of_level[row] / (areas[level] * unit)
-                for level, of_level in contributions.items()
-            ]
+def _scored(estimator):
+    """Take a pipeline apart, whether it scores cells or pooled features."""
+    has_cells = find_part(estimator, "cell_residuals") is not None
+    return (ScoredCells if has_cells else _ScoredPositions)(estimator)
+
+
+class _ScoredPositions(ScoredFeatures):
+    """Features whose distance is split over the positions of feature maps."""
+
+    def stream_layers(self, images):
+        """Yield the layers of each map: the density of the distance, by level."""
+        unit = self.unit
+        # The fraction of each position in the area that is not ignored.
+        areas = {
+            level: np.where(weights > 0, weights, np.nan) / weights.sum()
+            for level, weights in self.transformer._position_weights().items()
+        }
+        for totals, contributions in _stream(self, images):
+            for row in range(len(totals)):
+                yield [
+                    of_level[row] / (areas[level] * unit)
+                    for level, of_level in contributions.items()
+                ]
 
 
 def _stream(scored, images):

@@ -57,7 +57,8 @@ def split_over_positions(maps, weights, parts, totals, gradients, constants):
 
 
 def _normalized(weights):
-    return weights / weights.sum()
+    # Zero for a cell that is ignored entirely.
+    return weights / (weights.sum() or 1)
 
 
 def _weigh(feature_map, gradients):

@@ -99,13 +99,8 @@ class ScoredFeatures:
     @property
     def unit(self):
         """What a total is at the threshold."""
-        if self.threshold is None or not np.isfinite(self.threshold):
-            raise ValueError(
-                f"The threshold of the pipeline is {self.threshold}, and there is no "
-                "scale for maps. Fit it with more images, a higher fpr or "
-                "threshold='tail'."
-            )
-        return self.threshold if self.is_sum else self.threshold**2
+        threshold = check_scale(self.threshold)
+        return threshold if self.is_sum else threshold**2
 
     def split(self, X):
         """Split the distances of rows over their features.
@@ -146,3 +141,13 @@ class ScoredFeatures:
             gradients[:, gaussian.columns] += own
             constants[:, gaussian.columns] += own * gaussian.source
         return totals, gradients, constants
+
+
+def check_scale(threshold):
+    """Return the threshold, the scale of maps, or raise where there is none."""
+    if threshold is None or not np.isfinite(threshold):
+        raise ValueError(
+            f"The threshold of the pipeline is {threshold}, and there is no scale for "
+            "maps. Fit it with more images, a higher fpr or threshold='tail'."
+        )
+    return threshold

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..detectors import find_part, offers, p_values
 from ..features import as_image_sequence, decode_image
-from ..inspection import color_map
+from ..inspection import color_map, map_meaning
 
 # Side of a picture, in pixels, which phones with dense screens show sharply.
 _MAX_SIDE = 480
@@ -160,13 +160,14 @@ def make_cards(estimator, scored, rows, maps):
     p = [None] * len(rows)
     if offers(find_part(estimator, "p_values"), "p_values"):
         p = p_values(estimator, [scored.images[row] for row in rows])
+    meaning = map_meaning(estimator)
     return {
-        row: _make_card(scored, row, maps.get(row), p_value)
+        row: _make_card(scored, row, maps.get(row), meaning, p_value)
         for row, p_value in zip(rows, p, strict=True)
     }
 
 
-def _make_card(scored, row, anomaly_map, p_value):
+def _make_card(scored, row, anomaly_map, meaning, p_value):
     picture = _thumbnail(decode_image(scored.images, row))
     distance = scored.distances[row]
     ratio = distance / scored.threshold
@@ -185,7 +186,7 @@ def _make_card(scored, row, anomaly_map, p_value):
     }
     if anomaly_map is not None:
         values = _resize_map(anomaly_map, picture.size)
-        card["map"] = _data_uri(Image.fromarray(color_map(values)))
+        card["map"] = _data_uri(Image.fromarray(color_map(values, meaning)))
         card["map_alt"] = f"Anomaly map of {name}: {_where(values)}"
     return card
 

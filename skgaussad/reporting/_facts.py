@@ -87,7 +87,11 @@ def setting_facts(estimator):
             ),
             ("Weights", f"{transformer.weights_source_}"),
             ("SHA-256 of the weights", transformer.weights_sha256_),
-            ("Input", f"{width} x {height} pixels, {preprocessing.interpolation}"),
+            (
+                "Input",
+                f"{width} x {height} pixels, {preprocessing.interpolation}"
+                + ", standardized intensity" * preprocessing.standardize_intensity,
+            ),
         ]
     facts.append(
         ("Versions", ", ".join(f"{name} {version(name)}" for name in _PACKAGES))

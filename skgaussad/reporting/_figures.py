@@ -7,10 +7,11 @@ import numpy as np
 
 from ..inspection import (
     COLORS,
-    TICKS,
     ScoreDistributionDisplay,
     WorkingPointDisplay,
+    limit_of,
     map_norm,
+    ticks_of,
 )
 
 _SIZE = (6.4, 4.4)
@@ -83,8 +84,13 @@ def _draw(draw):
     return f"data:image/svg+xml;base64,{encoded}"
 
 
-def color_bar():
+def color_bar(meaning):
     """Return the colours of maps as stops of a CSS gradient, and its ticks.
+
+    Parameters
+    ----------
+    meaning : str
+        Of the maps, as `map_meaning` tells.
 
     Returns
     -------
@@ -96,6 +102,7 @@ def color_bar():
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    norm = map_norm()
+    limit = limit_of(meaning)
+    norm = map_norm(limit)
     stops = [to_hex(color) for color in colormaps[COLORS](np.linspace(0, 1, 17))]
-    return stops, [(f"{tick:g}", 100 * float(norm(tick))) for tick in TICKS]
+    return stops, [(f"{tick:g}", 100 * float(norm(tick))) for tick in ticks_of(limit)]

@@ -12,7 +12,12 @@ from .._utils.atomic_write import replacing
 from .._utils.labels import check_labels
 from .._utils.validation import check_integer, check_real
 from ..exceptions import InvalidImageError
-from ..inspection import anomaly_maps, ask_for_scores, check_matplotlib
+from ..inspection import (
+    anomaly_maps,
+    ask_for_scores,
+    check_matplotlib,
+    map_meaning,
+)
 from ._cards import ScoredImages, make_cards
 from ._facts import calibration_facts, data_facts, setting_facts
 from ._figures import color_bar, draw_distances, draw_roc
@@ -150,7 +155,8 @@ def write_report(
         distances=draw_distances(scored, fpr),
         roc=draw_roc(scored, fpr),
         groups=[(group, [cards[row] for row in group.rows]) for group in groups],
-        color_bar=color_bar() if maps else None,
+        color_bar=color_bar(map_meaning(estimator)) if maps else None,
+        map_meaning=map_meaning(estimator),
         without_maps=without_maps,
     )
     with replacing(path) as temporary:

@@ -29,7 +29,8 @@ def parts(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_options():
     """Options of ``fit`` for a small network."""
-    return "--backbone", "test_resnet", "--weights", "none", "--image-size", "64"
+    network = "--backbone", "test_resnet", "--weights", "none", "--image-size", "64"
+    return *network, "--pooling", "2"
 
 
 @pytest.fixture(scope="session")

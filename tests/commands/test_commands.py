@@ -13,10 +13,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from skgaussad import (
+    CellwiseMahalanobisDetector,
     DeepFeatureTransformer,
     LevelEnsemble,
     MahalanobisDetector,
     load,
+    make_detector,
 )
 from skgaussad.commands._main import _COMMANDS, main, make_parser
 from skgaussad.export import to_onnx
@@ -46,10 +48,13 @@ def test_fit_prints_what_it_made(run, parts, tiny_options, tmp_path):
 @pytest.mark.parametrize(
     ("levels", "expected"), [("3,4", (3, 4)), ("all", (1, 2, 3, 4, 5)), ("-1", (5,))]
 )
-def test_levels(run, parts, tiny_options, tmp_path, levels, expected):
+@pytest.mark.parametrize("method", ["cells", "paper"])
+def test_levels(run, parts, tiny_options, tmp_path, method, levels, expected):
     output = tmp_path / "m.skgaussad"
     options = [
         *tiny_options,
+        "--method",
+        method,
         "--fpr",
         0.1,
         f"--levels={levels}",
@@ -60,7 +65,10 @@ def test_levels(run, parts, tiny_options, tmp_path, levels, expected):
     assert run("fit", parts / "good", *options)[0] == 0
     pipe = load(output)
     assert pipe[0].levels_ == expected
-    assert isinstance(pipe[-1], LevelEnsemble) == (len(expected) > 1)
+    kind = MahalanobisDetector if len(expected) == 1 else LevelEnsemble
+    if method == "cells":
+        kind = CellwiseMahalanobisDetector
+    assert type(pipe[-1]) is kind
     status, out, _ = run("score", output, parts / "good" / "00.png")
     assert status == 0
     assert len(out.splitlines()) == 2
@@ -253,10 +261,23 @@ def test_examples_of_the_help_are_command_lines(command, capsys):
 
 def test_options_have_the_defaults_of_the_python_parameters():
     parse = make_parser().parse_args
-    python = DeepFeatureTransformer().get_params() | MahalanobisDetector().get_params()
+    python = DeepFeatureTransformer().get_params() | {
+        name: parameter.default
+        for name, parameter in inspect.signature(make_detector).parameters.items()
+    }
     options = vars(parse(["fit", "photos", "-o", "m.skgaussad"]))
     names = python.keys() & options.keys()
-    assert {"backbone", "fpr", "levels", "precision", "threshold", "weights"} <= names
+    assert {
+        "backbone",
+        "fpr",
+        "levels",
+        "method",
+        "pooling",
+        "precision",
+        "standardize_intensity",
+        "threshold",
+        "weights",
+    } <= names
     assert {name: options[name] for name in names} == {n: python[n] for n in names}
     assert parse(["demo"]).fpr == python["fpr"]
     title = inspect.signature(write_report).parameters["title"].default

@@ -42,11 +42,15 @@ def test_demo_prints_the_figures_and_draws_a_picture(few_cells, capsys, tmp_path
     np.testing.assert_allclose(steps, np.round(steps), atol=0.2)
     assert table[6, 3] > 85
     assert "10.0 % of false alarms asked for" in out
-    rates = re.findall(r"^ +(quantile|chi2) +([\d.]+) % +([\d.]+) %$", out, re.M)
-    assert [name for name, *_ in rates] == ["quantile", "chi2"]
+    rates = re.findall(r"^ *(.+?) +([\d.]+) % +([\d.]+) %$", out, re.M)
+    names = ["level 7, quantile", "level 7, chi2", "cells of level 6"]
+    assert [name for name, *_ in rates] == names
+    assert re.search(r"The default detector, cells of level 6: AUROC \d+\.\d %", out)
     counts = np.array([rate for _, *rate in rates], dtype=float) / 100 * [8, 20]
     np.testing.assert_allclose(counts, np.round(counts), atol=0.02)
-    assert "60/60" in err, "a progress bar that reached the end"
+    # Of all levels, of training and of test images.
+    for n_images in (60, 32, 28):
+        assert f"{n_images}/{n_images}" in err, "a progress bar that reached the end"
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("L"))
     assert pixels.shape == (1400, 1200)
@@ -68,7 +72,7 @@ def test_demo_writes_a_report_of_its_working_point(few_cells, capsys, tmp_path):
     out = capsys.readouterr().out
     assert f"Report: {report}" in out
     page = report.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
-    found = re.search(r"quantile +([\d.]+) % +([\d.]+) %", out)
+    found = re.search(r"  cells of level 6 +([\d.]+) % +([\d.]+) %", out)
     for name, rate in zip(
         ("False alarms", "Defects found"), found.groups(), strict=True
     ):

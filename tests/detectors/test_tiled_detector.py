@@ -93,6 +93,39 @@ def test_score_is_that_of_the_worst_tile(normal, tested):
 
 
 @few_images
+@pytest.mark.parametrize("with_cache", [False, True])
+def test_tiles_are_standardized_by_their_image(normal, tested, with_cache, tmp_path):
+    cache = tmp_path if with_cache else None
+    standardized, plain = (
+        TiledDetector(
+            make_pipeline(
+                make_transformer(standardize_intensity=value, cache=cache),
+                MahalanobisDetector(),
+            )
+        )
+        for value in (True, False)
+    )
+    by_hand = [
+        [
+            np.clip((image - image.mean()) / image.std() * 0.2 + 0.5, 0, 1).astype(
+                np.float32
+            )
+            for image in some
+        ]
+        for some in (normal, tested)
+    ]
+    plain.fit(by_hand[0])
+    expected = plain.tile_distances(by_hand[1])
+    found = standardized.fit(normal).tile_distances(tested)
+    for some, others in zip(found, expected, strict=True):
+        np.testing.assert_allclose(some, others, rtol=1e-3)
+    for some, others in zip(
+        anomaly_maps(standardized, tested), anomaly_maps(plain, by_hand[1]), strict=True
+    ):
+        np.testing.assert_allclose(some, others, atol=1e-3 * np.abs(others).max())
+
+
+@few_images
 def test_model_is_that_of_all_tiles(normal):
     detector = make_detector().fit(normal)
     tiles = [tile for image in normal for tile in cut(image)]

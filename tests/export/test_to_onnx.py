@@ -107,6 +107,9 @@ PIPELINES = {
     "normalization": lambda: make_pipeline(
         transformer(mean=(0.1, 0.2, 0.3), std=(0.5, 0.4, 0.3)), MahalanobisDetector()
     ),
+    "standardized intensity": lambda: make_pipeline(
+        transformer(standardize_intensity=True), MahalanobisDetector()
+    ),
 }
 
 
@@ -131,7 +134,9 @@ def test_graph_gives_what_the_pipeline_gives(name, normal, tested, tmp_path):
     "settings",
     [
         {"pooling": ["average", "max", "std", 2]},
-        {"pooling": ["average", "max", "std"], "ignore": (0, 0, 0.4, 0.5)},
+        # All of the first cell of the grid.
+        {"pooling": ["average", "max", "std", 3], "ignore": (0, 0, 0.6, 0.5)},
+        {"standardize_intensity": True, "ignore": (0, 0, 0.4, 0.5)},
         {
             "name": "test_vit",
             "levels": [1, -1],
@@ -139,7 +144,7 @@ def test_graph_gives_what_the_pipeline_gives(name, normal, tested, tmp_path):
             "pooling": ["class_token", "average"],
         },
     ],
-    ids=["all poolings", "ignore", "class token"],
+    ids=["all poolings", "ignore", "standardized and ignore", "class token"],
 )
 @pytest.mark.slow
 def test_features_for_which_there_are_no_maps(settings, normal, tested, tmp_path):
@@ -147,6 +152,7 @@ def test_features_for_which_there_are_no_maps(settings, normal, tested, tmp_path
     to_onnx(pipe, tmp_path / "file.onnx")
     found = run(tmp_path / "file.onnx", tested)
     assert set(found) == {"distance", "label", "p_value"}
+    np.testing.assert_array_equal(found["label"], pipe.predict(tested))
     np.testing.assert_allclose(found["distance"], -pipe.score_samples(tested), 1e-5)
     with pytest.raises(ValueError, match=r"ignore=None|got '(max|class_token)'"):
         to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
@@ -225,6 +231,7 @@ def test_file_says_what_it_is(normal, tmp_path):
         "crop_pct": None,
         "mean": list(settings.mean),
         "std": list(settings.std),
+        "standardize_intensity": False,
     }
 
 

@@ -214,11 +214,9 @@ def test_pooling_with_all_weights_one_is_that_without(entry):
 @pytest.mark.parametrize(
     ("pooling", "ignore", "message"),
     [
-        (
-            2,
-            (0, 0.5, 0.5, 1),
-            "nothing of row 0, column 1 of the 2 x 2 cells of",
-        ),
+        (2, (0, 0, 1, 1), "ignore leaves nothing of the images"),
+        (2, np.ones((3, 3)), "ignore leaves nothing of the images"),
+        ("average", (0, 0, 1, 1 - 1e-12), "ignore leaves nothing of the images"),
         (
             "max",
             STRIPES,
@@ -230,6 +228,23 @@ def test_too_much_is_ignored(images, pooling, ignore, message):
     transformer = make_transformer(levels=4, image_size=64, pooling=pooling)
     with pytest.raises(ValueError, match=message):
         transformer.set_params(ignore=ignore).fit(images)
+
+
+def test_features_of_cells_that_are_ignored_entirely_are_zero():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (4, 64, 96, 3), dtype=np.uint8)
+    transformer = make_transformer(
+        levels=[3, 4], pooling=[3, 2], ignore=(0, 0, 0.5, 0.5)
+    )
+    features = transformer.fit_transform(X)
+    names = transformer.get_feature_names_out()
+    # Some channels of random weights are zero in all cells.
+    some = {name.rpartition("_")[0] for name in names[features.any(axis=0)]}
+    assert {name.rpartition("_")[0] for name in names} - some == {
+        f"level{level}_grid{grid}_r0c0" for level in (3, 4) for grid in (3, 2)
+    }
+    X[:, :32, :48] = 255
+    np.testing.assert_array_equal(transformer.transform(X), features)
 
 
 # Features
@@ -287,6 +302,7 @@ def test_what_is_ignored_changes_nothing(name, pooling):
 
     assert change() > 1e-3
     assert change(ignore=(0.25, 0, 1, 0.5)) == 0
+    assert change(ignore=(0.25, 0, 1, 0.5), standardize_intensity=True) == 0
     # One column less, of which the features then depend.
     assert change(ignore=(0.25, 0, 1, 79 / 160)) > 1e-4
 

@@ -48,6 +48,7 @@ def test_default_is_the_networks_own_but_for_the_crop():
         ("mean", np.array([0.1, 0.2, 0.3]), (0.1, 0.2, 0.3)),
         ("std", 2, (2.0, 2.0, 2.0)),
         ("std", [0.1, 0.2, 0.3], (0.1, 0.2, 0.3)),
+        ("standardize_intensity", np.True_, True),
     ],
     ids=repr,
 )
@@ -127,6 +128,13 @@ def test_normalization_is_refused_unless_in_range(name, value, interval, came):
     message = re.escape(f"{name} must be a number in {interval}; got {came}.")
     with pytest.raises(ValueError, match=message):
         resolve(**{name: value})
+
+
+@pytest.mark.parametrize("value", [None, 1, "False"], ids=repr)
+def test_standardize_intensity_is_refused(value):
+    message = f"standardize_intensity must be True or False; got {value!r}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        resolve(standardize_intensity=value)
 
 
 def test_is_a_value_that_pickles_and_cannot_be_changed():

@@ -105,6 +105,17 @@ def test_tiles_are_those_of_the_images_in_order(images, decoded):
         tiles[index]
 
 
+def test_tiles_are_standardized_by_their_image(images, decoded):
+    plain = make_tiles(images)
+    tiles = TiledImages(images, range(len(images)), plain.grids, int, True)
+    for index, tile in enumerate(tiles):
+        image = np.atleast_3d(images[tiles.of_image[index]])
+        expected = (plain[index] / 255.0 - image.mean() / 255) * 0.2
+        expected = np.clip(expected / (image.std() / 255) + 0.5, 0, 1)
+        np.testing.assert_allclose(tile, expected, rtol=0, atol=1e-6)
+    assert decoded.count(0) == 2
+
+
 def test_some_images_of_many(images, decoded):
     tiles = make_tiles(images, rows=[2, 5])
     list(tiles)

@@ -348,13 +348,20 @@ def test_map_is_where_its_position_is(normal):
 
 
 @pytest.mark.parametrize(
-    ("levels", "at_least"), [(6, 0.90), (7, 0.89), ([5, 6, 7], 0.85)]
+    ("method", "levels", "at_least"),
+    [
+        ("paper", 6, 0.90),
+        ("paper", 7, 0.89),
+        ("paper", [5, 6, 7], 0.85),
+        ("cells", 6, 0.91),
+        ("cells", [6, 7], 0.92),
+    ],
 )
 @pytest.mark.slow
-def test_maps_of_broken_cookies(test_data, levels, at_least):
+def test_maps_of_broken_cookies(test_data, method, levels, at_least):
     root = test_data / "data" / "cookies"
     train, test = (load_mvtec(root, split=split) for split in ("train", "test"))
-    estimator = make_detector(levels=levels).fit(train.paths)
+    estimator = make_detector(method=method, levels=levels).fit(train.paths)
     masks = [
         np.zeros((512, 384), dtype=bool)
         if path is None

@@ -205,7 +205,7 @@ def test_sample_at_the_mean_has_no_contributions():
 def test_levels_of_images_are_those_of_split_distance():
     cells = load_solar_cells("mono")
     good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
-    pipe = make_detector(levels=[4, 6], image_size=64).fit(good[:20])
+    pipe = make_detector(method="paper", levels=[4, 6], image_size=64).fit(good[:20])
     split = assert_is_split(pipe, bad[:2])
     by_position = split_distance(pipe, bad[:2])
     for level, contributions in by_position.levels.items():

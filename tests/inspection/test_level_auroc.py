@@ -79,7 +79,9 @@ def test_pipeline_from_images():
     cells = load_solar_cells("mono")
     good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
     images, y = [*good[20:25], *bad[:5]], np.repeat([1, -1], 5)
-    pipe = make_detector(levels=[2, 6], image_size=64, fpr=0.1).fit(good[:20])
+    pipe = make_detector(method="paper", levels=[2, 6], image_size=64, fpr=0.1).fit(
+        good[:20]
+    )
     display = LevelAUROCDisplay.from_estimator(pipe, images, y)
     assert list(display.roc_auc) == ["level2", "level6"]
     expected = roc_auc_score(y, pipe.score_samples(images))

@@ -26,7 +26,7 @@ from skgaussad.datasets import make_textures
 from skgaussad.detectors import p_values
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.inspection import anomaly_maps
-from skgaussad.inspection._map_colors import color_map, map_norm
+from skgaussad.inspection._map_colors import color_map, limit_of, map_norm
 from skgaussad.metrics import roc_auc_interval
 from skgaussad.reporting import write_report
 from skgaussad.reporting._text import asked, percent
@@ -266,15 +266,16 @@ def test_maps_are_those_of_the_images(page, pipe, tested):
     content = base64.b64decode(uri.removeprefix("data:image/jpeg;base64,"))
     found = np.asarray(Image.open(io.BytesIO(content))).astype(float)
     # JPEG loses sharp edges, such as those of the line at the threshold.
-    assert np.abs(found - color_map(expected)).mean() < 12
-    assert np.abs(found - color_map(expected[::-1, ::-1])).mean() > 24
+    assert np.abs(found - color_map(expected, "contribution")).mean() < 12
+    assert np.abs(found - color_map(expected[::-1, ::-1], "contribution")).mean() > 24
 
 
 def test_colours_of_a_map():
     values = np.full((9, 9), -3.0)
     values[2:7, 2:7] = 1000
-    pixels = color_map(values)
-    norm = map_norm()
+    pixels = color_map(values, "contribution")
+    norm = map_norm(limit_of("contribution"))
+    assert float(map_norm(limit_of("cell"))(3)) == 1
     assert float(norm(0)) == 0 and float(norm(60)) == float(norm(900)) == 1
     assert float(norm(1)) == pytest.approx(np.log(2) / np.log(61))
     assert pixels.shape == (9, 9, 3) and pixels.dtype == np.uint8

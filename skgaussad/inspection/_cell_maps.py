@@ -1,0 +1,63 @@
+"""Maps of the residuals of cells."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ..detectors import find_part, find_threshold, find_transformer, send_to_part
+from ._gaussians import check_scale
+
+# Images whose features are held at a time.
+_N_AT_ONCE = 64
+
+
+class ScoredCells:
+    """The cells that a fitted pipeline scores images by.
+
+    Parameters
+    ----------
+    estimator : Pipeline, or meta-estimator around one
+        Fitted, with a :class:`~skgaussad.CellwiseMahalanobisDetector`.
+
+    Attributes
+    ----------
+    transformer : DeepFeatureTransformer
+    threshold : float
+        On the distance.
+
+    Raises
+    ------
+    ValueError
+        If images do not go through a transformer, or the cells have no places.
+    """
+
+    def __init__(self, estimator):
+        check_is_fitted(estimator)
+        self._estimator = estimator
+        self.threshold = find_threshold(estimator)
+        self.transformer = find_transformer(estimator)
+        if self.transformer is None:
+            raise ValueError(
+                "Expected a fitted pipeline that begins with a DeepFeatureTransformer; "
+                f"got {type(estimator).__name__}."
+            )
+        self._places = find_part(estimator, "cell_residuals").cell_places()
+
+    def stream_layers(self, images):
+        """Yield the layer of each map: the residuals of its cells over the threshold.
+
+        A cell that is ignored entirely is NaN.
+        """
+        unit = check_scale(self.threshold)
+        rows, columns = self._places.T
+        shape = rows.max() + 1, columns.max() + 1
+        counts = np.ones(shape, dtype=bool)
+        if self.transformer._kept_area is not None:
+            counts = self.transformer._kept_area.fractions(*shape) > 0
+        for start in range(0, len(images), _N_AT_ONCE):
+            stop = min(start + _N_AT_ONCE, len(images))
+            some = [images[index] for index in range(start, stop)]
+            detector, X = send_to_part(self._estimator, "cell_residuals", some)
+            for residuals in detector.cell_residuals(X):
+                layer = np.full(shape, np.nan)
+                layer[rows, columns] = residuals / unit
+                yield [np.where(counts, layer, np.nan)]
