@@ -13,6 +13,7 @@ from skgaussad.datasets import load_mvtec, load_solar_cells
 from skgaussad.features import LazyImages, decode_image
 
 N_FOLDS = 5
+N_LEVELS = 9
 FOLDS = {
     "random": KFold(N_FOLDS, shuffle=True, random_state=0),
     "in order": KFold(N_FOLDS),
@@ -20,7 +21,7 @@ FOLDS = {
 GREY = 127.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """Normal images, which folds divide, and anomalies, on which each fold is tested.
 
@@ -39,6 +40,10 @@ class ImageSet:
     def paths(self):
         """Paths of the normal images, then of the anomalies."""
         return np.concatenate([self.normal, self.anomalous])
+
+    def only_normal(self):
+        """Return the set without its anomalies."""
+        return ImageSet(self.name, self.normal, self.anomalous[:0])
 
     def split(self, folds, number):
         """Return the positions of normal images to fit on, and of those held out."""
@@ -126,12 +131,12 @@ class FeatureMaps:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._verbose = verbose
 
-    def means(self, images, network="lite0"):
-        """Means over the positions of all levels: a dict of arrays (n_images, c)."""
-        return self._read(images, network, "plain", "means")
+    def means(self, images, level):
+        """Read the means over the positions of a level, array of shape (n_images, c)."""
+        return self._read(images, "lite0", "plain", f"mean{level}")
 
     def maps(self, images, level, network="lite0", change="plain"):
-        """Maps of a level, float16 array of shape (n_images, height, width, c)."""
+        """Read the maps of a level, float16 array of shape (n_images, height, width, c)."""
         return self._read(images, network, change, f"level{level}")
 
     def _read(self, images, network, change, what):
@@ -161,7 +166,8 @@ class FeatureMaps:
                 if 5 <= level <= 8
             }
             if is_main:
-                arrays["means"] = means
+                for level, columns in transformer.level_slices_.items():
+                    arrays[f"mean{level}"] = means[:, columns]
             for name, array in arrays.items():
                 if name not in files:
                     files[name] = np.lib.format.open_memmap(

@@ -1,11 +1,12 @@
 """Variations of the cellwise Gaussian that were tried, and did not become part of it.
 
-All take and give maps: arrays of shape (n_images, height, width, n_channels), and
-residuals of shape (n_images, height, width). They are fitted with `fit` and measure with
-`residuals`, as `CellwiseGaussian` does with the detector of the package.
+All are fitted to maps, arrays of shape (n_images, height, width, n_channels), and measure
+residuals of shape (n_images, height, width). `CellwiseGaussian` does so with the detector
+of the package.
 """
 
 import numpy as np
+
 from skgaussad import CellwiseMahalanobisDetector
 
 
@@ -35,7 +36,10 @@ class PositionGaussians:
         covariances = rows.transpose(0, 2, 1) @ rows / len(maps)
         fourth = ((rows**2).sum(axis=2) ** 2).mean(axis=1)
         shrunk = np.array(
-            [_shrink(*both, len(maps)) for both in zip(covariances, fourth, strict=True)]
+            [
+                _shrink(*both, len(maps))
+                for both in zip(covariances, fourth, strict=True)
+            ]
         )
         variances, axes = np.linalg.eigh(shrunk)
         self._whiten = axes / np.sqrt(variances)[:, None, :]
