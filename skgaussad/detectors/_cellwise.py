@@ -208,10 +208,10 @@ class CellwiseMahalanobisDetector(GaussianDetector):
             X = X / self.scale_
         return X
 
-    def _check_going_on(self):
-        """Check whether samples can be added, joined, taken out or calibrated with."""
-        super()._check_going_on()
-        if getattr(self, "scale_", None) is not None:
+    def _check_additive(self):
+        """Raise if moments do not tell all, as the scale of levels."""
+        super()._check_additive()
+        if self.scale_ is not None:
             raise ValueError(
                 "The features are of several levels, each divided by its deviation "
                 "over all training samples, so that samples cannot be added or taken "
@@ -275,10 +275,13 @@ class CellwiseMahalanobisDetector(GaussianDetector):
         X = validate_data(self, X, dtype=score_dtype(X), reset=False)
         if self.scale_ is not None:
             X = X / like(self.scale_, X, X.dtype)
-        step = max(1, _BLOCK_VALUES // X.shape[1])
+        n_samples, n_features = X.shape
+        step = max(1, _BLOCK_VALUES // n_features)
         blocks = [
-            self._norms(self._gaussian.residuals(X[start : start + step, :]))
-            for start in range(0, X.shape[0], step)
+            self._norms(
+                self._gaussian.residuals(X[start : min(start + step, n_samples), :])
+            )
+            for start in range(0, n_samples, step)
         ]
         return namespace_of(X).concat(blocks)
 
