@@ -16,7 +16,7 @@ N_FOLDS = 5
 N_LEVELS = 9
 FOLDS = {
     "random": KFold(N_FOLDS, shuffle=True, random_state=0),
-    "in order": KFold(N_FOLDS),
+    "file": KFold(N_FOLDS),
 }
 GREY = 127.5
 
@@ -45,9 +45,9 @@ class ImageSet:
         """Return the set without its anomalies."""
         return ImageSet(self.name, self.normal, self.anomalous[:0])
 
-    def split(self, folds, number):
+    def split(self, order, number):
         """Return the positions of normal images to fit on, and of those held out."""
-        return list(FOLDS[folds].split(self.normal))[number]
+        return list(FOLDS[order].split(self.normal))[number]
 
 
 def read_sets(folders):
@@ -132,12 +132,22 @@ class FeatureMaps:
         self._verbose = verbose
 
     def means(self, images, level):
-        """Read the means over the positions of a level, array of shape (n_images, c)."""
+        """Read the means of a level over positions, array of shape (n_images, c)."""
         return self._read(images, "lite0", "plain", f"mean{level}")
 
     def maps(self, images, level, network="lite0", change="plain"):
-        """Read the maps of a level, float16 array of shape (n_images, height, width, c)."""
+        """Read the maps of a level: float16, (n_images, height, width, c)."""
         return self._read(images, network, change, f"level{level}")
+
+    def pixels(self, images):
+        """Images as the network gets them: uint8, (n_images, height, width, 3)."""
+        preprocessing = DeepFeatureTransformer().fit(images.paths[:1]).preprocessing_
+        return np.array(
+            [
+                np.rint(255 * preprocessing.load(images.paths, index)).astype(np.uint8)
+                for index in range(len(images.paths))
+            ]
+        )
 
     def _read(self, images, network, change, what):
         digest = hashlib.sha256("\n".join(images.paths).encode()).hexdigest()[:12]

@@ -17,6 +17,8 @@ from _accuracy_prototypes import (
     WhitenedGaussian,
     smooth,
 )
+from _speed_extraction import save_weights
+from _speed_processes import Process, prepare_peers
 from baselines import NearestNeighborDetector
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -59,18 +61,18 @@ class Fold:
 
     images: ImageSet
     features: FeatureMaps
-    folds: str
+    order: str
     number: int
 
     @property
     def train(self):
         """Positions of the training images."""
-        return self.images.split(self.folds, self.number)[0]
+        return self.images.split(self.order, self.number)[0]
 
     @property
     def held_out(self):
         """Positions of the normal images to test on."""
-        return self.images.split(self.folds, self.number)[1]
+        return self.images.split(self.order, self.number)[1]
 
     @property
     def test(self):
@@ -241,6 +243,61 @@ def patch_neighbours(fold):
         )
         for name, fraction in (("maximum", 1e-9), ("top 0.05", 0.05))
     }
+
+
+class Peers:
+    """anomalib's methods, on the same images, in their own interpreter.
+
+    Parameters
+    ----------
+    environment : path-like
+        Of the interpreter; made if there is none.
+    folder : Path
+        For what the interpreters exchange.
+    """
+
+    def __init__(self, environment, folder):
+        self._process = Process("_accuracy_peers.py", prepare_peers(environment))
+        self._folder = folder.absolute() / "peers"
+        self._folder.mkdir(exist_ok=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._process.__exit__(*exception)
+
+    def fit(self, fold, method):
+        """Fit a method to a fold, and score."""
+        folder = self._folder / fold.images.name
+        if not folder.exists():
+            self._extract(fold, folder)
+        scores = self._folder / "scores.npy"
+        costs = self._process.ask(
+            "fit",
+            method=method,
+            folder=str(folder),
+            train=fold.train.tolist(),
+            test=fold.test.tolist(),
+            scores=str(scores),
+        )
+        costs.pop("peak")
+        return {method: Result(np.load(scores), **costs)}
+
+    def _extract(self, fold, folder):
+        """Have the peers' extractor compute its maps of the resized images."""
+        partial_folder = folder.with_suffix(".part")
+        partial_folder.mkdir(exist_ok=True)
+        weights, pixels = self._folder / "weights.pth", partial_folder / "pixels.npy"
+        save_weights(weights)
+        np.save(pixels, fold.features.pixels(fold.images))
+        self._process.ask(
+            "extract",
+            pixels=str(pixels),
+            weights=str(weights),
+            folder=str(partial_folder),
+        )
+        partial_folder.rename(folder)
 
 
 def _list_families():

@@ -1,8 +1,8 @@
 """Variations of the cellwise Gaussian that were tried, and did not become part of it.
 
-All are fitted to maps, arrays of shape (n_images, height, width, n_channels), and measure
-residuals of shape (n_images, height, width). `CellwiseGaussian` does so with the detector
-of the package.
+All are fitted to maps, arrays of shape (n_images, height, width, n_channels), and
+measure residuals of shape (n_images, height, width). `CellwiseGaussian` does so by the
+detector of the package.
 """
 
 import numpy as np
