@@ -1,5 +1,6 @@
 """The methods of the study: what each is fitted to, and the scores that come of it."""
 
+import os
 import pickle
 import time
 from dataclasses import dataclass
@@ -253,13 +254,13 @@ class Peers:
     environment : path-like
         Of the interpreter; made if there is none.
     folder : Path
-        For what the interpreters exchange.
+        In which maps are kept, and what the interpreters exchange.
     """
 
     def __init__(self, environment, folder):
         self._process = Process("_accuracy_peers.py", prepare_peers(environment))
-        self._folder = folder.absolute() / "peers"
-        self._folder.mkdir(exist_ok=True)
+        self._folder = folder.absolute() / "peer_maps"
+        self._folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self):
         return self
@@ -272,7 +273,7 @@ class Peers:
         folder = self._folder / fold.images.name
         if not folder.exists():
             self._extract(fold, folder)
-        scores = self._folder / "scores.npy"
+        scores = self._folder / f"scores-{os.getpid()}.npy"
         costs = self._process.ask(
             "fit",
             method=method,
