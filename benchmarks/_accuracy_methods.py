@@ -87,7 +87,7 @@ class Fold:
         return self.test >= len(self.images.normal)
 
     def maps(self, level, grid=None, network="lite0", change="plain"):
-        """Read the maps of all images, on a grid or whole, float64."""
+        """Read the maps of all images, pooled onto a grid or as they are, float64."""
         return pooled_maps(self.features, self.images, level, grid, network, change)
 
 
@@ -190,26 +190,33 @@ def prototype(fold, name, model, grid=7, before=None, after=None):
 
 def few(fold):
     """Fit to few images, alone and with rotated and mirrored copies."""
-    order = np.random.default_rng(fold.number).permutation(fold.train)
-    turned = [f"turn {number}" for number in range(1, N_TURNS + 1)]
+    order = np.random.default_rng(fold.number).permutation(fold.train)[: N_FEW[-1]]
     normal = fold.images.only_normal()
+    turned = [f"turn {number}" for number in range(1, N_TURNS + 1)]
     results = {}
-    for n_images in N_FEW:
-        for changes in ([], turned) if n_images <= len(order) else ():
-            few_ = order[:n_images]
-            for level, name in ((7, "pooled level 7"), (6, "cells level 6 top 0.05")):
-                grid = 1 if level == 7 else 7
-                maps = fold.maps(level, grid)
-                copies = [
-                    pooled_maps(fold.features, normal, level, grid, "lite0", change)
-                    for change in changes
-                ]
-                train = np.concatenate([maps[few_], *(copy[few_] for copy in copies)])
-                model, fit = timed(CellwiseGaussian().fit, train)
-                residuals, score = timed(model.residuals, maps[fold.test])
-                label = f"{n_images} images{' and copies' * bool(changes)}, {name}"
-                size = megabytes(model)
-                results[label] = Result(top(residuals, 0.05), fit, score, size)
+    for name, level, grid in (("pooled level 7", 7, 1), ("cells level 6", 6, 7)):
+        maps = fold.maps(level, grid)
+        copies = [
+            pooled_maps(fold.features, normal, level, grid, "lite0", change)[order]
+            for change in turned
+        ]
+        test = maps[fold.test].reshape(len(fold.test), -1)
+        for n_images in N_FEW:
+            if n_images > len(order):
+                continue
+            alone = maps[order[:n_images]]
+            with_copies = np.concatenate([alone, *(some[:n_images] for some in copies)])
+            for label, train in (("", alone), (" and copies", with_copies)):
+                detector = (
+                    MahalanobisDetector()
+                    if grid == 1
+                    else CellwiseMahalanobisDetector(cells=grid**2)
+                )
+                _, fit = timed(detector.fit, train.reshape(len(train), -1))
+                scores, score = timed(detector.score_samples, test)
+                results[f"{n_images} images{label}, {name}"] = Result(
+                    -scores, fit, score, megabytes(detector)
+                )
     return results
 
 
