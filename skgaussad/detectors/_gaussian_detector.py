@@ -168,9 +168,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         Where the least variance of the covariance is a fraction s of the largest, the
         distances have about 16 + log10(s) digits: the moments are sums of squares, and
         those of the smallest variances are lost first. `fit` has the rows and is exact
-        for fractions far below, too. With n < D, `fit` is also the faster one: from here on
-        a matrix of D x D numbers is kept, 241 MB for the 5,488 features of 7 x 7 cells,
-        and decomposed.
+        for fractions far below, too. With n < D, `fit` is also the faster one: this
+        keeps and decomposes a matrix of D x D numbers, 241 MB for 5,488 features.
 
         With ``threshold="chi2"`` or ``"f"``, only `fit` and `calibrate` warn where the
         training samples contradict the distribution.
