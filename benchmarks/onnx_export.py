@@ -10,12 +10,12 @@ exports it, and scores all 2,223 cells in onnxruntime and by the pipeline: the l
 relative difference of distances, the labels and p-values that differ, and the size of
 the file.
 
-``speed`` counts images per second, decoding included, of the default detector, of level
-7 and of the sum of all levels: the pipeline with its defaults against loops that decode
-with Pillow and run a batch of one image a thread in onnxruntime, the graph resizing or
-Pillow. Sides are measured in turn, with the same number of threads
-(``OMP_NUM_THREADS``); figures are medians over rounds, ratios of the same round. Nothing
-else should run meanwhile.
+``speed`` counts images per second, decoding included, of the default detector, of
+level 7 and of the sum of all levels: the pipeline with its defaults against loops that
+decode with Pillow and run a batch of one image a thread in onnxruntime, the graph
+resizing or Pillow. Sides are measured in turn, with the same number of threads
+(``OMP_NUM_THREADS``); figures are medians over rounds, ratios of the same round.
+Nothing else should run meanwhile.
 
 Targets were set before the measurement: distances within 1e-4, and the same labels. The
 exit status is 1 if one is missed.

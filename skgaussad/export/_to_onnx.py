@@ -36,8 +36,9 @@ def to_onnx(
     estimator : Pipeline, or a meta-estimator around one
         Fitted, from a :class:`~skgaussad.DeepFeatureTransformer`, by affine
         steps such as :class:`~skgaussad.NegatedPCA`, to a
+        :class:`~skgaussad.CellwiseMahalanobisDetector`, a
         :class:`~skgaussad.MahalanobisDetector` or a
-        :class:`~skgaussad.LevelEnsemble` of these. It may be wrapped in
+        :class:`~skgaussad.LevelEnsemble` of the latter. It may be wrapped in
         meta-estimators of this package.
 
     path : path-like
@@ -45,7 +46,8 @@ def to_onnx(
 
     with_maps : bool, default=False
         Whether the graph returns anomaly maps, too, for which the pooling must be
-        ``"average"`` or a grid: see :func:`~skgaussad.inspection.anomaly_maps`.
+        ``"average"`` or a grid, and nothing ignored: see
+        :func:`~skgaussad.inspection.anomaly_maps`.
 
     resize : bool, default=True
         Whether the graph takes images of any size (the same within a batch) and resizes
@@ -93,9 +95,10 @@ def to_onnx(
     - ``p_value``, float64 of shape (n,), if the detector has p-values;
     - ``anomaly_map``, float32 of shape (n, height, width), with `with_maps`.
 
-    The network is computed in float32 and the rest in float64, which onnxruntime
-    supports on CPUs. Features differ from those of torch in the last digits of
-    float32; directions of small variance amplify such differences in the distance.
+    The network and the residuals of cells are computed in float32 and the rest in
+    float64, which onnxruntime supports on CPUs. Features differ from those of torch in
+    the last digits of float32; directions of small variance amplify such differences in
+    the distance.
 
     Examples
     --------
