@@ -138,7 +138,11 @@ class CellwiseMahalanobisDetector(GaussianDetector):
 
     A fitted detector holds the axes of its covariance, at most min(n - 1, D) times D
     numbers of 8 bytes, and n_cells residuals a sample: 22 MB for 500 images on the 7 x
-    7 cells of level 6. See `partial_fit` for what it holds when samples are added.
+    7 cells of level 6. Axes of 4 bytes would give the same scores to 1e-8, and make
+    `partial_fit` inexact. None are cut off: on solar cells three quarters of them gave
+    the same AUROC, but 6.1 % of false alarms instead of 4.6 %, and half of them 9.4 %,
+    because new images lose more by the cut than the training images do. See
+    `partial_fit` for what a detector holds when samples are added.
 
     References
     ----------
