@@ -3,7 +3,8 @@
 Show where defects are
 ======================
 
-Maps on images, on the scale of the threshold, and the exact contributions of positions.
+Maps of three detectors, each on the scale of its threshold, and the exact contributions
+of positions to the paper's distance.
 
 Run it with ``python examples/anomaly_maps.py``. It leaves a picture,
 ``anomaly_maps.png``, in the working directory.
@@ -12,29 +13,26 @@ Run it with ``python examples/anomaly_maps.py``. It leaves a picture,
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
-from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector, PositionDetector
+from skgaussad import DeepFeatureTransformer, PositionDetector, make_detector
 from skgaussad.datasets import load_solar_cells
-from skgaussad.inspection import DistanceSplit, anomaly_maps, split_distance
+from skgaussad.inspection import DistanceSplit, split_distance
 
 # %%
-# Fit to functional cells, and keep some of them and some defective ones to look at.
+# Keep some functional and some defective cells to look at. The map of the default has
+# the residuals of cells: an image is flagged if the highest 5 % are above 1 on average.
 cells = load_solar_cells("mono")
 rng = np.random.default_rng(0)
 functional = rng.permutation(cells.paths[cells.labels == 1])
 defective = rng.permutation(cells.paths[cells.labels == -1])
-pipe = Pipeline(
-    [
-        ("features", DeepFeatureTransformer(levels=7)),
-        ("detector", MahalanobisDetector(fpr=0.05)),
-    ]
-).fit(functional[:150])
-shown = [*functional[150:152], *defective[:4]]
+train, shown = functional[:150], [*functional[150:152], *defective[:4]]
+by_cell = make_detector().fit(train)
 
 # %%
-# The squared distance of an image is the sum of the contributions of its positions.
-split: DistanceSplit = split_distance(pipe, shown)
+# The paper's squared distance of an image is the sum of the contributions of its
+# positions. As a map, an image of which all is 1 is just at the threshold.
+paper = make_detector(method="paper").fit(train)
+split: DistanceSplit = split_distance(paper, shown)
 for path, squared, parts in zip(shown, split.totals, split.positions[7], strict=True):
     worst = np.unravel_index(parts.argmax(), parts.shape)
     print(
@@ -44,31 +42,31 @@ for path, squared, parts in zip(shown, split.totals, split.positions[7], strict=
     )
 
 # %%
-# As maps: an image of which all is 1 is just at the threshold. A detector of single
-# positions gives sharper maps; there an image is anomalous if any position exceeds 1.
-maps = anomaly_maps(pipe, shown)
-detector = PositionDetector(DeepFeatureTransformer(levels=6), fpr=0.05)
-sharper = detector.fit(functional[:150]).anomaly_maps(shown)
+# A detector of single positions: an image is flagged if any of them is above 1.
+by_position = PositionDetector(DeepFeatureTransformer(levels=6), fpr=0.05).fit(train)
 
 # %%
-# One scale for all images, so that the same colour means the same.
+# One scale for all images of a detector, so that the same colour means the same.
+rows = {
+    "cell": (by_cell, 2),
+    "contribution": (paper, 4),
+    "position": (by_position, 1.5),
+}
 figure, axes = plt.subplots(
-    3, len(shown), figsize=(2 * len(shown), 6.4), layout="constrained"
+    4, len(shown), figsize=(2 * len(shown), 8.4), layout="constrained"
 )
-for column, path in enumerate(shown):
-    image = Image.open(path)
-    axes[0, column].set_title("functional" if column < 2 else "defective")
-    axes[0, column].imshow(image, cmap="gray")
-    for row, (values, limit) in enumerate([(maps, 4), (sharper, 1.5)], start=1):
-        axes[row, column].imshow(image, cmap="gray")
-        drawn = axes[row, column].imshow(
-            values[column], cmap="inferno", alpha=0.6, vmin=0, vmax=limit
-        )
-        if column == len(shown) - 1:
-            figure.colorbar(drawn, ax=axes[row], label="threshold = 1", shrink=0.8)
+for index, (ax, path) in enumerate(zip(axes[0], shown, strict=True)):
+    ax.imshow(Image.open(path), cmap="gray")
+    ax.set_title("functional" if index < 2 else "defective")
+axes[0, 0].set_ylabel("image")
+for (name, (detector, limit)), row in zip(rows.items(), axes[1:], strict=True):
+    maps = detector.anomaly_maps(shown)
+    for ax, path, values in zip(row, shown, maps, strict=True):
+        ax.imshow(Image.open(path), cmap="gray")
+        drawn = ax.imshow(values, cmap="inferno", alpha=0.6, vmin=0, vmax=limit)
+    row[0].set_ylabel(name)
+    figure.colorbar(drawn, ax=row[-1], label="threshold = 1", shrink=0.8)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
-for ax, label in zip(axes[:, 0], ["image", "contribution", "position"], strict=True):
-    ax.set_ylabel(label)
 figure.savefig("anomaly_maps.png")
 print("picture: anomaly_maps.png")

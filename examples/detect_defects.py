@@ -12,9 +12,8 @@ Run it with ``python examples/detect_defects.py``. It leaves a picture,
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
-from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import make_detector
 from skgaussad.datasets import load_solar_cells
 
 # %%
@@ -25,12 +24,7 @@ functional = cells.paths[cells.labels == 1]
 defective = cells.paths[cells.labels == -1]
 train, held_out = functional[::4], functional[2::12]
 
-pipe = Pipeline(
-    [
-        ("features", DeepFeatureTransformer(levels=7)),
-        ("detector", MahalanobisDetector(fpr=0.01)),
-    ]
-).fit(train)
+pipe = make_detector(fpr=0.01).fit(train)
 
 # %%
 # Labels are +1 for normal and -1 for anomalous.
@@ -45,7 +39,7 @@ distances = {
     "functional": -pipe.score_samples(held_out),
     "defective": -pipe.score_samples(defective[::8]),
 }
-threshold = -pipe["detector"].offset_
+threshold = -pipe.offset_
 order = np.argsort(-distances["defective"])
 print(f"most unusual: {defective[::8][order[0]].rpartition('/')[-1]}")
 
@@ -56,11 +50,11 @@ shown = [*order[:3], *order[-3:]]
 figure = plt.figure(figsize=(10, 6), layout="constrained")
 upper, lower = figure.subfigures(2, 1, height_ratios=(3, 2))
 ax = upper.subplots()
-bins = np.geomspace(5, max(distances["defective"]), 40)
+bins = np.linspace(10, max(distances["defective"]), 40)
 for name, values in distances.items():
     ax.hist(values, bins, density=True, alpha=0.6, label=f"{name} ({len(values)})")
 ax.axvline(threshold, color="black", linestyle="--", label="threshold")
-ax.set(xscale="log", xlabel="Mahalanobis distance", ylabel="density")
+ax.set(xlabel="distance", ylabel="density")
 ax.legend()
 for ax, index in zip(lower.subplots(1, len(shown)), shown, strict=True):
     ax.imshow(Image.open(defective[::8][index]), cmap="gray")

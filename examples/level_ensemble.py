@@ -3,7 +3,8 @@
 Add the distances of all levels
 ===============================
 
-A Gaussian for each level of the network, and the sum of their distances.
+The paper's simplest rule: a Gaussian for each level of the network, and the sum of
+their distances.
 
 Run it with ``python examples/level_ensemble.py``. It leaves a picture,
 ``level_ensemble.png``, in the working directory.
@@ -22,7 +23,8 @@ cells = load_solar_cells("mono")
 rng = np.random.default_rng(0)
 functional = rng.permutation(cells.paths[cells.labels == 1])
 defective = rng.permutation(cells.paths[cells.labels == -1])[:40]
-pipe = make_detector(levels="all", image_size=128, fpr=0.1).fit(functional[:100])
+pipe = make_detector(method="paper", levels="all", image_size=128, fpr=0.1)
+pipe.fit(functional[:100])
 
 # %%
 # The threshold comes from training images that were held out in turn.

@@ -26,14 +26,15 @@ from skgaussad.inspection import (
 )
 
 # %%
-# Fit to functional cells of both kinds; draw other ones and defective ones.
+# Fit the paper's sum of levels to functional cells of both kinds; draw other ones and
+# defective ones.
 cells = load_solar_cells()
 rng = np.random.default_rng(0)
 functional = rng.permutation(np.flatnonzero(cells.labels == 1))
 defective = rng.permutation(np.flatnonzero(cells.labels == -1))[:80]
 train, tested = functional[:120], np.concatenate([functional[120:200], defective])
 y = cells.labels[tested]
-pipe = make_detector(levels=[4, 5, 6, 7], image_size=128, fpr=0.1)
+pipe = make_detector(method="paper", levels=[4, 5, 6, 7], image_size=128, fpr=0.1)
 pipe.fit(cells.paths[train])
 
 # %%
@@ -71,10 +72,11 @@ for level, of_level in split.groups.items():
     )
 
 # %%
-# Maps, on the scale that all pictures share. The data set has no masks.
+# Maps of the default detector. All pictures of its maps have this scale. The data set
+# has no masks.
 shown = [*functional[120:122], *defective[:4]]
 display = AnomalyMapDisplay.from_estimator(
-    pipe,
+    make_detector(fpr=0.1).fit(cells.paths[train]),
     cells.paths[shown],
     titles=["functional"] * 2 + ["defective"] * 4,
 )

@@ -10,9 +10,8 @@ directory, to be opened in a browser.
 """
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector
+from skgaussad import make_detector
 from skgaussad.datasets import load_solar_cells
 from skgaussad.reporting import write_report
 
@@ -22,12 +21,7 @@ cells = load_solar_cells("mono")
 rng = np.random.default_rng(0)
 functional = rng.permutation(cells.paths[cells.labels == 1])
 defective = rng.permutation(cells.paths[cells.labels == -1])
-pipe = Pipeline(
-    [
-        ("features", DeepFeatureTransformer(levels=7)),
-        ("detector", MahalanobisDetector(fpr=0.05)),
-    ]
-).fit(functional[:100])
+pipe = make_detector(fpr=0.05).fit(functional[:100])
 tested = np.concatenate([functional[100:130], defective[:20]])
 
 # %%

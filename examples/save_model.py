@@ -13,9 +13,8 @@ Run it with ``python examples/save_model.py``. It leaves the file,
 from pathlib import Path
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector, load, save
+from skgaussad import load, make_detector, save
 from skgaussad.datasets import load_solar_cells
 from skgaussad.exceptions import ModelFileError
 from skgaussad.persistence import model_info
@@ -24,12 +23,7 @@ from skgaussad.persistence import model_info
 # A pipeline is fitted where the normal images are.
 cells = load_solar_cells("mono")
 functional = cells.paths[cells.labels == 1]
-pipe = Pipeline(
-    [
-        ("features", DeepFeatureTransformer(image_size=128)),
-        ("detector", MahalanobisDetector(fpr=0.05)),
-    ]
-).fit(functional[::6])
+pipe = make_detector(fpr=0.05, image_size=128).fit(functional[::6])
 path = Path("cells.skgaussad")
 save(pipe, path)
 print(f"{path} has {path.stat().st_size / 1e6:.1f} MB")
