@@ -291,7 +291,9 @@ class Peers:
             scores=str(scores),
         )
         costs.pop("peak")
-        return {method: Result(np.load(scores), **costs)}
+        found = np.load(scores)
+        scores.unlink()
+        return {method: Result(found, **costs)}
 
     def _extract(self, fold, folder):
         """Have the peers' extractor compute its maps of the resized images."""
