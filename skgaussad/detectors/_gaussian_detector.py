@@ -153,23 +153,23 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         Returns
         -------
         self : object
-            The detector itself.
-            Without a threshold until `calibrate` has set one, but for
-            ``threshold="chi2"`` and ``"f"``.
+            The detector itself, without a threshold until `calibrate` has set one, but
+            for a ``threshold`` by a distribution, ``"chi2"`` or ``"f"``.
 
         Raises
         ------
         ValueError
             If a parameter is out of its range, `X` holds NaN or infinity or has other
             features than before, or `covariance` needs other moments than those that
-            were kept.
+            were kept, or the features are of several levels that were scaled.
 
         Notes
         -----
         Where the least variance of the covariance is a fraction s of the largest, the
         distances have about 16 + log10(s) digits: the moments are sums of squares, and
         those of the smallest variances are lost first. `fit` has the rows and is exact
-        for fractions far below, too. With n < D, `fit` is also the faster one.
+        for fractions far below, too. With n < D, `fit` is also the faster one: this
+        keeps and decomposes a matrix of D x D numbers, 241 MB for 5,488 features.
 
         With ``threshold="chi2"`` or ``"f"``, only `fit` and `calibrate` warn where the
         training samples contradict the distribution.
@@ -200,9 +200,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         Returns
         -------
         self : object
-            The detector itself.
-            Without a threshold until `calibrate` has set one, but for
-            ``threshold="chi2"`` and ``"f"``.
+            The detector itself, without a threshold until `calibrate` has set one, but
+            for a ``threshold`` by a distribution, ``"chi2"`` or ``"f"``.
 
         Raises
         ------
@@ -253,9 +252,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         Returns
         -------
         self : object
-            The detector itself.
-            Without a threshold until `calibrate` has set one, but for
-            ``threshold="chi2"`` and ``"f"``.
+            The detector itself, without a threshold until `calibrate` has set one, but
+            for a ``threshold`` by a distribution, ``"chi2"`` or ``"f"``.
 
         Raises
         ------

@@ -334,7 +334,7 @@ def test_cells_are_read_from_the_names():
     detector = CellwiseMahalanobisDetector().fit(frame(X, names()))
     by_number = CellwiseMahalanobisDetector(cells=4).fit(X)
     assert detector.cells_ == ["grid2_r0c0", "grid2_r0c1", "grid2_r1c0", "grid2_r1c1"]
-    assert by_number.cells_ == ["cell0", "cell1", "cell2", "cell3"]
+    assert by_number.cells_ == ["r0c0", "r0c1", "r1c0", "r1c1"]
     assert detector.scale_ is None
     np.testing.assert_allclose(
         detector.cell_residuals(frame(X_test, names())),

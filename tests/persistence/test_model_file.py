@@ -225,7 +225,9 @@ CASES = {
     ),
     "DetectorPipeline": (
         True,
-        lambda images: make_detector(**TINY, levels=[2, 4], fpr=0.3).fit(images),
+        lambda images: make_detector(**TINY, levels=[2, 4], pooling=2, fpr=0.3).fit(
+            images
+        ),
     ),
     "FeatureUnion": (True, fit_union),
 }
