@@ -39,7 +39,8 @@ class Result:
     scores : ndarray of shape (n_test,)
         Higher is more anomalous.
     fit, score : float
-        Seconds for all training images, and for all test images.
+        Seconds of processor time, of all threads, for all training images and for all
+        test images. The network is left out, and what else runs does not count.
     size : float
         Of the fitted model, in MB.
     is_anomaly : ndarray of shape (n_test,), dtype bool, or None
@@ -102,10 +103,10 @@ def pooled_maps(features, images, level, grid, network, change):
 
 
 def timed(call, *arguments):
-    """Return what a call returns, and the seconds it takes."""
-    started = time.perf_counter()
+    """Return what a call returns, and its seconds of processor time."""
+    started = time.process_time()
     returned = call(*arguments)
-    return returned, time.perf_counter() - started
+    return returned, time.process_time() - started
 
 
 def megabytes(model):
@@ -290,7 +291,9 @@ class Peers:
             scores=str(scores),
         )
         costs.pop("peak")
-        return {method: Result(np.load(scores), **costs)}
+        found = np.load(scores)
+        scores.unlink()
+        return {method: Result(found, **costs)}
 
     def _extract(self, fold, folder):
         """Have the peers' extractor compute its maps of the resized images."""

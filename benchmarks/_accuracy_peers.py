@@ -104,16 +104,16 @@ def fit(method, folder, train, test, scores):
         for layer in model.feature_extractor.layers
     }
     model.feature_extractor = StoredMaps(maps)
-    started = time.perf_counter()
+    started = time.process_time()
     model.train()
     for images in numbered(train):
         model(images)
     finish()
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     model.eval()
     with torch.inference_mode():
         found = [model(images).pred_score.flatten() for images in numbered(test)]
-    scored = time.perf_counter()
+    scored = time.process_time()
     np.save(scores, torch.cat(found).numpy())
     buffer = io.BytesIO()
     torch.save(model.state_dict(), buffer)

@@ -28,7 +28,7 @@ def _tabulate_set(table):
     for order in FOLDS:
         formats = {"AUROC": ".2f", "SEM": ".2f", "5 %": ".1f", "1 %": ".1f", "n": "d"}
         columns |= {f"{head} {order}": spec for head, spec in formats.items()}
-    columns |= {"fit s": ".2f", "ms/image": ".2f", "MB": ".1f"}
+    columns |= {"fit CPU s": ".2f", "CPU ms/image": ".2f", "MB": ".1f"}
     rows = []
     for method, of_method in table.groupby("method", sort=False):
         row = [method]

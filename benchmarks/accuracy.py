@@ -4,7 +4,8 @@ Sets are the solar cells, mono and poly, and folders in the layout of MVTec AD. 
 normal images, of all splits, are divided into five folds, at random and in file order,
 where neighbours stay together; a method is fitted to four of them and tested on the
 fifth and all anomalies. Means over folds, in percent: AUROC, and the defects found
-where 5 and 1 % of the held-out normal images are called defective.
+where 5 and 1 % of the held-out normal images are called defective. Times are processor
+time of all threads without the network, which is the same for all.
 
     python benchmarks/accuracy.py --folder cookies --out study
     python benchmarks/accuracy.py --out study --methods "cells*" --folds 0 1
