@@ -8,7 +8,12 @@ from joblib import Parallel, delayed
 from sklearn.covariance import LedoitWolf
 from tqdm import tqdm
 
-from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
+from skgaussad import (
+    CellwiseMahalanobisDetector,
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+)
 from skgaussad.calibration._held_out import HeldOutDistances
 from skgaussad.calibration._parametric_thresholds import chi2_threshold
 from skgaussad.calibration._tail import GeneralizedParetoTail
@@ -30,6 +35,7 @@ CELL_TYPES = ("mono", "poly")
 # Columns of tf_efficientnet_lite0's levels, which the synthetic samples have too.
 LEVEL_WIDTHS = (32, 16, 24, 40, 80, 112, 192, 320, 1280)
 GRID = 4
+CELLWISE_GRID = 7
 # Degrees of freedom of the heavy-tailed samples.
 T_DOF = 5
 
@@ -43,22 +49,24 @@ class Setting:
     name : str
     widths : tuple of int
         Numbers of columns of its blocks.
-    summed : bool
-        Whether each block gets a Gaussian and the distances are added, or all columns
-        get one.
+    kind : {"joint", "sum", "cellwise"}
+        Whether all columns get one Gaussian, or each block gets one and the distances
+        are added, or all columns get one and each block a residual.
     n_test : int
         Number of synthetic samples to test on.
     """
 
     name: str
     widths: tuple
-    summed: bool
+    kind: str
     n_test: int
 
     def make_detector(self):
         """Make the detector, not fitted."""
-        if not self.summed:
+        if self.kind == "joint":
             return MahalanobisDetector()
+        if self.kind == "cellwise":
+            return CellwiseMahalanobisDetector(cells=len(self.widths))
         stops = np.cumsum(self.widths)
         columns = {
             str(number): slice(stop - width, stop)
@@ -72,10 +80,11 @@ class Setting:
 # The wider the rows the fewer, so that no setting takes most of the time. Their rate is
 # still known better than it varies between training sets.
 SETTINGS = (
-    Setting("level 7", LEVEL_WIDTHS[6:7], False, 20_000),
-    Setting("sum of levels", LEVEL_WIDTHS, True, 5_000),
-    Setting("4 x 4 grid", LEVEL_WIDTHS[6:7] * GRID**2, False, 4_000),
-    Setting("sum of 4 x 4 cells", LEVEL_WIDTHS[6:7] * GRID**2, True, 4_000),
+    Setting("level 7", LEVEL_WIDTHS[6:7], "joint", 20_000),
+    Setting("sum of levels", LEVEL_WIDTHS, "sum", 5_000),
+    Setting("4 x 4 grid", LEVEL_WIDTHS[6:7] * GRID**2, "joint", 4_000),
+    Setting("sum of 4 x 4 cells", LEVEL_WIDTHS[6:7] * GRID**2, "sum", 4_000),
+    Setting("7 x 7 cellwise", LEVEL_WIDTHS[5:6] * CELLWISE_GRID**2, "cellwise", 2_000),
 )
 
 
@@ -182,7 +191,8 @@ def extract_solar_cells(n_images=None, image_size=None, verbose=True):
 
     by_level, slices = transform("all", "average")
     by_cell, _ = transform(7, GRID)
-    matrices = (by_level[:, slices[7]], by_level, by_cell, by_cell)
+    cellwise, _ = transform(6, CELLWISE_GRID)
+    matrices = (by_level[:, slices[7]], by_level, by_cell, by_cell, cellwise)
     features, labels, start = {}, {}, 0
     for kind, rows in cells.items():
         part = slice(start, start + len(rows))
@@ -200,7 +210,7 @@ def thresholds(detector, training_distances):
 
     Parameters
     ----------
-    detector : MahalanobisDetector or LevelEnsemble
+    detector : MahalanobisDetector, LevelEnsemble or CellwiseMahalanobisDetector
         Fitted; with any `fpr` and the default threshold.
     training_distances : ndarray of shape (n_samples,)
         Distances of the training samples to the Gaussians that they are part of.
@@ -209,8 +219,8 @@ def thresholds(detector, training_distances):
     -------
     thresholds : ndarray of shape (n_rules, n_targets)
         Not squared, in the order of `RULES` and `TARGETS`. NaN where a rule has none:
-        no chi-square distribution is known for sums. Where the samples are too few for
-        a rate, leave-one-out's is the largest distance.
+        no chi-square distribution is known for sums and residuals. Where the samples
+        are too few for a rate, leave-one-out's is the largest distance.
     """
     distances = detector.calibration_distances_
     held_out = HeldOutDistances(distances)

@@ -7,7 +7,12 @@ import numpy as np
 from _harness import format_table, take_turns, time_call
 from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer, LevelEnsemble, MahalanobisDetector
+from skgaussad import (
+    DeepFeatureTransformer,
+    LevelEnsemble,
+    MahalanobisDetector,
+    make_detector,
+)
 from skgaussad.inspection import anomaly_maps
 
 N_FITTED = 200
@@ -50,10 +55,11 @@ def measure_maps(paths, n_images, n_rounds):
     Returns
     -------
     measurements : list of MapMeasurement
-        Of a single level, and of the sum of several.
+        Of cells, of a single level, and of the sum of several.
     """
     fitted, scored = paths[:-n_images][:N_FITTED], paths[-n_images:]
     pipelines = {
+        "cells of level 6": make_detector(fpr=0.2),
         "level 7": make_pipeline(
             DeepFeatureTransformer(levels=7), MahalanobisDetector(fpr=0.2)
         ),

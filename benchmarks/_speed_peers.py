@@ -16,11 +16,11 @@ IMAGE_SIZE = 224
 
 
 @cache
-def make_extractor(layer, weights):
-    """Make anomalib's extractor with the weights of a file."""
+def make_extractor(layers, weights):
+    """Make anomalib's extractor of a tuple of layers with the weights of a file."""
     from anomalib.models.components.feature_extractors import TimmFeatureExtractor
 
-    extractor = TimmFeatureExtractor(BACKBONE, [layer], pre_trained=False)
+    extractor = TimmFeatureExtractor(BACKBONE, list(layers), pre_trained=False)
     state = torch.load(weights, weights_only=True)
     # What the file has more is the head, which the extractor leaves out.
     missing, _ = extractor.feature_extractor.load_state_dict(state, strict=False)
@@ -35,7 +35,7 @@ def extract(folder, layer, weights, batch_size, num_workers, limit=None):
     from torch.utils.data import DataLoader, Subset
     from torchvision.transforms import v2
 
-    extractor = make_extractor(layer, weights)
+    extractor = make_extractor((layer,), weights)
     transform = v2.Compose(
         [v2.Resize((IMAGE_SIZE, IMAGE_SIZE)), v2.Normalize([0.5] * 3, [0.5] * 3)]
     )

@@ -11,7 +11,12 @@ from _speed_child import list_images, serve
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
+from skgaussad import (
+    CellwiseMahalanobisDetector,
+    DeepFeatureTransformer,
+    MahalanobisDetector,
+    NegatedPCA,
+)
 from skgaussad.model_selection import NormalKFold
 
 BACKBONE = "tf_efficientnet_lite0"
@@ -208,6 +213,26 @@ def fit(matrix):
     }
 
 
+def fit_cells(n_samples, n_features, n_cells):
+    """Fit to the cells of synthetic maps, whose spectrum falls as one over the rank.
+
+    The features are float32, as a network gives them.
+    """
+    rng = np.random.default_rng(0)
+    n_factors = min(300, n_samples)
+    factors = rng.normal(size=(n_factors, n_features)).astype(np.float32)
+    factors /= np.arange(1, n_factors + 1, dtype=np.float32)[:, np.newaxis]
+    X = np.empty((n_samples, n_features), dtype=np.float32)
+    for start in range(0, n_samples, 1000):
+        rows = X[start : start + 1000]
+        rows[:] = rng.normal(size=(len(rows), n_factors)) @ factors
+        rows += 0.1 * rng.normal(size=rows.shape)
+    detector = CellwiseMahalanobisDetector(cells=n_cells)
+    started = time.perf_counter()
+    detector.fit(X)
+    return {"seconds": time.perf_counter() - started}
+
+
 def search(paths, labels, cache, image_size, n_folds):
     """Search levels and detectors, with features kept in a folder.
 
@@ -291,6 +316,7 @@ if __name__ == "__main__":
             "extract_timm": extract_timm,
             "detect": detect,
             "fit": fit,
+            "fit_cells": fit_cells,
             "search": search,
             "search_apart": search_apart,
         }

@@ -19,6 +19,13 @@ MEMORY_TOLERANCE = 0.2
 GRID_RATIO = 1.3
 GRID_REPEAT = 0.05
 MAP_RATIO = 1.5
+LABEL_RATIO = 1.15
+# Seconds and bytes that a fit may take, by its numbers of samples and features.
+CELL_FIT_LIMITS = {
+    (500, 5488): (3, 2e9),
+    (500, 18816): (10, 4e9),
+    (10_000, 5488): (120, 6e9),
+}
 
 
 def check_rates(kind, ratios, peer):
@@ -135,3 +142,36 @@ def check_maps(measurements):
         )
         for m in measurements
     ]
+
+
+def check_labels(measurements):
+    """Check what the default detector costs beside the extraction."""
+    return [
+        Verdict(
+            f"labels of {m.n_images} images by make_detector() within {LABEL_RATIO} "
+            "times the extraction alone",
+            m.ratio <= LABEL_RATIO,
+            f"{m.ratio:.2f} times",
+        )
+        for m in measurements
+        if m.name == "cells"
+    ]
+
+
+def check_cell_fits(fits):
+    """Check time and memory of fits to cells."""
+    verdicts = []
+    for fit in fits:
+        size = fit.n_samples, fit.n_features
+        if size not in CELL_FIT_LIMITS:
+            continue
+        seconds, peak = CELL_FIT_LIMITS[size]
+        verdicts.append(
+            Verdict(
+                f"fit to the cells of {size[0]:,d} images at {size[1]:,d} features "
+                f"within {seconds} s and {peak / 1e9:g} GB",
+                fit.seconds <= seconds and fit.peak <= peak,
+                f"{fit.seconds:.1f} s, {fit.peak / 1e9:.2f} GB",
+            )
+        )
+    return verdicts

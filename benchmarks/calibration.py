@@ -10,7 +10,7 @@ solar cells, mono- and polycrystalline, and synthetic samples, new ones in each 
 Gaussian whose k-th variance is 1 / k, and a multivariate t distribution with 5 degrees
 of freedom and the same shape. They have as many columns as the network's features. The
 settings are level 7, the sum of all levels, one Gaussian over the cells of a 4 x 4 grid
-on level 7, and the sum of a Gaussian a cell.
+on level 7, the sum of a Gaussian a cell, and the residuals of 7 x 7 cells of level 6.
 
 ``rates`` prints the mean rate over splits and its standard error, that between splits
 divided by the root of their number. The splits of a finite set of images share images,

@@ -33,6 +33,10 @@ the detectors' own time.
 
 ``maps`` compares the time of anomaly maps with that of scores of the same images.
 
+``cells`` compares the time from files to labels of ``make_detector()``, and of the
+paper's method, with that of their extraction alone, and fits to cells of up to 10,000
+images.
+
 ``many`` extracts and fits 100,000 small generated images, and a tenth of them.
 
 ``projection`` says what ten million images would take, from figures of this run.
@@ -53,6 +57,12 @@ from pathlib import Path
 
 import _harness as harness
 import _speed_extraction as extraction
+from _speed_cells import (
+    format_cell_fits,
+    format_labels,
+    measure_cell_fits,
+    measure_labels,
+)
 from _speed_detectors import format_detectors, measure_detectors
 from _speed_fit import (
     GRID,
@@ -73,9 +83,12 @@ from _speed_scale import (
     measure_row_cost,
 )
 from _speed_verdicts import (
+    CELL_FIT_LIMITS,
     check_aurocs,
+    check_cell_fits,
     check_fits,
     check_grid,
+    check_labels,
     check_many,
     check_maps,
     check_rates,
@@ -100,6 +113,8 @@ FULL = {
     },
     "dask_images": 800,
     "mapped": 100,
+    "labelled": 200,
+    "cell_fits": tuple(CELL_FIT_LIMITS),
     "many": (10_000, 100_000),
     "rows": (2_000, 20_000),
     "n_folds": 5,
@@ -120,6 +135,8 @@ QUICK = {
     "growth": {"samples": ((20, 40), 10), "features": ((20, 40), 10)},
     "dask_images": 220,
     "mapped": 4,
+    "labelled": 4,
+    "cell_fits": ((20, 98),),
     "many": (20, 200),
     "rows": (300, 3_000),
     "n_folds": 2,
@@ -266,6 +283,15 @@ class Run:
         print(format_maps(measurements))
         return check_maps(measurements)
 
+    def cells(self):
+        """Labels of the default detector, and its fits."""
+        paths = load_solar_cells().paths
+        labels = measure_labels(paths, self._scale["labelled"], self._rounds)
+        print(format_labels(labels))
+        fits = measure_cell_fits(self._scale["cell_fits"])
+        print(f"\n{format_cell_fits(fits)}")
+        return check_labels(labels) + check_cell_fits(fits)
+
     def many(self):
         """Very many images."""
         measurements = measure_many(self._folder, self._scale["many"])
@@ -310,6 +336,7 @@ SECTIONS = (
     "grid",
     "dask",
     "maps",
+    "cells",
     "many",
     "projection",
 )

@@ -152,6 +152,7 @@ def make_detector(
     method="cells",
     levels="auto",
     pooling=None,
+    standardize_intensity=None,
     detector=None,
     threshold="quantile",
     fpr=0.05,
@@ -180,6 +181,11 @@ def make_detector(
     pooling : str, int, list of these or None, default=None
         As for :class:`~skgaussad.DeepFeatureTransformer`. None is 7, for a 7 x 7 grid,
         with ``method="cells"`` and ``"average"`` with ``"paper"``.
+
+    standardize_intensity : bool or None, default=None
+        As for :class:`~skgaussad.DeepFeatureTransformer`. None is True with
+        ``method="cells"``, which sees next to nothing of a change of light over the
+        whole image in any case, and finds more defects so, and False with ``"paper"``.
 
     detector : outlier detector or None, default=None
         None is the one of `method`; another one gets the features of `method`. It has a
@@ -246,7 +252,14 @@ def make_detector(
     has_cells = method == "cells"
     if pooling is None:
         pooling = _GRID if has_cells else "average"
-    transformer = DeepFeatureTransformer(levels=levels, pooling=pooling, **features)
+    if standardize_intensity is None:
+        standardize_intensity = has_cells
+    transformer = DeepFeatureTransformer(
+        levels=levels,
+        pooling=pooling,
+        standardize_intensity=standardize_intensity,
+        **features,
+    )
     several = not (isinstance(levels, numbers.Integral) or levels == "auto")
     if has_cells or several or detector is not None:
         # The names of the features tell a detector the cells and levels.

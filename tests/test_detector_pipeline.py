@@ -49,7 +49,12 @@ def fitted(pictures):
 def test_it_is_the_pipeline_written_by_hand(pictures, method, pooling, detector):
     fitted = make_detector(method=method, levels=2, pooling=pooling, **SETTINGS)
     fitted.fit(pictures)
-    features = DeepFeatureTransformer(levels=2, pooling=pooling, **SETTINGS)
+    features = DeepFeatureTransformer(
+        levels=2,
+        pooling=pooling,
+        standardize_intensity=method == "cells",
+        **SETTINGS,
+    )
     by_hand = Pipeline([("features", features), ("detector", detector)]).fit(pictures)
     np.testing.assert_array_equal(
         fitted.decision_function(pictures), by_hand.decision_function(pictures)
@@ -66,6 +71,9 @@ def test_it_is_the_pipeline_written_by_hand(pictures, method, pooling, detector)
 def test_defaults(method, pooling, kind):
     default = make_detector(method=method)
     assert (default[0].levels, default[0].pooling) == ("auto", pooling)
+    assert default[0].standardize_intensity == (method == "cells")
+    given = make_detector(method=method, standardize_intensity=method != "cells")
+    assert given[0].standardize_intensity == (method != "cells")
     assert type(default[1]) is kind
     assert (default[1].threshold, default[1].fpr) == ("quantile", 0.05)
     assert type(make_detector()[1]) is CellwiseMahalanobisDetector

@@ -83,10 +83,10 @@ def add_parser(commands):
     )
     parser.add_argument(
         "--standardize-intensity",
-        action="store_true",
-        help="give each image the same brightness and contrast, where lighting differs "
-        "between normal images; defects that change them in the whole image become "
-        "invisible",
+        action=argparse.BooleanOptionalAction,
+        help="give each image the same brightness and contrast, for lighting that "
+        "differs between normal images; defects that change them in the whole image "
+        "become invisible (default: with --method cells, which hardly sees these)",
     )
     parser.add_argument(
         "--precision",

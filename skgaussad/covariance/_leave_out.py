@@ -157,8 +157,12 @@ class _Others:
     ----------
     gaussian : Gaussian
         Of all samples.
-    coordinates : ndarray of shape (n_groups, size, rank)
-        Of the rows left out, in the eigenbasis, over A: Z_g A^-1.
+    rows : ndarray of shape (n_groups, size, n_features)
+        Those left out, Z_g.
+    solved : ndarray of shape (n_groups, size, rank)
+        Z_g A^-1, in the eigenbasis.
+    slope : ndarray of shape (n_groups, 1, 1)
+        (1 - rho)(n/N).
     G, K : ndarray of shape (n_groups, size, size)
         See the formulas above.
     floor : ndarray of shape (n_groups,)
@@ -168,7 +172,9 @@ class _Others:
     """
 
     gaussian: Gaussian
-    coordinates: np.ndarray
+    rows: np.ndarray
+    solved: np.ndarray
+    slope: np.ndarray
     G: np.ndarray
     K: np.ndarray
     floor: np.ndarray
@@ -213,7 +219,8 @@ class _Others:
         slope = np.where(failed, 0.0, (1 - rho) * n_samples / n_left)[:, None, None]
         floor = np.where(failed, 1.0, floor)
         shrunk = slope * eigenvalues + floor[:, None, None]
-        G = _products(coordinates / shrunk, coordinates)
+        solved = coordinates / shrunk
+        G = _products(solved, coordinates)
         if spectrum.is_precise and spectrum.rank == n_samples - 1:
             vectors = coordinates / lengths if vectors is None else vectors
             K = floor[:, None, None] * _products(vectors / shrunk, vectors)
@@ -226,7 +233,7 @@ class _Others:
                 limit = np.maximum(limit, _IMPRECISE / n_samples * norms / floor)
         failed |= np.linalg.eigvalsh(K)[:, 0] <= limit
         K[failed] = identity
-        return cls(gaussian, coordinates / shrunk, G, K, floor, failed)
+        return cls(gaussian, rows, solved, slope, G, K, floor, failed)
 
     def mahalanobis(self):
         """Squared distances of the rows left out, of shape (n_groups, size)."""
@@ -236,9 +243,14 @@ class _Others:
 
     def residuals(self):
         """Residuals of the rows left out, of shape (n_groups, size, n_features)."""
-        solved = np.linalg.solve(self.K, self.coordinates)
-        solved *= np.sqrt(self.floor)[:, None, None]
-        residuals = solved @ self.gaussian.spectrum.axes
+        spectrum, floor = self.gaussian.spectrum, self.floor[:, None, None]
+        if spectrum.least_floor > 0:
+            # Axes far below the floor are inexact, and explain next to nothing.
+            explained = self.solved * (self.slope * spectrum.eigenvalues)
+            solved = (self.rows - explained @ spectrum.axes) / floor
+        else:
+            solved = self.solved @ spectrum.axes
+        residuals = np.sqrt(floor) * np.linalg.solve(self.K, solved)
         residuals[self.floor == 0] = np.inf
         return residuals
 

@@ -138,7 +138,11 @@ class CellwiseMahalanobisDetector(GaussianDetector):
 
     A fitted detector holds the axes of its covariance, at most min(n - 1, D) times D
     numbers of 8 bytes, and n_cells residuals a sample: 22 MB for 500 images on the 7 x
-    7 cells of level 6. See `partial_fit` for what it holds when samples are added.
+    7 cells of level 6. Axes of 4 bytes would give the same scores to 1e-8, and make
+    `partial_fit` inexact. None are cut off: on solar cells three quarters of them gave
+    the same AUROC, but 6.1 % of false alarms instead of 4.6 %, and half of them 9.4 %,
+    because new images lose more by the cut than the training images do. See
+    `partial_fit` for what a detector holds when samples are added.
 
     References
     ----------
@@ -208,10 +212,10 @@ class CellwiseMahalanobisDetector(GaussianDetector):
             X = X / self.scale_
         return X
 
-    def _check_going_on(self):
-        """Check whether samples can be added, joined, taken out or calibrated with."""
-        super()._check_going_on()
-        if getattr(self, "scale_", None) is not None:
+    def _check_additive(self):
+        """Raise if moments do not tell all, as the scale of levels."""
+        super()._check_additive()
+        if self.scale_ is not None:
             raise ValueError(
                 "The features are of several levels, each divided by its deviation "
                 "over all training samples, so that samples cannot be added or taken "
@@ -254,9 +258,12 @@ class CellwiseMahalanobisDetector(GaussianDetector):
     def _mean_of_top(self, residuals):
         """Mean of the largest residuals of each sample."""
         xp = namespace_of(residuals)
+        return xp.mean(xp.sort(residuals, axis=1)[:, -self._n_top() :], axis=1)
+
+    def _n_top(self):
+        """Count the cells whose residuals are averaged."""
         varies = self._gaussian.moments.varies[self._columns].any(axis=1)
-        n_top = count_top(np.count_nonzero(varies), self.top_fraction)
-        return xp.mean(xp.sort(residuals, axis=1)[:, -n_top:], axis=1)
+        return count_top(np.count_nonzero(varies), self.top_fraction)
 
     def cell_residuals(self, X):
         """Residual of each cell: what the rest of the sample does not explain of it.
@@ -275,12 +282,14 @@ class CellwiseMahalanobisDetector(GaussianDetector):
         X = validate_data(self, X, dtype=score_dtype(X), reset=False)
         if self.scale_ is not None:
             X = X / like(self.scale_, X, X.dtype)
-        step = max(1, _BLOCK_VALUES // X.shape[1])
-        blocks = [
-            self._norms(self._gaussian.residuals(X[start : start + step, :]))
-            for start in range(0, X.shape[0], step)
-        ]
-        return namespace_of(X).concat(blocks)
+        n_samples, n_features = X.shape
+        step = max(1, _BLOCK_VALUES // n_features)
+        starts = range(0, n_samples, step)
+        blocks = (X[start : min(start + step, n_samples), :] for start in starts)
+        norms = [self._norms(self._gaussian.residuals(block)) for block in blocks]
+        xp = namespace_of(X)
+        # NumPy has concat from 2.0 on.
+        return np.concatenate(norms) if xp is np else xp.concat(norms)
 
     def cell_places(self):
         """Row and column of each cell on its grid.

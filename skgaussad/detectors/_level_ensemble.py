@@ -63,7 +63,8 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
     cv : "auto", int or cross-validation splitter, default="auto"
         Where the held-out distances come from. ``"auto"`` leaves out one sample (or
         group) at a time, exactly and without fitting again, if `estimator` is a
-        :class:`~skgaussad.MahalanobisDetector`. For any other, such as a
+        :class:`~skgaussad.MahalanobisDetector` or
+        :class:`~skgaussad.CellwiseMahalanobisDetector`. For any other, such as a
         pipeline with :class:`~skgaussad.NegatedPCA`, all its steps are
         fitted again without each of 5 folds of samples (or without each group). An
         integer or splitter sets the folds;

@@ -1,8 +1,9 @@
 """The Mahalanobis distance to a Gaussian of normal samples, as an outlier detector."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
+from .._utils.array_api import score_dtype
 from ..calibration import chi2_threshold, f_threshold
 from ..covariance import leave_out
 from ._base import RULES
@@ -211,6 +212,22 @@ class MahalanobisDetector(GaussianDetector):
         if self.threshold == "f":
             return f_threshold(self.fpr, self.n_samples_seen_, self.n_features_in_)
         return None
+
+    def mahalanobis(self, X):
+        """Squared Mahalanobis distance to the Gaussian.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        squared_distances : ndarray of shape (n_samples,)
+            The square of the paper's equation 2, float64, >= 0.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=score_dtype(X), reset=False)
+        return self._gaussian.mahalanobis(X)
 
     def _gaussian_parts(self):
         """Columns, steps and detector, see `gaussian_parts`."""

@@ -73,10 +73,11 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     cv : "auto", int or cross-validation splitter, default="auto"
         Folds of images that are held out. ``"auto"`` leaves out each image, or group of
         them, on its own: exactly, without fitting again, for a
-        :class:`~skgaussad.MahalanobisDetector` or a
-        :class:`~skgaussad.LevelEnsemble` right behind the transformer, and
-        otherwise by as many fits as there are images, to features computed once. An
-        integer shuffles the images, always the same way.
+        :class:`~skgaussad.MahalanobisDetector`,
+        :class:`~skgaussad.CellwiseMahalanobisDetector` or
+        :class:`~skgaussad.LevelEnsemble` right behind the transformer, and otherwise by
+        as many fits as there are images, to features computed once. An integer shuffles
+        the images, always the same way.
 
     n_jobs : int or None, default=None
         Fits to folds at a time. None is 1 unless in a :obj:`joblib.parallel_config`

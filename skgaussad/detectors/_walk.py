@@ -170,6 +170,7 @@ def gaussian_parts(detector):
             raise ValueError(
                 "Distances to be split are those of MahalanobisDetector, or of a "
                 f"LevelEnsemble of these; got {type(inner).__name__}. Of a "
-                "TiledDetector take tile_estimator_, which scores tiles."
+                "TiledDetector take tile_estimator_, which scores tiles; what "
+                "CellwiseMahalanobisDetector finds where is shown by anomaly_maps."
             )
     return parts

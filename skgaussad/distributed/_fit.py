@@ -24,7 +24,8 @@ def fit(
     The result is that of ``pipeline.fit(X)``, to rounding: the workers compute the
     features, in the same batches. The features stay with them where the pipeline is a
     :class:`~skgaussad.DeepFeatureTransformer` and a
-    :class:`~skgaussad.MahalanobisDetector` alone: see Notes.
+    :class:`~skgaussad.MahalanobisDetector` or
+    :class:`~skgaussad.CellwiseMahalanobisDetector` alone: see Notes.
 
     Parameters
     ----------
@@ -84,11 +85,12 @@ def fit(
 
     If a worker dies, others repeat its computations.
 
-    With a MahalanobisDetector as the only other step, no groups, and more images than
-    features, the workers keep the features (4 bytes each) until they have merged their
-    moments and measured the leave-one-out distances. To this process come the moments,
-    which take 8 n_features^2 bytes, and 8 bytes an image. Distances have the precision
-    of
+    With a MahalanobisDetector, or a CellwiseMahalanobisDetector and a single level, as
+    the only other step, no groups, and more images than features, the workers keep the
+    features (4 bytes each) until they have merged their moments and measured the
+    leave-one-out distances. To this process come the moments, which take 8
+    n_features^2 bytes, and 8 bytes an image, or an image and cell. Distances have the
+    precision of
     :meth:`MahalanobisDetector.partial_fit
     <skgaussad.MahalanobisDetector.partial_fit>`, and an image that makes up
     all but 1e-8 of a moment counts as infinitely far from the others.
@@ -123,6 +125,9 @@ def fit(
     if detector is not None:
         detector._check_parameters()
     transformer = pipeline[0].fit(X)
+    if len(transformer.levels_) > 1 and hasattr(detector, "cells"):
+        # Each level is divided by its deviation, which takes all features.
+        detector = None
     images = as_image_sequence(X)
     n_features = len(transformer.get_feature_names_out())
     partition_size = choose_partition_size(

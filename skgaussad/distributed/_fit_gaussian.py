@@ -44,7 +44,7 @@ def fit_detector(detector, tasks, features, names):
 
     The workers take the moments of each partition, merge them as a tree, and measure
     the leave-one-out distances in a second pass. This process receives the merged
-    moments and a number for each image.
+    moments and a number for each image, or for each of its cells.
 
     Parameters
     ----------

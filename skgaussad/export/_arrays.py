@@ -1,5 +1,6 @@
 """A fitted pipeline as arrays: what is to be written into a graph."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..detectors import (
     innermost,
 )
 from ..features import DeepFeatureTransformer
+from ._score_nodes import CellNodes, PooledNodes
 
 
 @dataclass(frozen=True)
@@ -58,17 +60,112 @@ class GaussianArrays:
 
 
 @dataclass(frozen=True)
+class PooledScore:
+    """The distance to one Gaussian, or the aggregated distances to several.
+
+    Attributes
+    ----------
+    gaussians : list of GaussianArrays
+    aggregation : str or None
+        How the distances of several become one; None for a single Gaussian.
+    top_fraction : float or None
+        Of the aggregation.
+    """
+
+    gaussians: list
+    aggregation: str | None
+    top_fraction: float | None
+
+    @classmethod
+    def of(cls, steps, detector, n_features):
+        """Take a detector of Gaussians, and the steps before it, apart."""
+        ensemble = detector if hasattr(detector, "aggregation") else None
+        if ensemble is not None:
+            _refuse(steps)
+        features = np.arange(n_features)
+        parts = [
+            (features[columns], [*steps, *own_steps], gaussian)
+            for columns, own_steps, gaussian in _gaussians_of(detector).values()
+        ]
+        for columns, own_steps, _ in parts:
+            _check_affine(own_steps, len(columns))
+        return cls(
+            [GaussianArrays.of(*part) for part in parts],
+            ensemble and ensemble.aggregation,
+            ensemble and ensemble.top_fraction,
+        )
+
+    def nodes(self, features):
+        """Add the nodes of the score to the graph of the features."""
+        return PooledNodes(features, self)
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """The mean of the largest residuals of cells.
+
+    With u the features, taken in the order of the cells and after affine steps, less
+    the center and times the factors, the residuals are the norms of u - u V' V in each
+    cell: V are the axes, each times the root of the fraction that it explains.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n_inputs,), dtype int
+        The features in their order.
+    matrix : ndarray of shape (n_outputs, n_inputs) or None
+        What they are multiplied by; None where nothing is between.
+    center, factors : ndarray of shape (n_outputs,)
+    axes : ndarray of shape (rank, n_outputs)
+    n_cells, n_top : int
+        Cells, and those whose residuals are averaged.
+    cell_places : callable
+        Returns row and column of each cell, or raises where they have none.
+    """
+
+    columns: np.ndarray
+    matrix: np.ndarray | None
+    center: np.ndarray
+    factors: np.ndarray
+    axes: np.ndarray
+    n_cells: int
+    n_top: int
+    cell_places: Callable
+
+    @classmethod
+    def of(cls, steps, detector, n_features):
+        """Take a detector of cells, and the steps before it, apart."""
+        _check_affine(steps, n_features)
+        affine = AffineMap.of(steps, n_features)
+        axes, explained, factor = detector._gaussian.residual_terms()
+        scale = np.ones(axes.shape[1])
+        if detector.scale_ is not None:
+            scale = detector.scale_
+        constants = affine.apply(np.zeros((1, n_features)))[0] if steps else 0.0
+        order = detector._columns.ravel()
+        return cls(
+            order if affine.matrix is None else np.arange(n_features),
+            None if affine.matrix is None else affine.matrix[order],
+            (detector.location_ * scale - constants)[order],
+            (factor / scale)[order],
+            (axes * np.sqrt(explained)[:, np.newaxis])[:, order],
+            len(detector.cells_),
+            detector._n_top(),
+            detector.cell_places,
+        )
+
+    def nodes(self, features):
+        """Add the nodes of the score to the graph of the features."""
+        return CellNodes(features, self)
+
+
+@dataclass(frozen=True)
 class Scoring:
     """What a fitted pipeline does.
 
     Attributes
     ----------
     transformer : DeepFeatureTransformer
-    gaussians : list of GaussianArrays
-    aggregation : str or None
-        How the distances of several become one; None for a single Gaussian.
-    top_fraction : float or None
-        Of the aggregation.
+    score : PooledScore or CellScore
     offset : float
         Minus the threshold on the distance (not squared).
     fpr : float or None
@@ -78,9 +175,7 @@ class Scoring:
     """
 
     transformer: DeepFeatureTransformer
-    gaussians: list
-    aggregation: str | None
-    top_fraction: float | None
+    score: PooledScore | CellScore
     offset: float
     fpr: float | None
     held_out: HeldOutDistances | None
@@ -126,21 +221,10 @@ class Scoring:
                 f"The threshold of {type(detector).__name__} is {threshold}, and a "
                 "graph cannot tell normal from anomalous. Call calibrate, or fit."
             )
-        ensemble = detector if hasattr(detector, "aggregation") else None
-        if ensemble is not None:
-            _refuse(steps)
-        features = np.arange(len(transformer.get_feature_names_out()))
-        parts = [
-            (features[columns], [*steps, *own_steps], gaussian)
-            for columns, own_steps, gaussian in _gaussians_of(detector).values()
-        ]
-        for columns, own_steps, _ in parts:
-            _check_affine(own_steps, len(columns))
+        kind = CellScore if hasattr(detector, "cell_residuals") else PooledScore
         return cls(
             transformer,
-            [GaussianArrays.of(*part) for part in parts],
-            ensemble and ensemble.aggregation,
-            ensemble and ensemble.top_fraction,
+            kind.of(steps, detector, len(transformer.get_feature_names_out())),
             -float(threshold),
             getattr(decider, "fpr", None),
             getattr(find_part(estimator, "_held_out"), "_held_out", None),
@@ -166,8 +250,8 @@ def _gaussians_of(detector):
             _, detector = innermost(detector.estimators_[0])
         raise ValueError(
             f"step {type(detector).__name__}: to_onnx writes the distances of "
-            "MahalanobisDetector, or of a LevelEnsemble of these. Fit one of them "
-            "to the same features."
+            "CellwiseMahalanobisDetector, of MahalanobisDetector, or of a "
+            "LevelEnsemble of the latter. Fit one of them to the same features."
         ) from error
 
 

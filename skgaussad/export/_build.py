@@ -3,13 +3,13 @@
 import numpy as np
 
 from ._graph import Graph
-from ._head import DistanceNodes, aggregate, p_values, pool
-from ._map_nodes import contributions_over_positions, draw, spread
+from ._head import p_values, pool
+from ._map_nodes import draw
 from ._network import export_network
 from ._preprocessing_nodes import read_images
 
 
-def build_graph(scoring, resize, unit=None):
+def build_graph(scoring, resize, with_maps=False):
     """Build the graph of a pipeline.
 
     Parameters
@@ -17,8 +17,8 @@ def build_graph(scoring, resize, unit=None):
     scoring : Scoring
     resize : bool
         Whether the graph resizes images.
-    unit : float or None, default=None
-        Scale of the anomaly maps; None for a graph without maps.
+    with_maps : bool, default=False
+        Whether the graph returns anomaly maps.
 
     Returns
     -------
@@ -45,14 +45,8 @@ def build_graph(scoring, resize, unit=None):
         for part in parts
     ]
     features = graph.op("Concat", *pooled, axis=1).cast(np.float64)
-    nodes = [DistanceNodes(features, gaussian) for gaussian in scoring.gaussians]
-    distances = [graph.op("Sqrt", node.squared) for node in nodes]
-    if scoring.aggregation is None:
-        (distance,) = distances
-    else:
-        distance, weights = aggregate(
-            distances, scoring.aggregation, scoring.top_fraction
-        )
+    score = scoring.score.nodes(features)
+    distance = score.distance
     graph.output("distance", distance, np.float64, ("batch",))
     is_normal = -distance - scoring.offset >= 0.0
     label = graph.op("Where", is_normal, 1, -1)
@@ -60,33 +54,10 @@ def build_graph(scoring, resize, unit=None):
     if scoring.held_out is not None:
         found = p_values(distance, scoring.held_out)
         graph.output("p_value", found, np.float64, ("batch",))
-    if unit is None:
+    if not with_maps:
         return graph
-    total, factors = nodes[0].squared, [1.0]
-    if scoring.aggregation is not None:
-        total, factors = distance, _factors(distances, weights)
-    gradients, constants = spread(features, scoring.gaussians, nodes, factors)
-    contributions = contributions_over_positions(
-        maps, position_weights, parts, total, gradients, constants
-    )
-    sizes = {level: weights.shape for level, weights in position_weights.items()}
-    drawn = draw(contributions, sizes, sides, unit)
+    layers = score.layers(maps, position_weights, parts, -scoring.offset)
+    drawn = draw(layers, sides)
     shape = ("height", "width") if resize else preprocessing.image_size
     graph.output("anomaly_map", drawn, np.float32, ("batch", *shape))
     return graph
-
-
-def _factors(distances, weights):
-    """Factors of the groups' squared distances in the aggregated distance."""
-    factors = []
-    for index, distance in enumerate(distances):
-        graph = distance.graph
-        weight = weights
-        if not isinstance(weights, float):
-            weight = weights.take(index, axis=1)
-        # The square times 1 / distance; zero stays zero.
-        some = distance > 0.0
-        inverse = graph.op("Reciprocal", graph.op("Where", some, distance, 1.0))
-        inverse = graph.op("Where", some, inverse, 0.0)
-        factors.append((inverse * weight).expand_dims(1))
-    return factors

@@ -85,19 +85,15 @@ def contributions_over_positions(maps, weights, parts, totals, gradients, consta
     }
 
 
-def draw(contributions, sizes, sides, unit):
-    """Upsample contributions of positions to the size of the images.
+def draw(layers, sides):
+    """Upsample layers to the size of the images, and add them.
 
     Parameters
     ----------
-    contributions : dict of {int: Value of shape (n, height * width)}
-        By level.
-    sizes : dict of {int: tuple of (int, int)}
-        Height and width of each level's map.
+    layers : list of (Value of shape (n, height * width), (height, width))
+        Values of positions, 1 in all where an image is just at the threshold.
     sides : tuple of (Side, Side)
         Of the images.
-    unit : float
-        The total at the threshold.
 
     Returns
     -------
@@ -105,14 +101,12 @@ def draw(contributions, sizes, sides, unit):
         Float32.
     """
     drawn = None
-    for level, contribution in contributions.items():
-        height, width = sizes[level]
+    for layer, shape in layers:
         rows, columns = (
-            _interpolation(contribution.graph, side, n)
-            for side, n in zip(sides, sizes[level], strict=True)
+            _interpolation(layer.graph, side, n)
+            for side, n in zip(sides, shape, strict=True)
         )
-        layer = (contribution * (height * width / unit)).reshape(0, height, width)
-        layer = (rows @ layer).times_transposed(columns)
+        layer = (rows @ layer.reshape(0, *shape)).times_transposed(columns)
         drawn = layer if drawn is None else drawn + layer
     return drawn.cast(np.float32)
 

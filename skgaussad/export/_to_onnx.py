@@ -7,8 +7,7 @@ from pathlib import Path
 from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.validation import check_real
-from ..inspection import ScoredFeatures
-from ._arrays import Scoring
+from ..inspection import anomaly_maps
 
 _PACKAGES = (
     "skgaussad",
@@ -37,8 +36,9 @@ def to_onnx(
     estimator : Pipeline, or a meta-estimator around one
         Fitted, from a :class:`~skgaussad.DeepFeatureTransformer`, by affine
         steps such as :class:`~skgaussad.NegatedPCA`, to a
+        :class:`~skgaussad.CellwiseMahalanobisDetector`, a
         :class:`~skgaussad.MahalanobisDetector` or a
-        :class:`~skgaussad.LevelEnsemble` of these. It may be wrapped in
+        :class:`~skgaussad.LevelEnsemble` of the latter. It may be wrapped in
         meta-estimators of this package.
 
     path : path-like
@@ -46,7 +46,8 @@ def to_onnx(
 
     with_maps : bool, default=False
         Whether the graph returns anomaly maps, too, for which the pooling must be
-        ``"average"`` or a grid: see :func:`~skgaussad.inspection.anomaly_maps`.
+        ``"average"`` or a grid, and nothing ignored: see
+        :func:`~skgaussad.inspection.anomaly_maps`.
 
     resize : bool, default=True
         Whether the graph takes images of any size (the same within a batch) and resizes
@@ -94,9 +95,10 @@ def to_onnx(
     - ``p_value``, float64 of shape (n,), if the detector has p-values;
     - ``anomaly_map``, float32 of shape (n, height, width), with `with_maps`.
 
-    The network is computed in float32 and the rest in float64, which onnxruntime
-    supports on CPUs. Features differ from those of torch in the last digits of
-    float32; directions of small variance amplify such differences in the distance.
+    The network and the residuals of cells are computed in float32 and the rest in
+    float64, which onnxruntime supports on CPUs. Features differ from those of torch in
+    the last digits of float32; directions of small variance amplify such differences in
+    the distance.
 
     Examples
     --------
@@ -128,15 +130,17 @@ def to_onnx(
     # Checked before the work rather than after it.
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path: there is no folder {str(path.parent)!r}.")
+    from ._arrays import Scoring
     from ._build import build_graph
     from ._parity import check_parity, prepare_images, run_graph
 
     scoring = Scoring.of(estimator)
     transformer = scoring.transformer
-    unit = _find_unit(estimator, transformer) if with_maps else None
     _check_resizing(transformer.preprocessing_, resize)
     images = prepare_images(images, transformer, resize)
-    graph = build_graph(scoring, resize, unit)
+    if with_maps:
+        _check_maps(estimator, transformer, images)
+    graph = build_graph(scoring, resize, with_maps)
     metadata = _describe(scoring, resize, graph.output_names)
     content = graph.model({}).SerializeToString()
     results = run_graph(content, images)
@@ -147,14 +151,14 @@ def to_onnx(
     return metadata
 
 
-def _find_unit(estimator, transformer):
-    """Return the scale of anomaly maps, or raise if the graph can have none."""
+def _check_maps(estimator, transformer, images):
+    """Raise unless the estimator has anomaly maps, and a graph can have them."""
     if transformer._kept_area is not None:
         raise ValueError(
             "with_maps=True: a graph has no maps for a DeepFeatureTransformer with "
             "ignore. Set with_maps=False, or fit with ignore=None."
         )
-    return ScoredFeatures(estimator).unit
+    anomaly_maps(estimator, images[:1])
 
 
 def _check_resizing(preprocessing, resize):

@@ -4,12 +4,16 @@ The Displays need the extra ``skgaussad[plot]``.
 """
 
 from ._anomaly_map_display import AnomalyMapDisplay
-from ._anomaly_maps import DistanceSplit, anomaly_maps, map_meaning, split_distance
+from ._anomaly_maps import (
+    DistanceSplit,
+    anomaly_maps,
+    map_meaning,
+    split_distance,
+)
 from ._chi_square_qq import ChiSquareQQDisplay
 from ._component_split import ComponentSplit, split_by_component
 from ._covariance_spectrum import CovarianceSpectrumDisplay
 from ._false_positive_rate import FalsePositiveRateDisplay
-from ._gaussians import ScoredFeatures
 from ._level_auroc import LevelAUROCDisplay
 from ._map_colors import COLORS, color_map, limit_of, map_norm, ticks_of
 from ._matplotlib import check_matplotlib

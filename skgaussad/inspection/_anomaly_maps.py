@@ -190,10 +190,10 @@ def anomaly_maps(estimator, X, *, size="image"):
         return positions.anomaly_maps(images, size=size)
     tiled = find_part(estimator, "tile_distances")
     if tiled is None:
-        scored = _scored(estimator)
+        scored = _take_apart(estimator)
         layers = scored.stream_layers(images)
         return draw_maps(layers, images, scored.transformer, size)
-    scored = _scored(tiled.tile_estimator_)
+    scored = _take_apart(tiled.tile_estimator_)
     scored.threshold = find_threshold(estimator)
     return draw_tiled_maps(scored.stream_layers, tiled, images, size)
 
@@ -210,7 +210,7 @@ def map_meaning(estimator):
     return "position" if is_position else "contribution"
 
 
-def _scored(estimator):
+def _take_apart(estimator):
     """Take a pipeline apart, whether it scores cells or pooled features."""
     has_cells = find_part(estimator, "cell_residuals") is not None
     return (ScoredCells if has_cells else _ScoredPositions)(estimator)

@@ -42,12 +42,17 @@ class ScoredCells:
             )
         self._places = find_part(estimator, "cell_residuals").cell_places()
 
+    @property
+    def unit(self):
+        """What a residual is at the threshold."""
+        return check_scale(self.threshold)
+
     def stream_layers(self, images):
         """Yield the layer of each map: the residuals of its cells over the threshold.
 
         A cell that is ignored entirely is NaN.
         """
-        unit = check_scale(self.threshold)
+        unit = self.unit
         rows, columns = self._places.T
         shape = rows.max() + 1, columns.max() + 1
         counts = np.ones(shape, dtype=bool)

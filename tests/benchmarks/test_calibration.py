@@ -63,9 +63,9 @@ def test_thresholds_of_training_scores_are_quantiles_of_plain_distances(X):
 
 def test_settings_fit_the_columns_they_name():
     rng = np.random.default_rng(0)
-    level, levels, grid, cells = SETTINGS
+    level, levels, grid, cells, cellwise = SETTINGS
     n_features = [sum(setting.widths) for setting in SETTINGS]
-    assert n_features == [192, 2096, 3072, 3072]
+    assert n_features == [192, 2096, 3072, 3072, 5488]
     for setting, n_groups in ((levels, 9), (cells, 16)):
         rows = rng.standard_normal((20, sum(setting.widths)))
         ensemble = setting.make_detector().fit(rows)
@@ -76,6 +76,8 @@ def test_settings_fit_the_columns_they_name():
             assert part.n_features_in_ == width
     for setting in (level, grid):
         assert isinstance(setting.make_detector(), MahalanobisDetector)
+    fitted = cellwise.make_detector().fit(rng.standard_normal((20, 5488)))
+    assert fitted.calibration_residuals_.shape == (20, 49)
 
 
 def test_features_of_solar_cells_are_those_of_the_settings():
@@ -88,13 +90,16 @@ def test_features_of_solar_cells_are_those_of_the_settings():
     by_level = transformer.fit_transform(paths)
     widths = [part.stop - part.start for part in transformer.level_slices_.values()]
     assert tuple(widths) == protocol.LEVEL_WIDTHS
-    level, levels, grid, cells = (features["poly"][s.name] for s in SETTINGS)
+    level, levels, grid, cells, cellwise = (features["poly"][s.name] for s in SETTINGS)
     np.testing.assert_allclose(levels, by_level, atol=1e-5)
     np.testing.assert_array_equal(level, levels[:, transformer.level_slices_[7]])
     # The map of level 7 has 4 x 4 positions, a cell each; cells are outer to channels.
     by_cell = grid.reshape(6, 16, 192)
     np.testing.assert_allclose(by_cell.mean(axis=1), level, atol=1e-5)
     np.testing.assert_array_equal(cells, grid)
+    expected = transformer.set_params(levels=6, pooling=7).fit_transform(paths)
+    assert cellwise.shape == (6, 49 * 112)
+    np.testing.assert_allclose(cellwise, expected, atol=1e-5)
     for kind in labels.values():
         np.testing.assert_array_equal(kind, [1, 1, 1, 1, 1, -1])
     assert features["mono"]["level 7"].shape == (6, 192)
@@ -103,7 +108,7 @@ def test_features_of_solar_cells_are_those_of_the_settings():
 
 def test_synthetic_samples_have_the_law_they_name():
     gaussian, heavy = protocol.make_synthetic(40_000)
-    setting = protocol.Setting("two blocks", (3, 2), True, 1)
+    setting = protocol.Setting("two blocks", (3, 2), "sum", 1)
     variances = np.array([1, 1 / 2, 1 / 3, 1, 1 / 2])
     rng = np.random.default_rng(0)
     rows = gaussian.rows(setting, rng, 100)
@@ -123,8 +128,8 @@ def test_synthetic_samples_have_the_law_they_name():
 @pytest.fixture
 def small_settings(monkeypatch):
     settings = (
-        protocol.Setting("one", (4,), False, 300),
-        protocol.Setting("sum", (4, 2), True, 300),
+        protocol.Setting("one", (4,), "joint", 300),
+        protocol.Setting("sum", (4, 2), "sum", 300),
     )
     monkeypatch.setattr(protocol, "SETTINGS", settings)
     return settings

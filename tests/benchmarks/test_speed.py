@@ -7,6 +7,7 @@ import _speed_extraction as extraction
 import numpy as np
 import pytest
 import speed
+from _speed_cells import CellFit, LabelMeasurement
 from _speed_detectors import measure_detectors
 from _speed_grid import GridMeasurement, measure_grid
 from _speed_processes import Process, ProcessError, ask_once
@@ -18,9 +19,12 @@ from _speed_scale import (
     make_images,
 )
 from _speed_verdicts import (
+    CELL_FIT_LIMITS,
     check_aurocs,
+    check_cell_fits,
     check_fits,
     check_grid,
+    check_labels,
     check_many,
     check_rates,
 )
@@ -81,6 +85,28 @@ def test_fits_are_checked_at_one_size_and_by_the_number_of_features():
     assert "(50, 201, 'white'): 1.20 times" in verdicts[2].finding
     assert "2.0e-09" in verdicts[3].finding
     assert len(check_fits([fitted(50, 50, 1.0, 1.0)])) == 3
+
+
+def test_labels_of_the_default_are_checked_against_the_extraction():
+    measurements = [
+        LabelMeasurement("cells", 100, 10.0, 11.4),
+        LabelMeasurement("cells", 100, 10.0, 11.6),
+        LabelMeasurement("paper", 100, 10.0, 20.0),
+    ]
+    verdicts = check_labels(measurements)
+    assert holds(verdicts) == [True, False]
+    assert "1.16 times" in verdicts[1].finding
+
+
+def test_fits_to_cells_are_checked_by_time_and_memory():
+    size, (seconds, peak) = (500, 5488), CELL_FIT_LIMITS[500, 5488]
+    fits = [
+        CellFit(*size, seconds, int(peak)),
+        CellFit(*size, seconds + 0.1, int(peak)),
+        CellFit(*size, seconds, int(peak) + 1),
+        CellFit(20, 98, 1e9, 1),
+    ]
+    assert holds(check_cell_fits(fits)) == [True, False, False]
 
 
 def many(n_images, extraction_peak, fit_peak):
@@ -329,6 +355,15 @@ def test_a_section_runs_from_the_command_line(capsys, monkeypatch):
     assert "OMP_NUM_THREADS" in printed
     assert "peers: none" in printed
     assert printed.count("[holds]") == 2
+
+
+@pytest.mark.slow
+def test_cells_are_labelled_and_fitted(capsys):
+    speed.main(["cells", "--quick", "--rounds", "1"])
+    printed = capsys.readouterr().out
+    assert re.search(r"^cells +4 +[\d.]+ +[\d.]+", printed, re.MULTILINE)
+    assert re.search(r"^ +20 +98 +[\d.]+ +\d+", printed, re.MULTILINE)
+    assert "of 1 criteria failed" in printed
 
 
 @pytest.mark.slow

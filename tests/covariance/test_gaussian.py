@@ -122,3 +122,24 @@ def test_what_cannot_be_inverted_is_refused():
     for scale in (1e-200, 1e200):
         with pytest.raises(ValueError, match="Rescale"):
             Gaussian.fit(scale * X, "oas")
+
+
+@pytest.mark.parametrize("shape", [(12, 30), (30, 30), (90, 12)], ids=str)
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "oas", "shrunk"])
+def test_residuals_are_those_of_a_dense_solve(covariance, shape):
+    X, X_test = samples(*shape), 3 * samples(20, shape[1], seed=1)
+    reference = REFERENCES[covariance].fit(X)
+    rho = 0.1 if covariance == "shrunk" else reference.shrinkage_
+    deviations = X_test - X.mean(axis=0)
+    solved = np.linalg.solve(reference.covariance_, deviations.T).T
+    expected = np.sqrt(rho * X.var(axis=0).mean()) * solved
+    for gaussian in both_ways(X, covariance):
+        np.testing.assert_allclose(
+            gaussian.residuals(X_test), expected, rtol=0, atol=1e-11 * expected.max()
+        )
+
+
+def test_residuals_need_shrinkage():
+    gaussian, _ = Gaussian.fit(samples(90, 12), "empirical")
+    with pytest.raises(TooFewSamplesError, match="is 0 .* set the intensity with"):
+        gaussian.residuals(samples(3, 12))

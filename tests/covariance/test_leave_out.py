@@ -11,8 +11,10 @@ from skgaussad.covariance import (
     DIAGONAL_COVARIANCES,
     Gaussian,
     Moments,
+    TooFewSamplesError,
     _leave_out,
     leave_out,
+    leave_out_residuals,
 )
 
 SHRINKAGE = 0.1
@@ -356,3 +358,112 @@ def test_little_shrinkage_of_few_samples():
     ]
     found = leave_out(gaussian, X[:20], are_all=False)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+# Residuals
+
+
+def residuals_left_out(X, covariance, groups=None):
+    """Residuals by the closed form; None if the fit is refused or has none."""
+    try:
+        gaussian, row_vectors = Gaussian.fit(X, covariance, SHRINKAGE)
+        gaussian.residual_terms()
+    except ValueError:
+        return None
+    residuals = np.full(X.shape, np.inf)
+    blocks = leave_out_residuals(gaussian, X, groups, row_vectors=row_vectors)
+    for members, block in blocks:
+        residuals[members] = block
+    return residuals
+
+
+def residuals_refitted(X, covariance, groups=None):
+    """The same by a fit to the others for each group; infinite if it is refused."""
+    groups = np.arange(len(X)) if groups is None else groups
+    residuals = np.full(X.shape, np.inf)
+    for group in np.unique(groups):
+        out = groups == group
+        try:
+            gaussian, _ = Gaussian.fit(X[~out], covariance, SHRINKAGE)
+            residuals[out] = gaussian.residuals(X[out])
+        except ValueError:
+            continue
+    return residuals
+
+
+def assert_same_residuals(found, expected, rtol=1e-9):
+    """Relative to the largest residual of each row."""
+    finite = np.isfinite(expected).all(axis=1)
+    np.testing.assert_array_equal(np.isfinite(found).all(axis=1), finite)
+    found, expected = found[finite], expected[finite]
+    errors = np.abs(found - expected).max(axis=1, initial=0)
+    assert (errors <= rtol * np.abs(expected).max(axis=1, initial=0)).all()
+
+
+@pytest.mark.parametrize("grouped", [False, True], ids=["samples", "groups"])
+@pytest.mark.parametrize("shape", SHAPES[:4], ids=str)
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "oas", "shrunk"])
+def test_residuals_equal_refits_of_scikit_learn(covariance, shape, grouped):
+    """sqrt(rho nu) C^-1 (x - mean), by a dense solve."""
+    X = correlated(*shape)
+    groups = groups_of(shape[0]) if grouped else np.arange(shape[0])
+    expected = np.empty(X.shape)
+    for group in np.unique(groups):
+        out = groups == group
+        rest = X[~out]
+        fitted = REFERENCES[covariance].fit(rest)
+        rho = SHRINKAGE if covariance == "shrunk" else fitted.shrinkage_
+        floor = rho * rest.var(axis=0).mean()
+        deviations = X[out] - fitted.location_
+        solved = np.linalg.solve(fitted.covariance_, deviations.T).T
+        expected[out] = np.sqrt(floor) * solved
+    assert_same_residuals(residuals_left_out(X, covariance, groups), expected)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    X=training_rows(),
+    covariance=st.sampled_from(["ledoit_wolf", "oas", "shrunk"]),
+    grouped=st.booleans(),
+)
+def test_residuals_equal_a_fit_without_them(X, covariance, grouped):
+    if not np.ptp(X, axis=0).any():
+        return
+    groups = groups_of(len(X)) if grouped else None
+    closed = residuals_left_out(X, covariance, groups)
+    if closed is not None:
+        assert_same_residuals(closed, residuals_refitted(X, covariance, groups))
+
+
+@pytest.mark.parametrize(
+    ("covariance", "grouped", "rows"),
+    [
+        ("shrunk", True, {"shape": (27, 29), "seed": 3165932427, "decay": 3.0}),
+        ("shrunk", False, {"shape": (34, 43), "seed": 2475424534, "decay": 3.0}),
+        ("oas", False, {"shape": (30, 34), "seed": 3685904223, "decay": 3.0}),
+    ],
+    ids=str,
+)
+def test_residuals_with_a_sample_far_off(covariance, grouped, rows):
+    """Against it all others vary next to nothing, along axes that are inexact."""
+    X = awkward_rows(**rows, kind="rectified", factor=300.0)
+    groups = groups_of(len(X)) if grouped else None
+    found = residuals_left_out(X, covariance, groups)
+    assert_same_residuals(found, residuals_refitted(X, covariance, groups), 1e-11)
+
+
+def test_residuals_of_moments_are_those_of_the_rows():
+    for shape in ((30, 60), (60, 30)):
+        X, some = correlated(*shape), np.arange(20)
+        gaussian = Gaussian.from_moments(Moments.of(X), "oas")
+        found = np.empty((20, shape[1]))
+        for members, block in leave_out_residuals(gaussian, X[some], are_all=False):
+            found[members] = block
+        assert_same_residuals(found, residuals_left_out(X, "oas")[some])
+
+
+def test_of_one_feature_there_is_no_shrinkage_and_no_residual():
+    assert residuals_left_out(correlated(40, 1), "shrunk") is None
+    gaussian, _ = Gaussian.fit(correlated(40, 1), "shrunk", SHRINKAGE)
+    with pytest.raises(TooFewSamplesError, match=r"shrinkage .* is 0 .*n_features=1"):
+        gaussian.residual_terms()

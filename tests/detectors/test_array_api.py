@@ -1,12 +1,19 @@
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 import sklearn
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgaussad import LevelEnsemble, MahalanobisDetector, VariantMahalanobisDetector
+from skgaussad import (
+    CellwiseMahalanobisDetector,
+    LevelEnsemble,
+    MahalanobisDetector,
+    VariantMahalanobisDetector,
+)
 from skgaussad._utils import array_api as _array_api
 
 torch = pytest.importorskip("torch")
@@ -67,6 +74,42 @@ def test_scores_are_those_of_numpy(dispatch, covariance, name, dtype, n_samples)
         check_equal(result, getattr(detector, method)(X), name)
 
 
+@pytest.mark.parametrize("n_samples", [8, 60], ids="n = {}".format)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "cells", [4, {"odd": slice(1, 12, 2), "even": slice(0, 12, 2)}]
+)
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_residuals_are_those_of_numpy(dispatch, name, cells, dtype, n_samples):
+    X = samples(20, seed=1).astype(dtype)
+    X[:5] += 1
+    fitted = CellwiseMahalanobisDetector(cells=cells, top_fraction=0.5, fpr=0.2)
+    expected = fitted.fit(samples(n_samples))
+    offset = expected.offset_
+    detector = clone(fitted).fit(to_namespace(samples(n_samples), name))
+    assert detector.offset_ == offset
+    for method in ("cell_residuals", *METHODS[1:]):
+        result = getattr(detector, method)(to_namespace(X, name, dtype))
+        check_equal(result, getattr(expected, method)(X), name)
+    assert name.encode() not in pickle.dumps(detector)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_residuals_of_several_levels(dispatch, name):
+    """Divided by the scale of each level, in whatever the samples come in."""
+    columns = [f"level{i // 6}_grid1_r0c{i // 3 % 2}_{i % 3:04d}" for i in range(12)]
+    expected = CellwiseMahalanobisDetector(fpr=0.2).fit(
+        pytest.importorskip("pandas").DataFrame(samples(60), columns=columns)
+    )
+    X = samples(20, seed=1)
+    with warnings.catch_warnings():
+        # Tensors have no names.
+        warnings.simplefilter("ignore", UserWarning)
+        for method in ("cell_residuals", "score_samples", "predict"):
+            result = getattr(expected, method)(to_namespace(X, name))
+            check_equal(result, getattr(expected, method)(X), name)
+
+
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_many_rows_are_scored_like_few(dispatch, name, monkeypatch):
     detector = MahalanobisDetector(fpr=0.2).fit(samples(8))
@@ -81,10 +124,13 @@ def test_scores_stay_on_the_device(dispatch):
     X = array_api_strict.asarray(samples(20, seed=1), device=device)
     detector = MahalanobisDetector().fit(samples(30))
     ensemble = LevelEnsemble(columns=COLUMNS).fit(samples(30))
+    cellwise = CellwiseMahalanobisDetector(cells=4).fit(samples(30))
     for method in METHODS:
         assert getattr(detector, method)(X).device == device
     for method in METHODS[1:]:
         assert getattr(ensemble, method)(X).device == device
+        assert getattr(cellwise, method)(X).device == device
+    assert cellwise.cell_residuals(X).device == device
 
 
 @pytest.mark.parametrize("name", NAMESPACES)
@@ -93,7 +139,11 @@ def test_devices_without_float64_score_in_float32(dispatch, name, monkeypatch):
         _array_api, "_max_precision_float_dtype", lambda xp, device: xp.float32
     )
     X = samples(20, seed=1).astype("float32")
-    for detector in (MahalanobisDetector(), LevelEnsemble(columns=COLUMNS)):
+    for detector in (
+        MahalanobisDetector(),
+        LevelEnsemble(columns=COLUMNS),
+        CellwiseMahalanobisDetector(cells=4),
+    ):
         detector.fit(samples(60))
         for method in ("score_samples", "p_values"):
             result = getattr(detector, method)(to_namespace(X, name, "float32"))

@@ -17,6 +17,7 @@ from sklearn.svm import OneClassSVM
 
 from skgaussad import (
     AugmentedDetector,
+    CellwiseMahalanobisDetector,
     ConformalDetector,
     DeepFeatureTransformer,
     LevelEnsemble,
@@ -59,6 +60,7 @@ def tiles(**settings):
 
 ON_FEATURES = {
     "mahalanobis": MahalanobisDetector(),
+    "cellwise": CellwiseMahalanobisDetector(cells=5),
     "variants": VariantMahalanobisDetector(random_state=0),
     "levels": LevelEnsemble(columns=COLUMNS),
     "conformal": ConformalDetector(MahalanobisDetector()),
@@ -102,6 +104,7 @@ def test_threshold_p_values_and_bound_agree(name):
             make_pipeline(NegatedPCA(1), MahalanobisDetector(**point)), columns=COLUMNS
         ),
         lambda **point: ConformalDetector(MahalanobisDetector(**point)),
+        lambda **point: RobustDetector(CellwiseMahalanobisDetector(cells=5, **point)),
         lambda **point: ConformalDetector(
             make_pipeline(
                 StandardScaler(), Pipeline([("d", MahalanobisDetector(**point))])
@@ -174,6 +177,7 @@ def test_a_working_point_changed_around_copies_is_refused(pictures):
     [
         (LevelEnsemble(columns=COLUMNS), {"aggregation": "max"}),
         (LevelEnsemble(columns=COLUMNS, aggregation="top"), {"top_fraction": 1.0}),
+        (CellwiseMahalanobisDetector(cells=5), {"top_fraction": 1.0}),
     ],
     ids=str,
 )

@@ -15,6 +15,7 @@ from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline as join
 
 from skgaussad import (
+    CellwiseMahalanobisDetector,
     ConformalDetector,
     DeepFeatureTransformer,
     MahalanobisDetector,
@@ -89,6 +90,64 @@ def test_fit_is_that_of_one_process(
     assert assembled == [1]
     assert dask.config.config == config
     assert_forgotten()
+
+
+def make_cellwise(make, output="pandas", levels=2, pooling=2, **settings):
+    pipeline = make(
+        CellwiseMahalanobisDetector(**settings), levels=levels, pooling=pooling
+    )
+    pipeline[0].set_output(transform=output)
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("output", "settings"),
+    [
+        ("default", {"cells": 4, "covariance": "shrunk"}),
+        ("pandas", {}),
+        ("polars", {"threshold": "tail", "covariance": "oas", "top_fraction": 0.5}),
+    ],
+    ids=str,
+)
+def test_residuals_are_those_of_one_process(
+    client, make, paths, output, settings, assembled
+):
+    """Of 160 images with 128 features, of which the moments come to this process."""
+    expected = make_cellwise(make, output, **settings).fit(paths)
+    found = make_cellwise(make, output, **settings)
+    distributed.fit(found, paths, partition_size=2 * 4)
+    assert assembled == [1]
+    for name in ("location_", "shrinkage_", "n_features_in_", "n_samples_seen_"):
+        np.testing.assert_allclose(
+            getattr(found[-1], name), getattr(expected[-1], name), rtol=1e-10
+        )
+    for name in ("calibration_residuals_", "calibration_distances_", "offset_"):
+        np.testing.assert_allclose(
+            getattr(found[-1], name), getattr(expected[-1], name), rtol=1e-9
+        )
+    assert found[-1].cells_ == expected[-1].cells_
+    np.testing.assert_allclose(
+        found.score_samples(paths[:30]), expected.score_samples(paths[:30]), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"levels": 4}, {"levels": [1, 2], "pooling": 1}],
+    ids=["fewer images than features", "several levels"],
+)
+def test_residuals_of_features_that_are_gathered(
+    client, make, paths, settings, assembled
+):
+    expected = make_cellwise(make, **settings).fit(paths)
+    found = distributed.fit(make_cellwise(make, **settings), paths)
+    assert assembled == [len(paths)]
+    np.testing.assert_array_equal(
+        found[-1].calibration_residuals_, expected[-1].calibration_residuals_
+    )
+    np.testing.assert_array_equal(
+        found.decision_function(paths), expected.decision_function(paths)
+    )
 
 
 def test_law_that_the_samples_contradict_is_doubted_here_too(client, make, paths):

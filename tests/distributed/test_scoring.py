@@ -12,7 +12,11 @@ from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import LocalOutlierFactor
 
-from skgaussad import MahalanobisDetector, make_detector
+from skgaussad import (
+    CellwiseMahalanobisDetector,
+    MahalanobisDetector,
+    make_detector,
+)
 from skgaussad.detectors import p_values
 from skgaussad.distributed import _score_to_parquet as _scoring
 from skgaussad.distributed import score_to_parquet
@@ -87,6 +91,10 @@ def test_scores_are_those_of_one_process(
             True,
         ),
         (
+            lambda make: make(CellwiseMahalanobisDetector(cells=4), pooling=2),
+            True,
+        ),
+        (
             lambda make: GridSearchCV(
                 make(MahalanobisDetector(fpr=0.1)),
                 {},
@@ -96,7 +104,7 @@ def test_scores_are_those_of_one_process(
             True,
         ),
     ],
-    ids=["trees", "neighbours", "levels", "search"],
+    ids=["trees", "neighbours", "levels", "cells", "search"],
 )
 def test_any_detector_will_do(client, make, paths, tmp_path, make_whole, has_p_values):
     pipeline = make_whole(make).fit(paths)

@@ -51,9 +51,8 @@ def solar_cells(tmp_path_factory):
     """
     cells = load_solar_cells("mono")
     good, bad = (cells.paths[cells.labels == label] for label in (1, -1))
-    pipe = make_detector(levels="all", image_size=96, fpr=0.2, device="cpu").fit(
-        good[:60:2]
-    )
+    settings = {"method": "paper", "levels": "all", "image_size": 96, "device": "cpu"}
+    pipe = make_detector(fpr=0.2, **settings).fit(good[:60:2])
     path = tmp_path_factory.mktemp("onnx") / "cells.onnx"
     to_onnx(pipe, path, with_maps=True)
     return path, pipe, [*good[1:60:6], *bad[::33][:10]]

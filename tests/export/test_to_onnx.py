@@ -9,12 +9,14 @@ import onnxruntime
 import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from skgaussad import (
     AugmentedDetector,
+    CellwiseMahalanobisDetector,
     ConformalDetector,
     DeepFeatureTransformer,
     LevelEnsemble,
@@ -34,6 +36,10 @@ pytestmark = [
     pytest.mark.usefixtures("known_networks"),
 ]
 SETTINGS = {"weights": None, "device": "cpu", "image_size": (64, 96)}
+SEARCH = {"detector__top_fraction": [0.3]}
+# Neither in reading order nor with columns one after the other.
+CELLS = {"r1c0": 3, "r0c0": 0, "r1c1": 1, "r0c1": 2}
+CELLS = {name: slice(first, None, 4) for name, first in CELLS.items()}
 OVERLAPPING = {"a": slice(0, 40), "b": slice(30, 96), "c": [5, 90, 3]}
 
 
@@ -47,6 +53,16 @@ def level_pipeline(estimator=None, *, pooling="average", fpr=0.05, **settings):
         levels=[2, 4],
         pooling=pooling,
         detector=LevelEnsemble(estimator, fpr=fpr, **settings),
+        **SETTINGS,
+    )
+
+
+def cell_pipeline(levels=4, pooling=2, cells="auto", fpr=0.2, **settings):
+    return make_detector(
+        backbone="test_resnet",
+        levels=levels,
+        pooling=pooling,
+        detector=CellwiseMahalanobisDetector(cells=cells, fpr=fpr, **settings),
         **SETTINGS,
     )
 
@@ -94,6 +110,27 @@ PIPELINES = {
     "robust": lambda: make_pipeline(transformer(), RobustDetector(fpr=0.2)),
     "augmented": lambda: AugmentedDetector(
         make_pipeline(transformer(), MahalanobisDetector()), n_epochs=1
+    ),
+    "cells": cell_pipeline,
+    "cells of two levels": lambda: cell_pipeline([3, 4], 3, top_fraction=0.3),
+    "number of cells": lambda: cell_pipeline(cells=4, top_fraction=1),
+    "cells out of order": lambda: cell_pipeline(cells=CELLS, top_fraction=0.5),
+    "cells with affine steps": lambda: make_pipeline(
+        transformer(2, pooling=2),
+        StandardScaler(),
+        CellwiseMahalanobisDetector(cells=4, fpr=0.2),
+    ),
+    "cells, robust": lambda: make_pipeline(
+        transformer([3, 4], pooling=2).set_output(transform="pandas"),
+        RobustDetector(CellwiseMahalanobisDetector(), fpr=0.2),
+    ),
+    "cells, conformal": lambda: make_pipeline(
+        transformer(pooling=2),
+        ConformalDetector(CellwiseMahalanobisDetector(cells=4), fpr=0.2),
+    ),
+    "cells, augmented": lambda: AugmentedDetector(cell_pipeline(), n_epochs=1),
+    "cells, search": lambda: GridSearchCV(
+        cell_pipeline(pooling=3), SEARCH, cv=2, scoring=lambda *_: 0.0
     ),
     "tail": lambda: make_pipeline(
         transformer(), MahalanobisDetector(threshold="tail", fpr=0.02)
@@ -156,6 +193,46 @@ def test_features_for_which_there_are_no_maps(settings, normal, tested, tmp_path
     np.testing.assert_allclose(found["distance"], -pipe.score_samples(tested), 1e-5)
     with pytest.raises(ValueError, match=r"ignore=None|got '(max|class_token)'"):
         to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
+
+
+def test_cells_that_are_ignored_do_not_count(normal, tested, tmp_path):
+    """Of 16 cells the mean is over 4 without those ignored, and over 3 with these."""
+    features = transformer(3, pooling=4, ignore=(0, 0, 0.5, 0.5))
+    detector = CellwiseMahalanobisDetector(cells=16, top_fraction=0.25)
+    pipe = make_pipeline(features, detector).fit(normal)
+    assert detector.cell_residuals(features.transform(normal))[:, 0].max() == 0
+    to_onnx(pipe, tmp_path / "file.onnx")
+    found = run(tmp_path / "file.onnx", tested)
+    np.testing.assert_allclose(found["distance"], -pipe.score_samples(tested), 1e-5)
+    with pytest.raises(ValueError, match="ignore=None"):
+        to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (2, "have no places"),
+        ({"r0c0": range(96), "r1c1": range(96, 192)}, "do not fill a grid of 2 x 2"),
+    ],
+)
+def test_cells_of_which_there_is_no_map(cells, message, normal, tmp_path):
+    pipe = cell_pipeline(3, cells=cells).fit(normal)
+    assert "anomaly_map" not in to_onnx(pipe, tmp_path / "file.onnx")["outputs"]
+    with pytest.raises(ValueError, match=message):
+        to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
+
+
+def test_axes_of_cells_are_in_single_precision(normal, tmp_path):
+    """They are most of a file beside the network."""
+    pipe = cell_pipeline(4, pooling=3).fit(normal)
+    to_onnx(pipe, tmp_path / "file.onnx")
+    shape = [29, 9 * 192]
+    (axes,) = [
+        constant
+        for constant in onnx.load(tmp_path / "file.onnx").graph.initializer
+        if list(constant.dims) == shape
+    ]
+    assert axes.data_type == onnx.TensorProto.FLOAT
 
 
 def test_images_of_the_networks_size(normal, tested, tmp_path):

@@ -34,6 +34,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 import skgaussad
 from skgaussad import (
     AugmentedDetector,
+    CellwiseMahalanobisDetector,
     ConformalDetector,
     DeepFeatureTransformer,
     LevelEnsemble,
@@ -69,6 +70,11 @@ def fit_incrementally(X):
     return detector.partial_fit(X[:40]).partial_fit(X[40:])
 
 
+def fit_cellwise(images, levels):
+    transformer = tiny(levels=levels, pooling=2).set_output(transform="pandas")
+    return make_pipeline(transformer, CellwiseMahalanobisDetector(fpr=0.3)).fit(images)
+
+
 def watch(X):
     monitor = ConformalMonitor(random_state=np.random.RandomState(1))
     monitor.fit(np.abs(X[:30, 0])).update_distances(np.abs(X[30:, 0]))
@@ -88,6 +94,33 @@ CASES = {
             augmentation=ImageAugmentation(rotation=3),
             n_epochs=2,
         ).fit(images),
+    ),
+    "CellwiseMahalanobisDetector": (
+        False,
+        lambda X: CellwiseMahalanobisDetector(cells=3, fpr=0.1).fit(X),
+    ),
+    "CellwiseMahalanobisDetector columns": (
+        False,
+        lambda X: CellwiseMahalanobisDetector(
+            "oas", cells=COLUMNS, threshold="tail", fpr=0.1
+        ).fit(X),
+    ),
+    "CellwiseMahalanobisDetector incremental": (
+        False,
+        lambda X: (
+            CellwiseMahalanobisDetector(cells=3)
+            .fit(X[:40])
+            .partial_fit(X[40:])
+            .calibrate(X)
+        ),
+    ),
+    "CellwiseMahalanobisDetector level": (
+        True,
+        lambda images: fit_cellwise(images, 2),
+    ),
+    "CellwiseMahalanobisDetector levels": (
+        True,
+        lambda images: fit_cellwise(images, [1, 2]),
     ),
     "ConformalDetector": (
         False,
@@ -192,7 +225,9 @@ CASES = {
     ),
     "DetectorPipeline": (
         True,
-        lambda images: make_detector(**TINY, levels=[2, 4], fpr=0.3).fit(images),
+        lambda images: make_detector(**TINY, levels=[2, 4], pooling=2, fpr=0.3).fit(
+            images
+        ),
     ),
     "FeatureUnion": (True, fit_union),
 }
@@ -388,6 +423,24 @@ def test_weights_that_were_not_kept_are_checked(images, path, tmp_path):
     torch.save(network.state_dict(), weights)
     with pytest.raises(ValueError, match="are not those of the fit: SHA-256"):
         load(path).transform(images)
+
+
+def test_a_cellwise_model_holds_the_axes_and_little_else(path):
+    """About 8 (n - 1) D bytes beside the network."""
+    X = np.random.default_rng(0).normal(size=(50, 49 * 30))
+    detector = CellwiseMahalanobisDetector(cells=49).fit(X)
+    save(detector, path)
+    assert 1 < path.stat().st_size / (8 * 49 * X.shape[1]) < 1.3
+    facts = model_info(path)
+    assert facts["parameters"]["cells"] == 49
+    assert facts["detector"]["class"].endswith("CellwiseMahalanobisDetector")
+    assert facts["detector"]["threshold_distance"] == -detector.offset_
+    assert facts["detector"]["n_calibration_units"] == 50
+    assert facts["detector"]["training"] == {
+        "n_features_in_": 49 * 30,
+        "n_samples_seen_": 50,
+        "shrinkage_": detector.shrinkage_,
+    }
 
 
 def test_facts_are_readable_by_anyone(images, path):
