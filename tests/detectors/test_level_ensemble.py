@@ -302,7 +302,8 @@ def test_level_pipeline_detects_and_extracts_once(cells, monkeypatch):
         return stream(self, images, *args, **options)
 
     monkeypatch.setattr(Extractor, "stream", counting)
-    pipe = make_detector(levels=[5, 6, 7], image_size=96, fpr=0.1).fit(paths[:40])
+    pipe = make_detector(method="paper", levels=[5, 6, 7], image_size=96, fpr=0.1)
+    pipe.fit(paths[:40])
     assert list(pipe["detector"].columns_) == ["level5", "level6", "level7"]
     scores = pipe.score_samples(paths[40:])
     assert seen == [40, 40], "one pass for all levels"
