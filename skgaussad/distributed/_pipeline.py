@@ -72,5 +72,5 @@ def assemble(transformer, images, parts):
         Float32.
     """
     transformer = copy.copy(transformer).set_params(verbose=False)
-    transformer._make_extraction = lambda device, cache: _Computed(parts)
+    transformer._make_extraction = lambda *_: _Computed(parts)
     return transformer.transform(images)
