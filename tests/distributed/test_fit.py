@@ -191,7 +191,12 @@ def groups_of(paths):
             lambda make: make(MahalanobisDetector()),
             groups_of,
         ),
-        (lambda make: make_detector(**make(levels=[2, 4])[0].get_params()), None),
+        (
+            lambda make: make_detector(
+                method="paper", **make(levels=[2, 4])[0].get_params()
+            ),
+            None,
+        ),
     ],
     ids=[
         "fewer images than features",

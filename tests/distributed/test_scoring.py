@@ -87,7 +87,9 @@ def test_scores_are_those_of_one_process(
         ),
         (lambda make: make(LocalOutlierFactor(novelty=True)), False),
         (
-            lambda make: make_detector(**make(levels=[1, 2])[0].get_params()),
+            lambda make: make_detector(
+                method="paper", **make(levels=[1, 2])[0].get_params()
+            ),
             True,
         ),
         (
