@@ -119,7 +119,7 @@ class CellwiseMahalanobisDetector(GaussianDetector):
     :class:`~skgaussad.MahalanobisDetector`, let r = C^-1 (x - m). The residual of cell
     j is
 
-        e_j = sqrt(rho nu) |r_j|,
+        e_j = sqrt(rho nu) times the norm of r_j,
 
     with the entries r_j of r that belong to the cell. With P = C^-1, r_j is P_jj times
     the difference of the cell to what all other cells predict of it. The factor makes
@@ -134,7 +134,8 @@ class CellwiseMahalanobisDetector(GaussianDetector):
     Several levels on one grid are each divided by their root mean square deviation, or
     the loudest would rule. This scale is that of all training samples, also where one
     is left out, so that the residuals left out are no longer exact, and samples cannot
-    be added later. One level has no scale, and is as accurate.
+    be added later. One level has no scale, and is about as
+    accurate.
 
     A fitted detector holds the axes of its covariance, at most min(n - 1, D) times D
     numbers of 8 bytes, and n_cells residuals a sample: 22 MB for 500 images on the 7 x
