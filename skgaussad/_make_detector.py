@@ -215,8 +215,8 @@ def make_detector(
     Raises
     ------
     ValueError
-        If `method` is none of these, or a working point is given beside a detector that
-        has its own.
+        If `method` is none of these, `pooling` or `threshold` does not go with it, or a
+        working point is given beside a detector that has its own.
 
     References
     ----------
@@ -252,6 +252,11 @@ def make_detector(
     has_cells = method == "cells"
     if pooling is None:
         pooling = _GRID if has_cells else "average"
+    elif has_cells and detector is None and not isinstance(pooling, numbers.Integral):
+        raise ValueError(
+            "pooling must be the number of cells along a side of the grid for "
+            f"method='cells'; got {pooling!r}. Use method='paper' for other poolings."
+        )
     if standardize_intensity is None:
         standardize_intensity = has_cells
     transformer = DeepFeatureTransformer(
@@ -269,6 +274,12 @@ def make_detector(
         kind = LevelEnsemble if several else MahalanobisDetector
         if has_cells:
             kind = CellwiseMahalanobisDetector
+        if threshold in ("chi2", "f") and kind is not MahalanobisDetector:
+            raise ValueError(
+                f"threshold={threshold!r} is the distribution of a Mahalanobis "
+                "distance, which one level of method='paper' has; got "
+                f"method={method!r} and levels={levels!r}. Use threshold='quantile'."
+            )
         detector = kind(**working_point)
     elif not get_tags(detector).input_tags.two_d_array:
         raise ValueError(

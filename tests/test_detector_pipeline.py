@@ -90,6 +90,24 @@ def test_the_default_takes_level_6_in_7_by_7_cells():
     assert detector[-1].n_features_in_ == 49 * 112
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pooling": "average"}, "pooling must be.*got 'average'.*method='paper'"),
+        ({"pooling": [7, 4]}, r"pooling must be the number.*got \[7, 4\]"),
+        ({"threshold": "chi2"}, "threshold='chi2'.*one level of method='paper'"),
+        (
+            {"threshold": "f", "method": "paper", "levels": [6, 7]},
+            r"threshold='f'.*levels=\[6, 7\]",
+        ),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_with_the_method_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_detector(**settings)
+
+
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="method must be one of 'cells', 'paper'"):
         make_detector(method="cell")

@@ -63,6 +63,6 @@ def aggregation_weights(distances, how, top_fraction):
 
 
 def count_top(n_groups, top_fraction):
-    """Count the groups that are averaged."""
+    """Count the groups that are averaged, at least one."""
     top_fraction = _TOP_FRACTION if top_fraction is None else top_fraction
-    return math.ceil(top_fraction * n_groups - 1e-9)
+    return max(1, math.ceil(top_fraction * n_groups - 1e-9))

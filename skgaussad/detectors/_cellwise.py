@@ -51,9 +51,8 @@ class CellwiseMahalanobisDetector(GaussianDetector):
 
     top_fraction : float or None, default=None
         Fraction of the cells whose residuals are averaged, in (0, 1], rounded up to a
-        whole number of cells. None is 0.05: 3 of 49 cells. Cells that are constant
-        among the training samples, as those that ``ignore`` of the transformer covers,
-        are not counted.
+        whole number of cells. None is 0.05: 3 of 49 cells. Those that ``ignore`` of the
+        transformer covers are counted, and have no residual.
 
     threshold : {"quantile", "tail"}, default="quantile"
         How `fpr` becomes a distance, as for :class:`~skgaussad.MahalanobisDetector`.
@@ -134,8 +133,7 @@ class CellwiseMahalanobisDetector(GaussianDetector):
     Several levels on one grid are each divided by their root mean square deviation, or
     the loudest would rule. This scale is that of all training samples, also where one
     is left out, so that the residuals left out are no longer exact, and samples cannot
-    be added later. One level has no scale, and is about as
-    accurate.
+    be added later. One level has no scale, and is about as accurate.
 
     A fitted detector holds the axes of its covariance, at most min(n - 1, D) times D
     numbers of 8 bytes, and n_cells residuals a sample: 22 MB for 500 images on the 7 x
@@ -198,20 +196,19 @@ class CellwiseMahalanobisDetector(GaussianDetector):
             check_real("top_fraction", self.top_fraction, 0, 1, closed="high")
 
     def _learn_features(self, X):
-        """Find the cells, and the scale of each level; return the rows over it."""
+        """Return the rows over the scale of each level, and cells and scale."""
         names = getattr(self, "feature_names_in_", None)
         cells, levels = resolve_cells(self.cells, X.shape[1], names)
-        self.cells_ = list(cells)
-        self._columns = np.array(list(cells.values()))
-        self.scale_ = None
+        scale = None
         if np.unique(levels).size > 1:
-            self.scale_ = np.empty(X.shape[1])
+            scale = np.empty(X.shape[1])
             for level in np.unique(levels):
                 of_level = levels == level
                 deviations = X[:, of_level] - X[:, of_level].mean(axis=0)
-                self.scale_[of_level] = np.sqrt(np.mean(deviations**2)) or 1.0
-            X = X / self.scale_
-        return X
+                scale[of_level] = np.sqrt(np.mean(deviations**2)) or 1.0
+            X = X / scale
+        columns = np.array(list(cells.values()))
+        return X, {"cells_": list(cells), "_columns": columns, "scale_": scale}
 
     def _check_additive(self):
         """Raise if moments do not tell all, as the scale of levels."""
@@ -263,8 +260,7 @@ class CellwiseMahalanobisDetector(GaussianDetector):
 
     def _n_top(self):
         """Count the cells whose residuals are averaged."""
-        varies = self._gaussian.moments.varies[self._columns].any(axis=1)
-        return count_top(np.count_nonzero(varies), self.top_fraction)
+        return count_top(len(self.cells_), self.top_fraction)
 
     def cell_residuals(self, X):
         """Residual of each cell: what the rest of the sample does not explain of it.

@@ -15,7 +15,7 @@ _HOW_TO_NAME = (
 # As DeepFeatureTransformer names its output: level7_0012, level7_grid2_r0c1_0012.
 _NAME = re.compile(r"(?P<cell>(?P<level>level\d+)(?:_\w+)?)_\d+")
 _PLACE = re.compile(r"(grid\d+_)?r(?P<row>\d+)c(?P<column>\d+)")
-_CELL = re.compile(r"(?P<level>level\d+)_(?P<place>grid\d+_r\d+c\d+)_\d+")
+_CELL = re.compile(r"(?P<level>level\d+)_(?P<place>(?P<grid>grid\d+)_r\d+c\d+)_\d+")
 
 
 def resolve_columns(columns, n_features, feature_names):
@@ -122,6 +122,13 @@ def resolve_cells(cells, n_features, feature_names):
                 "slice(0, 112), ...}."
             )
         levels = np.array([match["level"] for match in matches])
+        grids = sorted({match["grid"] for match in matches})
+        if len(grids) > 1:
+            raise ValueError(
+                f"cells='auto' takes the cells of one grid, and the features are of "
+                f"{', '.join(grids)}. Pool on one of them, or tell the columns of each "
+                "cell."
+            )
         columns = {}
         for index, match in enumerate(matches):
             columns.setdefault(match["place"], []).append(index)

@@ -122,8 +122,10 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         self._warn_of_anomalies(y)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
         groups = number_groups(groups, X)
-        X = self._learn_features(X)
+        X, learned = self._learn_features(X)
         gaussian, row_vectors = Gaussian.fit(X, self.covariance, self._shrinkage)
+        # Not before: a fit that fails leaves the one before it as it was.
+        vars(self).update(learned)
         self._set_gaussian(gaussian)
         left_out = self._measure_left_out(gaussian, X, groups, row_vectors=row_vectors)
         self._set_left_out(left_out, groups)
@@ -179,7 +181,7 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         first = not hasattr(self, "_gaussian")
         X = validate_data(self, to_host(X), dtype=np.float64, reset=first)
         if first:
-            self._learn_features(X)
+            vars(self).update(self._learn_features(X)[1])
             self._check_additive()
         moments = Moments.of(X, diagonal=self.covariance in DIAGONAL_COVARIANCES)
         self._go_on_with(moments if first else self._moments.merge(moments))
@@ -363,8 +365,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         self._check_working_point(groups, self._rules)
 
     def _learn_features(self, X):
-        """Learn of the features what comes before the Gaussian; return them so."""
-        return X
+        """Return the features as the Gaussian takes them, and attributes to set."""
+        return X, {}
 
     def _measure_left_out(self, gaussian, X, groups=None, **options):
         """Measure training samples by the Gaussian without their group.

@@ -78,7 +78,8 @@ def fit_detector(detector, tasks, features, names):
         detector._shrinkage,
     )
     validate_data(detector, names, dtype=np.float64)
-    detector._learn_features(np.asarray(names, dtype=np.float64))
+    _, learned = detector._learn_features(np.asarray(names, dtype=np.float64))
+    vars(detector).update(learned)
     measure = detector._measure_left_out
     left_out = [
         tasks.submit(

@@ -120,8 +120,8 @@ class Pooling:
             raise ValueError(
                 f"pooling={self.grid} asks for a grid of {self.grid} x {self.grid} "
                 f"cells, but the feature map of level {level} has only {height} x "
-                f"{width} positions. Use a coarser grid, a shallower level or a larger "
-                "image_size."
+                f"{width} positions. Use a coarser grid, such as pooling="
+                f"{min(height, width)}, a shallower level or a larger image_size."
             )
         if self.kind == "class_token" and not has_class_token:
             raise ValueError(

@@ -42,6 +42,16 @@ class ScoredCells:
             )
         self._places = find_part(estimator, "cell_residuals").cell_places()
 
+    def _find_counting(self, shape):
+        """Tell which cells of the grid have features of any level, by their pooling."""
+        counts = np.zeros(shape, dtype=bool)
+        weights = self.transformer._position_weights()
+        for part in self.transformer._parts:
+            of_level = weights[part.level]
+            cells = part.pooling.cells(*of_level.shape)
+            counts |= np.reshape([of_level[cell].any() for cell in cells], shape)
+        return counts
+
     @property
     def unit(self):
         """What a residual is at the threshold."""
@@ -55,9 +65,7 @@ class ScoredCells:
         unit = self.unit
         rows, columns = self._places.T
         shape = rows.max() + 1, columns.max() + 1
-        counts = np.ones(shape, dtype=bool)
-        if self.transformer._kept_area is not None:
-            counts = self.transformer._kept_area.fractions(*shape) > 0
+        counts = self._find_counting(shape)
         for start in range(0, len(images), _N_AT_ONCE):
             stop = min(start + _N_AT_ONCE, len(images))
             some = [images[index] for index in range(start, stop)]

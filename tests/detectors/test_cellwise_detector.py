@@ -221,9 +221,8 @@ def test_held_out_residuals_equal_refits(sample, covariance, top_fraction, n_lot
         expected[out] = others.cell_residuals(X[out])
     found = detector.calibration_residuals_
     assert_same_rows(found, expected)
-    varies = np.ptp(X, axis=0).reshape(n_cells, -1).any(axis=1)
     fraction = 0.05 if top_fraction is None else top_fraction
-    n_top = int(np.ceil(fraction * varies.sum() - 1e-9))
+    n_top = int(np.ceil(fraction * n_cells - 1e-9))
     top = np.sort(expected, axis=1)[:, n_cells - n_top :].mean(axis=1)
     np.testing.assert_allclose(detector.calibration_distances_, top, rtol=1e-9)
 
@@ -288,19 +287,59 @@ def test_distance_is_the_mean_of_the_largest_residuals(top_fraction, n_top):
         np.testing.assert_allclose(distances, largest.mean(axis=1), rtol=1e-12)
 
 
-def test_constant_cells_are_not_counted_but_seen():
-    """As those that are ignored: 30 % of the ten left are three."""
+def test_constant_cells_have_no_residual_but_are_seen():
+    """As those that are ignored."""
     X, x = maps(30, 80), maps(1, 80, 1)
     X[:, :40] = x[:, :40] = 0.5
     detector = CellwiseMahalanobisDetector(cells=20, top_fraction=0.3).fit(X)
     residuals = detector.cell_residuals(x)
     np.testing.assert_array_equal(residuals[0, :10], 0)
-    expected = np.sort(residuals)[:, -3:].mean()
+    expected = np.sort(residuals)[:, -6:].mean()
     assert -detector.score_samples(x) == pytest.approx(expected)
     before = -detector.score_samples(x)
     x[:, 0] += 10
     assert -detector.score_samples(x) > 2 * before
     assert detector.cell_residuals(x).argmax() == 0
+
+
+def test_a_cell_that_varies_in_one_sample_only_is_left_out_exactly():
+    """As many cells are averaged with the sample as without it."""
+    X = maps(12, 36)
+    X[:, 4:] = X[0, 4:]
+    X[3, 4:] += np.arange(32)
+    detector = CellwiseMahalanobisDetector(cells=9, fpr=0.3, top_fraction=0.5).fit(X)
+    others = clone(detector).fit(np.delete(X, 3, axis=0))
+    assert detector.calibration_distances_[3] == pytest.approx(
+        -others.score_samples(X[3:4])[0], rel=1e-9
+    )
+
+
+def test_a_tiny_fraction_is_a_single_cell():
+    X = maps(20, 36)
+    tiny, one = (
+        CellwiseMahalanobisDetector(cells=9, top_fraction=fraction).fit(X)
+        for fraction in (1e-12, 1 / 9)
+    )
+    np.testing.assert_array_equal(tiny.score_samples(X), one.score_samples(X))
+
+
+@pytest.mark.parametrize("n_levels", [1, 2])
+def test_a_fit_that_fails_leaves_the_one_before_it(n_levels):
+    columns = names(levels=range(n_levels))
+    X, same = frame(maps(20, 12 * n_levels), columns), np.ones((9, 12 * n_levels))
+    same = frame(same, columns)
+    detector = CellwiseMahalanobisDetector(fpr=0.3).fit(X)
+    before = detector.score_samples(X), detector.cells_, detector.offset_
+    with pytest.raises(ValueError, match="identical"):
+        detector.set_params(cells=3 * n_levels).fit(same)
+    np.testing.assert_array_equal(detector.score_samples(X), before[0])
+    assert (detector.cells_, detector.offset_) == before[1:]
+
+
+def test_cells_of_two_grids_are_refused():
+    columns = names(grid=2) + names(grid=1)
+    with pytest.raises(ValueError, match="cells of one grid.*grid1, grid2"):
+        CellwiseMahalanobisDetector().fit(frame(maps(20, len(columns)), columns))
 
 
 def test_the_cell_with_the_defect_is_found():
@@ -382,7 +421,7 @@ def test_cells_of_several_levels_are_joined_on_one_scale():
         (
             "auto",
             [*names(width=3), *names(grid=1, width=12)],
-            "cells of 3, 12 columns, 24 in all with 24 features. Pool all levels on",
+            "cells of one grid, and the features are of grid1, grid2",
         ),
         (5, None, "cells=5 does not divide the 24 features.*such as 49"),
         (0, None, "cells=0 does not divide"),

@@ -195,8 +195,7 @@ def test_features_for_which_there_are_no_maps(settings, normal, tested, tmp_path
         to_onnx(pipe, tmp_path / "file.onnx", with_maps=True)
 
 
-def test_cells_that_are_ignored_do_not_count(normal, tested, tmp_path):
-    """Of 16 cells the mean is over 4 without those ignored, and over 3 with these."""
+def test_cells_that_are_ignored_have_no_residual(normal, tested, tmp_path):
     features = transformer(3, pooling=4, ignore=(0, 0, 0.5, 0.5))
     detector = CellwiseMahalanobisDetector(cells=16, top_fraction=0.25)
     pipe = make_pipeline(features, detector).fit(normal)

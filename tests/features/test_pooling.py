@@ -199,8 +199,8 @@ def test_check_refuses_a_grid_finer_than_the_map(height, width):
     Pooling("grid", 3).check(5, height, width, has_class_token=False)
     message = (
         "pooling=4 asks for a grid of 4 x 4 cells, but the feature map of level 5 has "
-        f"only {height} x {width} positions. Use a coarser grid, a shallower level or "
-        "a larger image_size."
+        f"only {height} x {width} positions. Use a coarser grid, such as pooling=3, a "
+        "shallower level or a larger image_size."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Pooling("grid", 4).check(5, height, width, has_class_token=False)
