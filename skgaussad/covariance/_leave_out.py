@@ -46,6 +46,8 @@ _DEGENERATE = 1e-6
 _IMPRECISE = 1e9 * np.finfo(float).eps
 # Values worked on at a time, few enough for a processor's cache.
 _BLOCK_VALUES = 2**17
+# But at least as many rows, for the axes to be read from memory not too often.
+_BLOCK_ROWS = 256
 
 
 def leave_out(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
@@ -144,7 +146,8 @@ def _batches(n_samples, groups, n_features):
     starts = np.cumsum(sizes) - sizes
     for size in np.unique(sizes):
         members = order[starts[sizes == size, np.newaxis] + np.arange(size)]
-        step = max(1, _BLOCK_VALUES // (size * max(n_features, size)))
+        n_rows = max(_BLOCK_ROWS, _BLOCK_VALUES // max(n_features, size))
+        step = max(1, n_rows // size)
         for start in range(0, len(members), step):
             yield members[start : start + step]
 
@@ -244,12 +247,14 @@ class _Others:
     def residuals(self):
         """Residuals of the rows left out, of shape (n_groups, size, n_features)."""
         spectrum, floor = self.gaussian.spectrum, self.floor[:, None, None]
-        if spectrum.least_floor > 0:
-            # Axes far below the floor are inexact, and explain next to nothing.
-            explained = self.solved * (self.slope * spectrum.eigenvalues)
-            solved = (self.rows - explained @ spectrum.axes) / floor
-        else:
-            solved = self.solved @ spectrum.axes
+        precise = spectrum.least_floor == 0
+        # Axes far below the floor are inexact, and explain next to nothing.
+        along = 1.0 if precise else self.slope * spectrum.eigenvalues
+        # As one product of matrices, not one for each group.
+        flat = (self.solved * along).reshape(-1, spectrum.rank) @ spectrum.axes
+        solved = flat.reshape(self.rows.shape)
+        if not precise:
+            solved = (self.rows - solved) / floor
         residuals = np.sqrt(floor) * np.linalg.solve(self.K, solved)
         residuals[self.floor == 0] = np.inf
         return residuals
