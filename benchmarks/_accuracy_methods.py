@@ -266,6 +266,8 @@ class Peers:
     """
 
     def __init__(self, environment, folder):
+        # glibc's heap would grow by 28 MB with each patch that PatchCore chooses.
+        os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**20))
         self._process = Process("_accuracy_peers.py", prepare_peers(environment))
         self._folder = folder.absolute() / "peer_maps"
         self._folder.mkdir(parents=True, exist_ok=True)

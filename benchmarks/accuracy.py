@@ -82,6 +82,7 @@ def main():
     parser.add_argument(
         "--peers", metavar="DIR", help="environment for anomalib, made if missing"
     )
+    parser.add_argument("--show", action="store_true", help="measure nothing more")
     parser.add_argument("--reference", metavar="CSV")
     parser.add_argument("--tolerance", type=float, default=0.2)
     options = parser.parse_args()
@@ -106,11 +107,14 @@ def main():
     ]
     families = {name: FAMILIES[name] for name in chosen if name in FAMILIES}
     path = options.out / "figures.csv"
-    with Peers(options.peers, options.out) if options.peers else nullcontext() as peers:
-        if peers:
-            names = [name for name in chosen if name in PEERS]
-            families |= {name: partial(peers.fit, method=name) for name in names}
-        run(path, folds, families)
+    if not options.show:
+        with (
+            Peers(options.peers, options.out) if options.peers else nullcontext()
+        ) as peers:
+            if peers:
+                names = [name for name in chosen if name in PEERS]
+                families |= {name: partial(peers.fit, method=name) for name in names}
+            run(path, folds, families)
     table = pd.read_csv(path)
     table = table[
         table["family"].isin(chosen)
