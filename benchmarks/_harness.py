@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 
 _OPTIONS = {
@@ -74,6 +75,12 @@ def take_turns(sides, n_rounds):
     """
     rounds = [[call() for call in sides.values()] for _ in range(n_rounds)]
     return dict(zip(sides, map(list, zip(*rounds, strict=True)), strict=True))
+
+
+def median_seconds(sides, n_rounds):
+    """Return the median of the seconds that each of the sides returns, in turns."""
+    seconds = take_turns(sides, n_rounds)
+    return {side: float(np.median(taken)) for side, taken in seconds.items()}
 
 
 def format_table(columns, rows):

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from _harness import format_table, take_turns, time_call
+from _harness import format_table, median_seconds, time_call
 from _speed_processes import Process
 
 from skgaussad import make_detector
@@ -78,10 +77,7 @@ def measure_labels(paths, n_images, n_rounds):
     for method, detector in detectors.items():
         sides[method, "extraction"] = partial(time_call, detector[0].transform, scored)
         sides[method, "labels"] = partial(time_call, detector.predict, scored)
-    seconds = {
-        side: float(np.median(taken))
-        for side, taken in take_turns(sides, n_rounds).items()
-    }
+    seconds = median_seconds(sides, n_rounds)
     return [
         LabelMeasurement(
             method, n_images, seconds[method, "extraction"], seconds[method, "labels"]

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from _harness import format_table, take_turns, time_call
+from _harness import format_table, median_seconds, time_call
 from sklearn.pipeline import make_pipeline
 
 from skgaussad import (
@@ -75,9 +74,8 @@ def measure_maps(paths, n_images, n_rounds):
             "scores": partial(time_call, pipeline.score_samples, scored),
             "maps": partial(time_call, anomaly_maps, pipeline, scored),
         }
-        seconds = take_turns(sides, n_rounds)
-        medians = {side: float(np.median(taken)) for side, taken in seconds.items()}
-        measurements.append(MapMeasurement(name, n_images, **medians))
+        seconds = median_seconds(sides, n_rounds)
+        measurements.append(MapMeasurement(name, n_images, **seconds))
     return measurements
 
 
