@@ -103,35 +103,7 @@ def resolve_cells(cells, n_features, feature_names):
     """
     levels = np.full(n_features, "")
     if isinstance(cells, str) and cells == "auto":
-        if feature_names is None:
-            raise ValueError(
-                "cells='auto' finds the cells by the names of the features, and X has "
-                "no names. Build the whole pipeline with make_detector(), give the "
-                "features names with DeepFeatureTransformer(pooling=7).set_output("
-                "transform='pandas'), or give the number of cells, such as cells=49 "
-                "for the 7 x 7 grid of one level."
-            )
-        matches = [_CELL.fullmatch(name) for name in feature_names]
-        if None in matches:
-            index = matches.index(None)
-            raise ValueError(
-                "cells='auto' finds the cells by names such as 'level6_grid7_r0c1_0012'"
-                f", and feature {index} is called {feature_names[index]!r}. Set "
-                "pooling=7 of the DeepFeatureTransformer, for a 7 x 7 grid, with no "
-                "reduction after it, or tell the columns of each cell: cells={'r0c0': "
-                "slice(0, 112), ...}."
-            )
-        levels = np.array([match["level"] for match in matches])
-        grids = sorted({match["grid"] for match in matches})
-        if len(grids) > 1:
-            raise ValueError(
-                f"cells='auto' takes the cells of one grid, and the features are of "
-                f"{', '.join(grids)}. Pool on one of them, or tell the columns of each "
-                "cell."
-            )
-        columns = {}
-        for index, match in enumerate(matches):
-            columns.setdefault(match["place"], []).append(index)
+        columns, levels = _cells_from_names(feature_names)
     elif isinstance(cells, numbers.Integral) and not isinstance(cells, bool):
         if cells < 1 or n_features % cells:
             raise ValueError(
@@ -157,6 +129,40 @@ def resolve_cells(cells, n_features, feature_names):
             f"{', '.join(map(str, sorted(widths)))} columns, {len(together)} in all "
             f"with {n_features} features. Pool all levels on one grid."
         )
+    return columns, levels
+
+
+def _cells_from_names(feature_names):
+    """Return the columns of each cell, and the level of each column, by the names."""
+    if feature_names is None:
+        raise ValueError(
+            "cells='auto' finds the cells by the names of the features, and X has "
+            "no names. Build the whole pipeline with make_detector(), give the "
+            "features names with DeepFeatureTransformer(pooling=7).set_output("
+            "transform='pandas'), or give the number of cells, such as cells=49 "
+            "for the 7 x 7 grid of one level."
+        )
+    matches = [_CELL.fullmatch(name) for name in feature_names]
+    if None in matches:
+        index = matches.index(None)
+        raise ValueError(
+            "cells='auto' finds the cells by names such as 'level6_grid7_r0c1_0012'"
+            f", and feature {index} is called {feature_names[index]!r}. Set "
+            "pooling=7 of the DeepFeatureTransformer, for a 7 x 7 grid, with no "
+            "reduction after it, or tell the columns of each cell: cells={'r0c0': "
+            "slice(0, 112), ...}."
+        )
+    levels = np.array([match["level"] for match in matches])
+    grids = sorted({match["grid"] for match in matches})
+    if len(grids) > 1:
+        raise ValueError(
+            f"cells='auto' takes the cells of one grid, and the features are of "
+            f"{', '.join(grids)}. Pool on one of them, or tell the columns of each "
+            "cell."
+        )
+    columns = {}
+    for index, match in enumerate(matches):
+        columns.setdefault(match["place"], []).append(index)
     return columns, levels
 
 
