@@ -41,6 +41,15 @@ class ScoredCells:
                 f"got {type(estimator).__name__}."
             )
         self._places = find_part(estimator, "cell_residuals").cell_places()
+        rows, columns = self._places.max(axis=0) + 1
+        grids = {part.pooling.n_cells for part in self.transformer._parts}
+        if grids != {rows * columns}:
+            raise ValueError(
+                f"The cells are those of a grid of {rows} x {columns}, and the "
+                f"transformer pools into {', '.join(map(str, sorted(grids)))} with "
+                f"pooling={self.transformer.pooling!r}, so there is no map of them. "
+                "Tell the detector the cells of the grid."
+            )
 
     def _find_counting(self, shape):
         """Tell which cells of the grid have features of any level, by their pooling."""

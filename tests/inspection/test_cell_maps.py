@@ -151,6 +151,14 @@ def test_cells_without_places_have_no_map(normal):
         detector.anomaly_maps(normal[:1])
 
 
+def test_cells_that_are_none_of_the_grid_have_no_map(normal):
+    """Channels of the mean, told as if they were cells."""
+    cells = CellwiseMahalanobisDetector(cells=4)
+    detector = make(cells, pooling="average").fit(normal)
+    with pytest.raises(ValueError, match="2 x 2.*pools into 1 with.*'average'"):
+        detector.anomaly_maps(normal[:1])
+
+
 def test_its_distance_is_not_split(fitted, normal):
     with pytest.raises(ValueError, match="CellwiseMahalanobisDetector"):
         split_distance(fitted, normal[:1])
