@@ -40,7 +40,7 @@ class Gaussian:
     shrinkage: float
 
     @classmethod
-    def fit(cls, X, covariance, intensity=None):
+    def fit(cls, X, covariance, intensity=None, *, n_distinct=None):
         """Fit to samples.
 
         Parameters
@@ -49,6 +49,8 @@ class Gaussian:
             At least two rows, float64, finite.
         covariance, intensity
             See the attributes.
+        n_distinct : int or None, default=None
+            Number of different rows; None if all differ.
 
         Returns
         -------
@@ -82,7 +84,7 @@ class Gaussian:
         floor = np.inf
         if shrinkage < 1:
             floor = shrinkage / (1 - shrinkage) * norms.sum() / rows.size
-        spectrum, row_vectors = Spectrum.of_rows(rows, floor, products)
+        spectrum, row_vectors = Spectrum.of_rows(rows, floor, products, n_distinct)
         moments = replace(moments, scatter=spectrum)
         return cls(moments, covariance, intensity, shrinkage), row_vectors
 

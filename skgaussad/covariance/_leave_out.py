@@ -18,6 +18,10 @@ the left singular vectors U of all rows, and
 
     K = rho nu U_g A^-1 U_g'.
 
+Where rows are copies of others, equal to the last bit, no difference of copies is a
+combination of the columns of U: then I - 11'/n = U_g U_g' + W_g, where W_g takes the
+mean of its copies from each row, and W_g is added to K.
+
 The same formula gives the rows times the inverse of their covariance, K^-1 Z_g A^-1.
 
 rho and nu come from moments of the rows left, which are differences as well. Where a
@@ -50,7 +54,7 @@ _BLOCK_VALUES = 2**17
 _BLOCK_ROWS = 256
 
 
-def leave_out(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
+def leave_out(gaussian, X, groups=None, *, copies=None, row_vectors=None, are_all=True):
     """Squared distance of training samples to the Gaussian fitted without their group.
 
     All that is estimated, the shrinkage included, is what a fit to the other samples
@@ -64,7 +68,10 @@ def leave_out(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
         Training samples, float64 or float32; a block of them is worked on at a time.
     groups : ndarray of shape (n_samples,) or None, default=None
         Number of each sample's group, counted from 0 without gaps; of a group all
-        samples must be there. None leaves out one sample at a time.
+        samples must be there. None leaves out one sample at a time, with its copies.
+    copies : ndarray of shape (n_samples,) or None, default=None
+        Number of each sample, counted from 0 without gaps, where equal samples have the
+        same and are of one group. None if all differ.
     row_vectors : ndarray of shape (n_samples, rank) or None, default=None
         Those that `Gaussian.fit` returned for these samples.
     are_all : bool, default=True
@@ -80,20 +87,22 @@ def leave_out(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
         diagonal covariances that of a feature that is constant among the others.
     """
     squared = np.full(len(X), np.inf)
-    args = gaussian, X, groups, row_vectors, are_all
+    args = gaussian, X, groups, copies, row_vectors, are_all
     for members, distances in _measure_left_out("mahalanobis", *args):
         squared[members] = distances
     return squared
 
 
-def leave_out_residuals(gaussian, X, groups=None, *, row_vectors=None, are_all=True):
+def leave_out_residuals(
+    gaussian, X, groups=None, *, copies=None, row_vectors=None, are_all=True
+):
     """Residuals of training samples by the Gaussian fitted without their group.
 
     They are `Gaussian.residuals` of the other samples, shrinkage and scale included.
 
     Parameters
     ----------
-    gaussian, X, groups, row_vectors, are_all
+    gaussian, X, groups, copies, row_vectors, are_all
         As for `leave_out`; not for the diagonal covariances.
 
     Yields
@@ -103,14 +112,15 @@ def leave_out_residuals(gaussian, X, groups=None, *, row_vectors=None, are_all=T
         which the samples do not determine a Gaussian.
     residuals : ndarray of shape (n_members, n_features)
     """
-    args = gaussian, X, groups, row_vectors, are_all
+    args = gaussian, X, groups, copies, row_vectors, are_all
     return _measure_left_out("residuals", *args)
 
 
-def _measure_left_out(measure, gaussian, X, groups, row_vectors, are_all):
+def _measure_left_out(measure, gaussian, X, groups, copies, row_vectors, are_all):
     """Yield some members, and what a method of `Gaussian` gives without their group."""
     moments = gaussian.moments
     width = moments.n_features if gaussian.is_diagonal else gaussian.spectrum.rank
+    groups = copies if groups is None else groups
     for members in _batches(len(X), groups, moments.n_features):
         size = members.shape[1]
         if moments.n_samples - size < 2:
@@ -124,7 +134,10 @@ def _measure_left_out(measure, gaussian, X, groups, row_vectors, are_all):
         failed = np.full(len(members), size > width and are_all)
         if not failed.any():
             vectors = None if row_vectors is None else row_vectors[members]
-            others = _Others.of(gaussian, rows, vectors, are_all)
+            differences = None
+            if copies is not None and are_all:
+                differences = _differences(copies, members)
+            others = _Others.of(gaussian, rows, vectors, differences, are_all)
             failed = others.failed
             yield members[~failed], getattr(others, measure)()[~failed]
         for left_out in members[failed] if are_all else ():
@@ -150,6 +163,13 @@ def _batches(n_samples, groups, n_features):
         step = max(1, n_rows // size)
         for start in range(0, len(members), step):
             yield members[start : start + step]
+
+
+def _differences(copies, members):
+    """Count different samples; return that and W, as of the formulas above."""
+    same = copies[members][:, :, np.newaxis] == copies[members][:, np.newaxis, :]
+    means = same / same.sum(axis=2, keepdims=True)
+    return copies.max() + 1, np.eye(members.shape[1]) - means
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +204,7 @@ class _Others:
     failed: np.ndarray
 
     @classmethod
-    def of(cls, gaussian, rows, vectors, are_all):
+    def of(cls, gaussian, rows, vectors, differences, are_all):
         """Apply the formulas above.
 
         Parameters
@@ -195,6 +215,8 @@ class _Others:
         vectors : ndarray of shape (n_groups, size, rank) or None
             Their left singular vectors U_g, if known; else they are found by
             projection.
+        differences : tuple of (int, ndarray of shape (n_groups, size, size)) or None
+            How many samples differ, and W_g; None if all do.
         are_all : bool
             As for `leave_out`.
         """
@@ -224,9 +246,10 @@ class _Others:
         shrunk = slope * eigenvalues + floor[:, None, None]
         solved = coordinates / shrunk
         G = _products(solved, coordinates)
-        if spectrum.is_precise and spectrum.rank == n_samples - 1:
+        n_distinct, W = (n_samples, 0.0) if differences is None else differences
+        if spectrum.is_precise and spectrum.rank == n_distinct - 1:
             vectors = coordinates / lengths if vectors is None else vectors
-            K = floor[:, None, None] * _products(vectors / shrunk, vectors)
+            K = floor[:, None, None] * _products(vectors / shrunk, vectors) + W
             limit = 0.0
         else:
             K = identity - 1 / n_samples - slope / n_samples * G

@@ -54,7 +54,7 @@ class Spectrum:
     is_precise: bool
 
     @classmethod
-    def of_rows(cls, rows, floor=0.0, products=None):
+    def of_rows(cls, rows, floor=0.0, products=None, n_distinct=None):
         """Decompose the sample covariance of centred rows.
 
         Parameters
@@ -66,6 +66,8 @@ class Spectrum:
             the eigenvalues will be left.
         products : ndarray or None, default=None
             The `product_matrix` of the rows, if known.
+        n_distinct : int or None, default=None
+            Number of different rows; None if all differ.
 
         Returns
         -------
@@ -78,7 +80,7 @@ class Spectrum:
         products = product_matrix(rows) if products is None else products
         eigenvalues, vectors = np.linalg.eigh(products / n_samples)
         # Of n rows around their mean one eigenvalue of the Gram matrix is zero.
-        rank = min(n_samples - 1, n_features)
+        rank = min((n_distinct or n_samples) - 1, n_features)
         eigenvalues, vectors = eigenvalues[::-1][:rank], vectors[:, ::-1][:, :rank]
         is_precise = bool(eigenvalues[-1] > _PRECISE * eigenvalues[0])
         least_floor = 0.0 if is_precise else _PRECISE * eigenvalues[0]

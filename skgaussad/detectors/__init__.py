@@ -5,6 +5,7 @@ from ._aggregation import aggregate, aggregation_weights, count_top
 from ._augmented import AugmentedDetector
 from ._cellwise import CellwiseMahalanobisDetector
 from ._conformal import ConformalDetector
+from ._copies import digest_rows, number_copies
 from ._level_ensemble import LevelEnsemble
 from ._mahalanobis import MahalanobisDetector
 from ._p_values import n_calibration_units, offers, p_values

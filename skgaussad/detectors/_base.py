@@ -102,8 +102,12 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 stacklevel=3,
             )
 
-    def _set_held_out(self, distances, groups=None):
+    def _set_held_out(self, distances, groups=None, copies=None):
         """Keep the held-out distances, with a distribution of their tail if asked."""
+        self._copies = copies if groups is None else None
+        if self._copies is not None:
+            # Equal samples count once.
+            distances = distances[np.unique(copies, return_index=True)[1]]
         tail = None
         if self.threshold == "tail":
             tail = GeneralizedParetoTail.fit(distances)
@@ -136,7 +140,7 @@ class BaseDetector(OutlierMixin, BaseEstimator):
 
     def _discard_threshold(self):
         """Drop what held for other training samples."""
-        for name in ("_held_out_distances", "_offset"):
+        for name in ("_held_out_distances", "_copies", "_offset"):
             vars(self).pop(name, None)
 
     def _parametric_threshold(self):
@@ -160,7 +164,8 @@ class BaseDetector(OutlierMixin, BaseEstimator):
     @property
     def calibration_distances_(self):
         """Held-out distance of each training sample, of shape (n_samples,)."""
-        return self._held_out.distances
+        distances = self._held_out.distances
+        return distances if self._copies is None else distances[self._copies]
 
     @property
     def offset_(self):

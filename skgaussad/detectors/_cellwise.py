@@ -230,10 +230,10 @@ class CellwiseMahalanobisDetector(GaussianDetector):
             measured[members] = self._norms(residuals)
         return measured
 
-    def _set_left_out(self, measured, groups=None):
+    def _set_left_out(self, measured, groups=None, copies=None):
         """Keep the residuals, and the distances of the samples by these."""
         self._calibration_residuals = measured
-        self._set_held_out(self._mean_of_top(measured), groups)
+        self._set_held_out(self._mean_of_top(measured), groups, copies)
 
     def _discard_threshold(self):
         """Drop what held for other training samples."""

@@ -7,6 +7,7 @@ from sklearn.base import MetaEstimatorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseDetector
+from ._copies import find_copies
 from ._hold_out import fit_clone, hold_out, number_groups, split_folds, validate_named
 
 
@@ -140,12 +141,14 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
         self._check_inner(self.estimator)
         self._warn_of_anomalies(y)
         X = validate_named(self, X, ensure_min_samples=2)
-        groups = number_groups(groups, X)
-        folds = split_folds(self.cv, len(X), groups)
+        copies = find_copies(X)
+        groups = number_groups(groups, X, copies)
+        folds = split_folds(self.cv, len(X), groups, copies)
         self._discard_threshold()
         self.estimator_ = fit_clone(self.estimator, X)
         fit = partial(fit_clone, self.estimator)
-        self._set_held_out(hold_out(fit, X, folds, n_jobs=self.n_jobs), groups)
+        held_out = hold_out(fit, X, folds, n_jobs=self.n_jobs)
+        self._set_held_out(held_out, groups, copies)
         self._set_threshold()
         return self
 

@@ -1,6 +1,7 @@
 """What detectors of one Gaussian have in common: they fit, grow and calibrate alike."""
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -14,6 +15,7 @@ from ..covariance import (
     TooFewSamplesError,
 )
 from ._base import RULES, BaseDetector
+from ._copies import find_copies
 from ._hold_out import number_groups
 
 _SHRINKAGE = 0.1
@@ -114,23 +116,35 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         Warns
         -----
         FalseAlarmRateWarning
-            If the samples are too few for `fpr`, with the number that would do, or if
+            If the samples are too few for `fpr`, with the number that would do; if
             the leave-one-out distances contradict the distribution asked for, with both
-            rates.
+            rates; or if some samples are copies, equal to the last bit, which are left
+            out together and count as one.
         """
         self._check_parameters(groups)
         self._warn_of_anomalies(y)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
-        groups = number_groups(groups, X)
+        copies = find_copies(X)
+        self._fit_samples(X, number_groups(groups, X, copies), copies)
+        self._set_threshold()
+        return self
+
+    def _fit_samples(self, X, groups, copies):
+        """Fit to validated samples, and measure each without its group or copies."""
         X, learned = self._learn_features(X)
-        gaussian, row_vectors = Gaussian.fit(X, self.covariance, self._shrinkage)
+        gaussian, row_vectors = Gaussian.fit(
+            X,
+            self.covariance,
+            self._shrinkage,
+            n_distinct=None if copies is None else copies.max() + 1,
+        )
         # Not before: a fit that fails leaves the one before it as it was.
         vars(self).update(learned)
         self._set_gaussian(gaussian)
-        left_out = self._measure_left_out(gaussian, X, groups, row_vectors=row_vectors)
-        self._set_left_out(left_out, groups)
-        self._set_threshold()
-        return self
+        left_out = self._measure_left_out(
+            gaussian, X, groups, copies=copies, row_vectors=row_vectors
+        )
+        self._set_left_out(left_out, groups, copies)
 
     def partial_fit(self, X, y=None):
         """Add training samples.
@@ -299,7 +313,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         ----------
         X : array-like of shape (n_samples, n_features)
             All training samples, or a random sample of them, over which the rule for
-            the threshold then runs: it must have as many as `fpr` needs.
+            the threshold then runs: it must have as many as `fpr` needs. Copies are
+            found among these only.
 
         Returns
         -------
@@ -346,8 +361,11 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
             )
         moments.check_range(X.min(axis=0), X.max(axis=0))
         are_all = moments.are_of(X)
-        left_out = self._measure_left_out(self._gaussian, X, are_all=are_all)
-        self._set_left_out(left_out)
+        copies = find_copies(X)
+        left_out = self._measure_left_out(
+            self._gaussian, X, copies=copies, are_all=are_all
+        )
+        self._set_left_out(left_out, copies=copies)
         self._set_threshold()
         return self
 
@@ -383,9 +401,9 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         """
         raise NotImplementedError
 
-    def _set_left_out(self, measured, groups=None):
+    def _set_left_out(self, measured, groups=None, copies=None):
         """Keep the distances that `_measure_left_out` gives."""
-        self._set_held_out(measured, groups)
+        self._set_held_out(measured, groups, copies)
 
     def _check_going_on(self):
         """Check whether samples can be added, joined, taken out or calibrated with."""
@@ -458,3 +476,26 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         threshold = self._parametric_threshold()
         if threshold is not None:
             self.offset_ = -threshold
+
+
+def fit_part(detector, X, groups=None, copies=None):
+    """Fit a clone to a part of each sample; parts of different samples may be equal.
+
+    Parameters
+    ----------
+    detector : GaussianDetector or LevelEnsemble
+        That leaves out in closed form.
+    X : array-like of shape (n_samples, n_features)
+    groups, copies : ndarray of shape (n_samples,), dtype int, or None, default=None
+        What to leave out together, as for `leave_out`; none of the equal rows besides.
+
+    Returns
+    -------
+    fitted : GaussianDetector or LevelEnsemble
+    """
+    fitted = clone(detector)
+    fitted._check_parameters(groups)
+    X = validate_data(fitted, to_host(X), dtype=np.float64, ensure_min_samples=2)
+    fitted._fit_samples(X, groups, copies)
+    fitted._set_threshold()
+    return fitted

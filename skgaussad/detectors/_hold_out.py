@@ -14,8 +14,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._copies import join_groups
 
-def number_groups(groups, X):
+
+def number_groups(groups, X, copies=None):
     """Replace the names of groups by numbers from 0; None stays None.
 
     Parameters
@@ -23,6 +25,8 @@ def number_groups(groups, X):
     groups : array-like of shape (n_samples,) or None
         Lot, shift or capture run of each sample, of any type that can be sorted.
     X : array-like of shape (n_samples, n_features)
+    copies : ndarray of shape (n_samples,) or None, default=None
+        As `number_copies` gives it. Groups that share copies become one.
 
     Returns
     -------
@@ -31,7 +35,7 @@ def number_groups(groups, X):
     Raises
     ------
     ValueError
-        If there are not as many as rows of `X`, or all are the same.
+        If there are not as many as rows of `X`, or all are the same or share copies.
     """
     if groups is None:
         return None
@@ -51,7 +55,16 @@ def number_groups(groups, X):
             f"out; all {len(groups)} samples are in group {str(names[0])!r}. Fit "
             "without groups."
         )
-    return numbers_
+    if copies is None:
+        return numbers_
+    joined = join_groups(numbers_, copies)
+    if joined.max() == 0:
+        raise ValueError(
+            f"groups must hold at least two groups without samples in common; all "
+            f"{len(names)} hang together by samples that are equal to the last bit. "
+            "Leave the copies out."
+        )
+    return joined
 
 
 def takes_groups(estimator):
@@ -64,7 +77,7 @@ def is_automatic(cv):
     return isinstance(cv, str) and cv == "auto"
 
 
-def split_folds(cv, n_samples, groups=None):
+def split_folds(cv, n_samples, groups=None, copies=None):
     """Split samples into folds that hold out each of them exactly once.
 
     Parameters
@@ -73,7 +86,9 @@ def split_folds(cv, n_samples, groups=None):
         An integer shuffles the samples, always the same way, or keeps groups together
         where there are any. ``"auto"`` is 5 folds, or each group on its own.
     n_samples : int
-    groups : ndarray of shape (n_samples,), dtype int, or None, default=None
+    groups, copies : ndarray of shape (n_samples,), dtype int, or None, default=None
+        Samples to keep together: those of a group, which hold their copies, too, or
+        without groups those that are equal.
 
     Returns
     -------
@@ -87,6 +102,9 @@ def split_folds(cv, n_samples, groups=None):
     rows = np.arange(n_samples)
     if is_automatic(cv):
         cv = 5 if groups is None else LeaveOneGroupOut()
+    kept_together = "samples of a group"
+    if groups is None and copies is not None:
+        groups, kept_together = copies, "copies of a sample"
     if isinstance(cv, numbers.Integral) and cv >= 2:
         if groups is None:
             cv = KFold(min(cv, n_samples), shuffle=True, random_state=0)
@@ -103,7 +121,7 @@ def split_folds(cv, n_samples, groups=None):
         for train, test in folds:
             if np.isin(groups[test], groups[train]).any():
                 raise ValueError(
-                    "cv must keep the samples of a group together, as GroupKFold does; "
+                    f"cv must keep the {kept_together} together, as GroupKFold does; "
                     f"got {cv!r}."
                 )
     return folds

@@ -4,7 +4,7 @@ import warnings
 from functools import partial
 
 import numpy as np
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -14,6 +14,8 @@ from ..exceptions import FalseAlarmRateWarning
 from ._aggregation import AGGREGATIONS, aggregate
 from ._base import BaseDetector
 from ._columns import resolve_columns
+from ._copies import find_copies
+from ._gaussian_detector import fit_part
 from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
 from ._mahalanobis import MahalanobisDetector
 from ._walk import innermost
@@ -184,6 +186,16 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         FalseAlarmRateWarning
             If the samples are too few for `fpr`, with the number that would do.
         """
+        self._check_parameters(groups)
+        self._warn_of_anomalies(y)
+        X = validate_data(self, to_host(X), ensure_min_samples=2)
+        copies = find_copies(X)
+        self._fit_samples(X, number_groups(groups, X, copies), copies)
+        self._set_threshold()
+        return self
+
+    def _check_parameters(self, groups=None):
+        """Check the parameters."""
         check_choice("aggregation", self.aggregation, AGGREGATIONS)
         if self.top_fraction is not None:
             check_real("top_fraction", self.top_fraction, 0, 1, closed="high")
@@ -194,13 +206,13 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
                     "top_fraction=None."
                 )
         self._check_working_point(groups)
+        self._check_inner(self._estimator())
+
+    def _fit_samples(self, X, groups, copies):
+        """Fit to validated samples, and measure each without its group or copies."""
         estimator = self._estimator()
-        self._check_inner(estimator)
-        self._warn_of_anomalies(y)
-        X = validate_data(self, to_host(X), ensure_min_samples=2)
         names = getattr(self, "feature_names_in_", None)
         self.columns_ = resolve_columns(self.columns, X.shape[1], names)
-        groups = number_groups(groups, X)
         blocks = [X[:, columns] for columns in self.columns_.values()]
         self._discard_threshold()
         with warnings.catch_warnings():
@@ -208,12 +220,12 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
             warnings.simplefilter("ignore", FalseAlarmRateWarning)
             if self._is_closed_form:
                 self.estimators_ = self._parallel(
-                    delayed(clone(estimator).fit)(block, groups=groups)
+                    delayed(fit_part)(estimator, block, groups, copies)
                     for block in blocks
                 )
                 held_out = [part.calibration_distances_ for part in self.estimators_]
             else:
-                folds = split_folds(self.cv, len(X), groups)
+                folds = split_folds(self.cv, len(X), groups, copies)
                 self.estimators_ = self._parallel(
                     delayed(fit_clone)(estimator, block) for block in blocks
                 )
@@ -223,9 +235,7 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
                     hold_out(fit, block, folds, n_jobs=self.n_jobs, prefer="threads")
                     for block in blocks
                 ]
-        self._set_held_out(self._aggregate(np.column_stack(held_out)), groups)
-        self._set_threshold()
-        return self
+        self._set_held_out(self._aggregate(np.column_stack(held_out)), groups, copies)
 
     def _estimator(self):
         """Return what is cloned for each group."""

@@ -19,6 +19,8 @@ from ..features import (
     draw_maps,
 )
 from ._base import BaseDetector
+from ._copies import find_image_copies
+from ._gaussian_detector import fit_part
 from ._mahalanobis import MahalanobisDetector
 
 _POSITIONS = ("shared", "each")
@@ -191,8 +193,9 @@ class PositionDetector(ImageInputMixin, BaseDetector):
         rows = np.concatenate(
             [some[:, self._counts] for some in self._stream_positions(images)]
         )
+        copies = find_image_copies(images)
         fit = self._fit_shared if self.positions == "shared" else self._fit_each
-        self._set_held_out(fit(rows).max(axis=1))
+        self._set_held_out(fit(rows, copies).max(axis=1), copies=copies)
         self._set_threshold()
         return self
 
@@ -200,7 +203,7 @@ class PositionDetector(ImageInputMixin, BaseDetector):
         # Its own threshold is not used, and this one needs no held-out distances.
         return MahalanobisDetector(self.covariance, threshold="chi2")
 
-    def _fit_shared(self, rows):
+    def _fit_shared(self, rows, copies):
         """Fit one Gaussian; return distances to it without each image."""
         diagonal = self.covariance in DIAGONAL_COVARIANCES
         of_images = [
@@ -211,20 +214,23 @@ class PositionDetector(ImageInputMixin, BaseDetector):
         detector._fit_moments(total)
         self.detectors_ = [detector]
         distances = np.empty(rows.shape[:2])
-        for index, (row, moments) in enumerate(zip(rows, of_images, strict=True)):
+        copies = np.arange(len(rows)) if copies is None else copies
+        for number in range(copies.max() + 1):
+            equal = np.flatnonzero(copies == number)
+            left_out = reduce(Moments.merge, [of_images[index] for index in equal])
             others = self._make_detector()
-            others._fit_moments(total.without(moments))
-            distances[index] = -others.score_samples(row)
+            others._fit_moments(total.without(left_out))
+            distances[equal] = -others.score_samples(rows[equal[0]])
         return distances
 
-    def _fit_each(self, rows):
+    def _fit_each(self, rows, copies):
         """Fit a Gaussian for each position; return distances without each image."""
         self.detectors_ = []
         distances = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FalseAlarmRateWarning)
             for position in rows.swapaxes(0, 1):
-                detector = self._make_detector().fit(position)
+                detector = fit_part(self._make_detector(), position, copies=copies)
                 self.detectors_.append(detector)
                 distances.append(detector.calibration_distances_)
         return np.column_stack(distances)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.validation import check_integer, check_real
 from ..exceptions import FalseAlarmRateWarning
 from ._base import BaseDetector
+from ._copies import find_copies
 from ._hold_out import take_rows, validate_named
 from ._mahalanobis import MahalanobisDetector
 
@@ -180,6 +181,7 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
         check_real("max_contamination", self.max_contamination, 0, 0.5)
         check_integer("max_iter", self.max_iter, 1)
         X = validate_named(self, X, ensure_min_samples=2)
+        copies = find_copies(X)
         self._discard_threshold()
         most = int(self.max_contamination * len(X))
         support, seen = np.ones(len(X), dtype=bool), set()
@@ -207,7 +209,7 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
         suspects = np.flatnonzero(~self.support_)
         order = np.argsort(-distances[suspects], kind="stable")
         self.suspects_ = suspects[order]
-        self._set_held_out(distances)
+        self._set_held_out(distances, copies=copies)
         self._set_threshold()
         return self
 

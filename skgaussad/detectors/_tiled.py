@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone
-from sklearn.model_selection import LeaveOneOut
+from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,6 +22,8 @@ from ..features import (
     read_image_size,
 )
 from ._base import BaseDetector
+from ._copies import find_image_copies
+from ._gaussian_detector import fit_part
 from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
 
 # Tiles whose features are computed and scored at once.
@@ -214,7 +216,8 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
                 "Found array with 1 sample(s) while a minimum of 2 is required by "
                 "TiledDetector, which measures each image by the others."
             )
-        groups = number_groups(groups, images)
+        copies = find_image_copies(images)
+        groups = number_groups(groups, images, copies)
 
         self._discard_threshold()
         self.tile_estimator_ = clone(self.estimator)
@@ -228,22 +231,27 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         with warnings.catch_warnings():
             # The working points of tiles are not that of images.
             warnings.simplefilter("ignore", FalseAlarmRateWarning)
-            held_out = self._fit_tiles(features, tiles.of_image, groups)
-        self._set_held_out(np.maximum.reduceat(held_out, tiles.starts), groups)
+            held_out = self._fit_tiles(features, tiles.of_image, groups, copies)
+        self._set_held_out(np.maximum.reduceat(held_out, tiles.starts), groups, copies)
         self._set_threshold()
         return self
 
-    def _fit_tiles(self, features, of_image, groups):
+    def _fit_tiles(self, features, of_image, groups, copies):
         """Fit what follows the transformer; return distances of tiles held out."""
         detector = self.tile_estimator_[1:]
         if is_automatic(self.cv) and getattr(detector[0], "_is_closed_form", False):
             # It leaves out images, or lots of them, without fitting again.
-            groups = of_image if groups is None else groups[of_image]
-            return detector[0].fit(features, groups=groups).calibration_distances_
-        cv = LeaveOneOut() if is_automatic(self.cv) and groups is None else self.cv
+            together = copies if groups is None else groups
+            together = of_image if together is None else together[of_image]
+            fitted = fit_part(detector[0], features, together)
+            self.tile_estimator_.steps[1:] = [(detector.steps[0][0], fitted)]
+            return fitted.calibration_distances_
+        cv = self.cv
+        if is_automatic(cv) and groups is None:
+            cv = LeaveOneOut() if copies is None else LeaveOneGroupOut()
         folds = [
             tuple(np.flatnonzero(np.isin(of_image, part)) for part in fold)
-            for fold in split_folds(cv, of_image[-1] + 1, groups)
+            for fold in split_folds(cv, of_image[-1] + 1, groups, copies)
         ]
         fit = partial(fit_clone, clone(detector))
         distances = hold_out(fit, features, folds, n_jobs=self.n_jobs)

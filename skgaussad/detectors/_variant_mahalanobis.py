@@ -15,6 +15,7 @@ from .._utils.validation import check_integer
 from ..calibration import chi2_threshold
 from ..covariance import Gaussian, mean_of
 from ._base import RULES, BaseDetector
+from ._copies import find_copies
 from ._gaussian_detector import MahalanobisMixin
 from ._hold_out import hold_out, number_groups, split_folds
 
@@ -217,11 +218,12 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
         check_integer("max_iter", self.max_iter, 1)
         self._warn_of_anomalies(y)
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
-        groups = number_groups(groups, X)
+        copies = find_copies(X)
+        groups = number_groups(groups, X, copies)
         if variants is not None:
             variants = column_or_1d(variants)
             check_consistent_length(X, variants)
-        folds = split_folds(self.cv, len(X), groups)
+        folds = split_folds(self.cv, len(X), groups, copies)
         self._discard_threshold()
         self._fit_variants(X, variants)
 
@@ -231,7 +233,7 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
             others.n_features_in_ = self.n_features_in_
             return others._fit_variants(X, None if variants is None else variants[rows])
 
-        self._set_held_out(hold_out(fit, X, folds), groups)
+        self._set_held_out(hold_out(fit, X, folds), groups, copies)
         self._set_threshold()
         return self
 

@@ -1,11 +1,13 @@
 """A Gaussian fitted to features that remain on the workers."""
 
 from functools import reduce
+from itertools import chain
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
 from ..covariance import DIAGONAL_COVARIANCES, Gaussian, Moments
+from ..detectors import digest_rows, number_copies
 from ._workers import require_features
 
 # Moments that a worker has at a time, of n_features x n_features each.
@@ -33,10 +35,28 @@ def decompose(moments, covariance, shrinkage):
     return gaussian
 
 
-def measure_left_out(measure, gaussian, features):
-    """Measure the samples of a partition without each of them."""
+def digest_features(features):
+    """Return a digest of each row of a partition, by which to find copies."""
+    return digest_rows(np.asarray(require_features(features), dtype=np.float64))
+
+
+def measure_left_out(measure, gaussian, features, n_equal):
+    """Measure the samples of a partition without each of them and its copies.
+
+    Parameters
+    ----------
+    measure : callable
+        ``_measure_left_out`` of the detector.
+    gaussian : Gaussian
+    features : ndarray of shape (n_samples, n_features)
+    n_equal : ndarray of shape (n_samples,), dtype int
+        How many samples of all partitions are equal to each one.
+    """
     features = np.asarray(require_features(features), dtype=np.float64)
-    return measure(gaussian, features, are_all=False)
+    # The copies of other partitions, too, are rows of this one.
+    rows = np.repeat(np.arange(len(features)), n_equal)
+    measured = measure(gaussian, features[rows], rows, are_all=False)
+    return measured[np.unique(rows, return_index=True)[1]]
 
 
 def fit_detector(detector, tasks, features, names):
@@ -80,13 +100,23 @@ def fit_detector(detector, tasks, features, names):
     validate_data(detector, names, dtype=np.float64)
     _, learned = detector._learn_features(np.asarray(names, dtype=np.float64))
     vars(detector).update(learned)
+    digests = [
+        tasks.submit("skgaussad-digest", digest_features, part) for part in features
+    ]
+    digests = tasks.client.gather(digests)
+    copies = number_copies(list(chain.from_iterable(digests)))
+    starts = np.cumsum([0, *map(len, digests)])
+    n_equal = np.ones(starts[-1], dtype=int)
+    if copies is not None:
+        n_equal = np.bincount(copies)[copies]
     measure = detector._measure_left_out
     left_out = [
         tasks.submit(
-            "skgaussad-leave-one-out", measure_left_out, measure, gaussian, part
+            "skgaussad-leave-one-out", measure_left_out, measure, gaussian, part, counts
         )
-        for part in features
+        for part, counts in zip(features, np.split(n_equal, starts[1:-1]), strict=True)
     ]
     detector._fit_moments(moments[0].result())
-    detector._set_left_out(np.concatenate(tasks.client.gather(left_out)))
+    measured = np.concatenate(tasks.client.gather(left_out))
+    detector._set_left_out(measured, copies=copies)
     detector._set_threshold()

@@ -271,7 +271,8 @@ def test_a_feature_of_two_values():
     """Fourth powers equal squared squares, which only Ledoit and Wolf's error minds."""
     X = (np.arange(6000) % 2)[:, np.newaxis] + 0.0
     found = in_parts(MahalanobisDetector(), X, 999).calibrate(X[:50])
-    rest = np.delete(X, 0)
+    # Equal ones among those given are left out together.
+    rest = np.delete(X, np.arange(0, 50, 2))
     expected = abs(X[0, 0] - rest.mean()) / rest.std()
     np.testing.assert_allclose(found.calibration_distances_, expected)
 

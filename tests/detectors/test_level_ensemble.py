@@ -71,6 +71,8 @@ def samples():
     [LevelEnsemble(columns={"first": slice(0, 1), "all": slice(0, None)})]
 )
 @pytest.mark.filterwarnings("ignore:fpr=0.05 needs at least 19 training samples")
+# Two rows of Iris are equal.
+@pytest.mark.filterwarnings("ignore:1 of the 150 training samples are copies")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_estimator_checks(estimator, check):
     check(estimator)

@@ -92,6 +92,20 @@ def test_fit_is_that_of_one_process(
     assert_forgotten()
 
 
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+@pytest.mark.parametrize("covariance", ["ledoit_wolf", "diagonal"])
+def test_copies_in_other_partitions_are_left_out_too(
+    client, make, paths, covariance, assembled
+):
+    paths = [*paths, *paths[:30], *paths[:4]]
+    expected = make(MahalanobisDetector(covariance)).fit(paths)
+    found = make(MahalanobisDetector(covariance))
+    distributed.fit(found, paths, partition_size=2 * 4)
+    assert assembled == [1]
+    assert_equal_fits(found, expected, paths[:30])
+    assert found[-1].fpr_bound() == expected[-1].fpr_bound()
+
+
 def make_cellwise(make, output="pandas", levels=2, pooling=2, **settings):
     pipeline = make(
         CellwiseMahalanobisDetector(**settings), levels=levels, pooling=pooling

@@ -1,0 +1,80 @@
+"""Copies among the samples, which must not stay behind where one is held out."""
+
+import warnings
+from hashlib import sha256
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from ..exceptions import FalseAlarmRateWarning
+from ..features import identify_image
+
+
+def find_copies(X):
+    """Give rows of an array or data frame numbers, equal ones the same.
+
+    Parameters
+    ----------
+    X : ndarray or data frame of shape (n_samples, n_features)
+
+    Returns
+    -------
+    copies : ndarray of shape (n_samples,), dtype int, or None
+        Counted from 0 without gaps; rows have the same number if they are equal to the
+        last bit. None if all differ.
+
+    Warns
+    -----
+    FalseAlarmRateWarning
+        If there are copies, with the place of one.
+    """
+    return number_copies(digest_rows(X))
+
+
+def digest_rows(X):
+    """Return a digest of each row, bytes that only equal rows share."""
+    return [sha256(row).digest()[:16] for row in np.ascontiguousarray(X)]
+
+
+def find_image_copies(images):
+    """Give images numbers as `find_copies` does rows, by their content."""
+    rows = range(len(images))
+    return number_copies([identify_image(images, row) for row in rows])
+
+
+def number_copies(digests):
+    """Give samples numbers by digests of them, and warn if some are equal."""
+    _, firsts, copies = np.unique(digests, return_index=True, return_inverse=True)
+    is_copy = firsts[copies] != np.arange(len(copies))
+    if not is_copy.any():
+        return None
+    row = int(is_copy.argmax())
+    warnings.warn(
+        f"{is_copy.sum()} of the {len(copies)} training samples are copies of others, "
+        f"as X[{row}] is of X[{firsts[copies[row]]}]. Equal samples are held out "
+        "together and count as one for the false-alarm rate. Leave copies out: they "
+        "tell nothing new of what is normal.",
+        FalseAlarmRateWarning,
+        stacklevel=4,
+    )
+    return copies
+
+
+def join_groups(groups, copies):
+    """Make one group of those that share copies.
+
+    Parameters
+    ----------
+    groups, copies : ndarray of shape (n_samples,), dtype int
+        Counted from 0 without gaps.
+
+    Returns
+    -------
+    groups : ndarray of shape (n_samples,), dtype int
+        Counted from 0 without gaps.
+    """
+    n_groups = groups.max() + 1
+    size = n_groups + copies.max() + 1
+    links = coo_array((np.ones(len(groups)), (groups, n_groups + copies)), (size, size))
+    return connected_components(links, directed=False)[1][groups]
