@@ -1,7 +1,10 @@
 """The main job in one call: from images to a detector."""
 
 import numbers
+import os
+import warnings
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -14,12 +17,19 @@ from .detectors import (
     find_part,
     send_to_part,
 )
+from .exceptions import FalseAlarmRateWarning
 from .features import DeepFeatureTransformer
 from .inspection import anomaly_maps
 
 _METHODS = ("cells", "paper")
 # Cells along each side of the grid: the accuracy hardly depends on it from 7 to 14.
 _GRID = 7
+
+
+def _name_of(X, row):
+    """Name a training sample, by its path if it has one."""
+    item = X[row] if isinstance(X, list | tuple | np.ndarray) else None
+    return f"X[{row}]" + (f" ({item})" if isinstance(item, str | os.PathLike) else "")
 
 
 def _detector_has(attribute):
@@ -57,6 +67,41 @@ class DetectorPipeline(Pipeline):
     >>> detector.p_values([[0, 0, 0], [9, 9, 9]])
     array([1.   , 0.005])
     """
+
+    def fit(self, X, y=None, **params):
+        """Fit the steps, as :meth:`sklearn.pipeline.Pipeline.fit` does.
+
+        Parameters
+        ----------
+        X : sequence of n_images images, or array-like of shape (n_samples, n_features)
+            Normal samples, as the first step takes them.
+        y : array-like of shape (n_samples,) or None, default=None
+            Ignored, with a warning where it holds -1.
+        **params : dict of str -> object
+            Parameters of the steps' ``fit``, such as ``detector__groups``.
+
+        Returns
+        -------
+        self : DetectorPipeline
+
+        Warns
+        -----
+        FalseAlarmRateWarning
+            As the detector does, and if a single sample sets the threshold, one half
+            farther out than the next; it is named.
+        """
+        super().fit(X, y, **params)
+        lone = getattr(self[-1], "_find_lone_sample", lambda: None)()
+        if lone is not None:
+            row, distance, following = lone
+            warnings.warn(
+                f"{_name_of(X, row)} alone sets the threshold: its held-out distance "
+                f"is {distance:.4g}, and the next smaller one {following:.4g}. If it "
+                "is not normal, defects as far out as it will be missed. Look at it, and leave it out or use RobustDetector, or give more images.",
+                FalseAlarmRateWarning,
+                stacklevel=2,
+            )
+        return self
 
     @property
     def offset_(self):

@@ -1,7 +1,10 @@
 """The main job in one call."""
 
+import re
+
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -18,6 +21,7 @@ from skgaussad import (
     save,
 )
 from skgaussad.detectors import p_values
+from skgaussad.exceptions import FalseAlarmRateWarning
 from skgaussad.inspection import anomaly_maps
 from skgaussad.model_selection import NormalKFold, auroc_scorer
 
@@ -186,3 +190,21 @@ def test_scikit_learn_takes_it(pictures, tmp_path):
 
     with config_context(enable_metadata_routing=True):
         assert detector.fit(pictures).offset_ == fitted.offset_
+
+
+def test_a_sample_that_sets_the_threshold_alone_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(100, 120, (12, 32, 32, 3), dtype=np.uint8)
+    images[7, 8:16, 8:16] = 255
+    paths = [tmp_path / f"{number}.png" for number in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    detector = make_detector(method="paper", levels=2, fpr=0.1, **SETTINGS)
+    for X, name in ((paths, re.escape(f"X[7] ({paths[7]})")), (images, r"X\[7\]")):
+        with pytest.warns(FalseAlarmRateWarning, match=f"{name} alone sets"):
+            detector.fit(X)
+        largest = np.sort(detector.calibration_distances_)[-2:]
+        assert largest[1] > 1.5 * largest[0]
+        assert np.argmax(detector.calibration_distances_) == 7
+    # Without it none does.
+    detector.fit([*paths[:7], *paths[8:]])
