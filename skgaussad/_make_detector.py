@@ -97,7 +97,9 @@ class DetectorPipeline(Pipeline):
             warnings.warn(
                 f"{_name_of(X, row)} alone sets the threshold: its held-out distance "
                 f"is {distance:.4g}, and the next smaller one {following:.4g}. If it "
-                "is not normal, defects as far out as it will be missed. Look at it, and leave it out or use RobustDetector, or give more images.",
+                "is not normal, defects as far out as it will be missed. "
+                "Look at it, and leave it out or use RobustDetector, or give more "
+                "images.",
                 FalseAlarmRateWarning,
                 stacklevel=2,
             )
