@@ -60,23 +60,34 @@ class HeldOutDistances:
         return math.ceil(fractions.sum() - _TOLERANCE)
 
     def supports(self, fpr, confidence=None):
-        """Whether a finite threshold can promise a rate."""
-        return self.n_units >= required_samples(fpr, confidence)
+        """Whether the threshold keeps the promise of a rate."""
+        return self.n_units >= self._n_required(fpr, confidence)
+
+    def _n_required(self, fpr, confidence=None):
+        """Least number of samples or groups that a rate takes."""
+        return required_samples(fpr if self.groups is None else fpr / 2, confidence)
 
     def threshold(self, fpr, confidence=None):
         """Distance that a normal sample exceeds with a probability of `fpr` at most.
 
-        Without groups it is the ceil((1 - fpr) (n + 1))-th smallest distance. With K
-        groups it is the least distance t with (1 + sum_k s_k(t)) / (K + 1) <= fpr, s_k
-        being the fraction of group k above t: the rate in a new group, for groups that
-        are exchangeable [1]_. With `confidence` it is the k-th smallest distance for
+        Without groups it is the ceil((1 - fpr) (n + 1))-th smallest distance. With
+        `confidence` it is the k-th smallest distance for
         the least k with which the rate, that follows a beta distribution over training
         sets with the parameters n - k + 1 and k, is at most `fpr` in that fraction of
         them [2]_.
 
         Where no finite threshold keeps the rate (see `supports`), it comes from the
-        tail. Without one the largest distance is returned, or with groups that which
-        `fpr` of the samples exceed on average over the groups.
+        tail, or without one is the largest distance.
+
+        With K groups it is the least distance t with
+
+            sum_k s_k(t) <= max(min(K fpr, 1), (K + 1) fpr - 1),
+
+        s_k being the fraction of group k above t. From K = 2 / fpr - 1 groups on this
+        is (1 + sum_k s_k(t)) / (K + 1) <= fpr, and `fpr` is the rate in a new group,
+        for groups that are exchangeable [1]_. Fewer groups cannot promise that without
+        a threshold that hardly anything exceeds, and the groups held out have this rate
+        on average, up to one of them in all. The threshold falls as `fpr` rises.
 
         Parameters
         ----------
@@ -97,9 +108,11 @@ class HeldOutDistances:
         .. [2] V. Vovk, "Conditional validity of inductive conformal predictors",
            Machine Learning 92 (2013), 349-376.
         """
+        if self.groups is not None:
+            n_groups = self.n_units
+            pooled, promised = n_groups * fpr, (n_groups + 1) * fpr - 1
+            return self._least_with(max(min(pooled, 1.0), promised))
         if not self.supports(fpr, confidence):
-            if self.groups is not None:
-                return self._least_with(fpr * self.n_units)
             largest = float(self.distances.max())
             return largest if self.tail is None else self._extrapolate(largest, fpr)
         if confidence is None:
@@ -173,7 +186,7 @@ class HeldOutDistances:
     def _explain_unsupported(self, fpr, confidence=None):
         """Tell a user whose samples are too few for a rate what would do."""
         unit = "training samples" if self.groups is None else "groups"
-        needed = required_samples(fpr, confidence)
+        needed = self._n_required(fpr, confidence)
         promise = "" if confidence is None else f" with confidence={confidence:g}"
         if self.groups is None:
             chosen = (
@@ -182,9 +195,10 @@ class HeldOutDistances:
                 f"{1 / (self.n_units + 1):.2g}"
             )
         else:
+            average = min(fpr, 1 / self.n_units)
             chosen = (
-                "The threshold is set so that the groups have this rate on average, "
-                "and a new group may well have a higher one"
+                f"The groups, each held out, have a rate of {average:.3g} on average, "
+                "which a new group may well exceed: the more, the more groups differ"
             )
         return (
             f"fpr={fpr:g}{promise} needs at least {needed} {unit}, and there are "

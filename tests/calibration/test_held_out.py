@@ -35,7 +35,11 @@ def test_groups_count_alike(distances, groups, fpr):
         return sum(above[numbers == group].mean() for group in range(n_groups))
 
     threshold = held_out.threshold(fpr)
-    limit = fpr * (n_groups + 1) - 1 if held_out.supports(fpr) else fpr * n_groups
+    limit = fpr * (n_groups + 1) - 1
+    assert held_out.supports(fpr) == (limit >= 1 - 1e-9)
+    if not held_out.supports(fpr):
+        # No more than one whole group in all.
+        limit = min(fpr * n_groups, 1)
     assert weight(distances > threshold) <= limit + 1e-6
     smaller = distances[distances < threshold]
     if len(smaller):
@@ -44,6 +48,19 @@ def test_groups_count_alike(distances, groups, fpr):
         held_out.p_values(distances),
         [(1 + weight(distances >= d)) / (n_groups + 1) for d in distances],
     )
+
+
+@given(
+    distances=distances,
+    groups=st.data(),
+    rates=st.tuples(st.floats(0.001, 0.999), st.floats(0.001, 0.999)),
+)
+def test_a_higher_rate_never_has_a_higher_threshold(distances, groups, rates):
+    names = groups.draw(arrays(int, len(distances), elements=st.integers(0, 20)))
+    for numbers in (None, np.unique(names, return_inverse=True)[1]):
+        held_out = HeldOutDistances(distances, numbers)
+        lower, higher = sorted(rates)
+        assert held_out.threshold(lower) >= held_out.threshold(higher)
 
 
 @settings(max_examples=50)

@@ -217,7 +217,7 @@ def test_leave_one_group_out_keeps_the_rate_in_a_new_run():
     rng = np.random.default_rng(0)
     by_group, by_sample = [], []
     for _ in range(60):
-        X, runs = runs_that_differ(rng, 9, 20)
+        X, runs = runs_that_differ(rng, 14, 20)
         X_new, _ = runs_that_differ(rng, 20, 20)
         for groups, achieved in ((runs, by_group), (None, by_sample)):
             detector = MahalanobisDetector(fpr=0.15).fit(X, groups=groups)
@@ -249,7 +249,7 @@ def test_group_threshold_and_p_values_weigh_groups_alike():
 def test_too_few_groups_for_the_rate():
     X, runs = runs_that_differ(np.random.default_rng(0), 5, 30)
     detector = MahalanobisDetector(fpr=0.05)
-    with pytest.warns(FalseAlarmRateWarning, match="at least 19 groups, and.*are 5"):
+    with pytest.warns(FalseAlarmRateWarning, match="at least 39 groups, and.*are 5"):
         detector.fit(X, groups=runs)
     above = detector.calibration_distances_ > -detector.offset_
     assert 0.04 < above.mean() <= 0.05
