@@ -233,7 +233,11 @@ class CellwiseMahalanobisDetector(GaussianDetector):
     def _set_left_out(self, measured, groups=None, copies=None):
         """Keep the residuals, and the distances of the samples by these."""
         self._calibration_residuals = measured
-        self._set_held_out(self._mean_of_top(measured), groups, copies)
+        super()._set_left_out(measured, groups, copies)
+
+    def _distances_of(self, measured):
+        """Distances of samples, from their residuals."""
+        return self._mean_of_top(measured)
 
     def _discard_threshold(self):
         """Drop what held for other training samples."""

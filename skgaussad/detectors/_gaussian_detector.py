@@ -17,6 +17,7 @@ from ..covariance import (
 from ._base import RULES, BaseDetector
 from ._copies import find_copies
 from ._hold_out import number_groups
+from ._order import warn_of_order
 
 _SHRINKAGE = 0.1
 
@@ -119,7 +120,9 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
             If the samples are too few for `fpr`, with the number that would do; if
             the leave-one-out distances contradict the distribution asked for, with both
             rates; or if some samples are copies, equal to the last bit, which are left
-            out together and count as one.
+            out together and count as one; or, without groups, if neighbours resemble
+            each other: where they are left out a tenth at a time in order, clearly more
+            of them than `fpr` are beyond the threshold.
         """
         self._check_parameters(groups)
         self._warn_of_anomalies(y)
@@ -127,6 +130,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         copies = find_copies(X)
         self._fit_samples(X, number_groups(groups, X, copies), copies)
         self._set_threshold()
+        if groups is None:
+            warn_of_order(self, X, copies)
         return self
 
     def _fit_samples(self, X, groups, copies):
@@ -386,6 +391,16 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         """Return the features as the Gaussian takes them, and attributes to set."""
         return X, {}
 
+    def _distances_without(self, X, groups, copies):
+        """Distances of the training samples by the Gaussian without their group."""
+        X, _ = self._learn_features(X)
+        measured = self._measure_left_out(self._gaussian, X, groups, copies=copies)
+        return self._distances_of(measured)
+
+    def _distances_of(self, measured):
+        """Distances of samples, from what `_measure_left_out` gives."""
+        return measured
+
     def _measure_left_out(self, gaussian, X, groups=None, **options):
         """Measure training samples by the Gaussian without their group.
 
@@ -402,8 +417,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         raise NotImplementedError
 
     def _set_left_out(self, measured, groups=None, copies=None):
-        """Keep the distances that `_measure_left_out` gives."""
-        self._set_held_out(measured, groups, copies)
+        """Keep what `_measure_left_out` gives."""
+        self._set_held_out(self._distances_of(measured), groups, copies)
 
     def _check_going_on(self):
         """Check whether samples can be added, joined, taken out or calibrated with."""

@@ -18,6 +18,7 @@ from ._copies import find_copies
 from ._gaussian_detector import fit_part
 from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
 from ._mahalanobis import MahalanobisDetector
+from ._order import warn_of_order
 from ._walk import innermost
 
 
@@ -192,6 +193,8 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         copies = find_copies(X)
         self._fit_samples(X, number_groups(groups, X, copies), copies)
         self._set_threshold()
+        if groups is None and self._is_closed_form:
+            warn_of_order(self, X, copies)
         return self
 
     def _check_parameters(self, groups=None):
@@ -236,6 +239,16 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
                     for block in blocks
                 ]
         self._set_held_out(self._aggregate(np.column_stack(held_out)), groups, copies)
+
+    def _distances_without(self, X, groups, copies):
+        """Distances of the training samples without their group, in closed form."""
+        distances = [
+            part._distances_without(X[:, columns].astype(float), groups, copies)
+            for part, columns in zip(
+                self.estimators_, self.columns_.values(), strict=True
+            )
+        ]
+        return self._aggregate(np.column_stack(distances))
 
     def _estimator(self):
         """Return what is cloned for each group."""
