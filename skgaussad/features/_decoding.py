@@ -9,10 +9,12 @@ has colour.
 import io
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..exceptions import InvalidImageError
 from ._damage import find_damage
+from ._formats import IMAGE_FORMATS, open_image
 from ._input import ItemError, check_item, check_not_empty, describe
 
 _EXIF_ORIENTATION = 0x0112
@@ -163,8 +165,9 @@ def _explain(error):
         )
     if isinstance(error, UnidentifiedImageError):
         return (
-            "expected an image in a format that Pillow reads, such as PNG, JPEG or "
-            "TIFF, got a file that it cannot identify; convert it or leave it out."
+            f"expected an intact file of the format {', '.join(IMAGE_FORMATS[:-1])} or "
+            f"{IMAGE_FORMATS[-1]}, got another one, or one that Pillow "
+            f"{PIL.__version__} cannot identify; convert it to PNG or leave it out."
         )
     return (
         f"expected an intact image, but decoding failed with {error!r}; it is "
@@ -178,6 +181,7 @@ def decode(item):
     if isinstance(item, np.ndarray):
         return _bands_from_array(item)
     if isinstance(item, Image.Image):
+        _check_format(item)
         _select_only_frame(item)
         # Copied in either case, since the image is the user's. Pillow applies the
         # orientation of TIFF images on loading; Pillow 10.0 would apply it again.
@@ -196,7 +200,7 @@ def decode_content(content):
         )
     # Given a path, Pillow 11 and newer map some files into memory, and garble TIFF
     # images whose orientation they also have to apply. Not so with bytes.
-    with Image.open(io.BytesIO(content)) as image:
+    with open_image(io.BytesIO(content)) as image:
         _select_only_frame(image)
         if image.format == "PNG" and image.mode == "P" and image.palette is None:
             # Pillow would take the indices for shades of grey.
@@ -222,9 +226,20 @@ def _measure(item):
     if isinstance(item, np.ndarray):
         return item.shape[:2]
     if isinstance(item, Image.Image):
+        _check_format(item)
         return _shown_size(item)
-    with Image.open(item) as image:
+    with open_image(item) as image:
         return _shown_size(image)
+
+
+def _check_format(image):
+    """Raise if a PIL image was opened from a file of a format that is not read."""
+    if image.format is not None and image.format not in IMAGE_FORMATS:
+        raise ItemError(
+            f"expected an image that was made in memory or opened from one of the "
+            f"formats {', '.join(IMAGE_FORMATS)}, got {image.format}; pass "
+            "image.convert('RGB') if you trust the file."
+        )
 
 
 def _shown_size(image):

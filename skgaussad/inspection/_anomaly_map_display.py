@@ -4,10 +4,9 @@ import math
 import os
 
 import numpy as np
-from PIL import Image
 
 from .._utils.validation import check_choice, check_integer, check_real
-from ..features import as_image_sequence, decode_image
+from ..features import as_image_sequence, decode_image, open_image
 from ._anomaly_maps import anomaly_maps, map_meaning
 from ._base import BaseDisplay
 from ._map_colors import COLORS, limit_of, map_norm, ticks_of
@@ -407,7 +406,7 @@ def _read_mask(index, mask, size):
     if mask is None:
         return None
     if isinstance(mask, str | os.PathLike):
-        with Image.open(mask) as opened:
+        with open_image(mask) as opened:
             mask = np.asarray(opened.convert("L"))
     mask = np.asarray(mask)
     if mask.shape != size:
