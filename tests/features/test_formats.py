@@ -37,7 +37,7 @@ def make(name):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", ["EPS", "XPM", "TGA", "PCX", "ICO", "SGI", "IM"])
+@pytest.mark.parametrize("name", ["EPS", "XPM", "TGA", "PCX", "ICO", "SGI"])
 @pytest.mark.parametrize(
     "call",
     [
