@@ -1,0 +1,332 @@
+"""The directory of TIFF files: damage to it, and how it says that pixels are stored.
+
+Pillow skips the entries of a directory that it cannot read, with a warning at most, and
+decodes the pixels by default values, such as 1 bit instead of 16. Of what it can read
+it takes some for what it is not: the darkest for the brightest, one plane for another,
+numbers with a sign for numbers without. So the directory is read here, before Pillow
+sees it, and files whose pixels Pillow is not known to decode are refused.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from ._input import ItemError
+from ._meaning import Meaning
+
+# Formats of offsets and counts, and the position of the first offset, of TIFF (version
+# 42 in the header) and BigTIFF (43).
+_LAYOUTS = {
+    42: {"offset": "I", "count": "H", "header": 4},
+    43: {"offset": "Q", "count": "Q", "header": 8},
+}
+# Bytes per value, by the type of an entry (TIFF 6.0, section 2; 16 to 18 are BigTIFF).
+_SIZES = {
+    **dict.fromkeys((1, 2, 6, 7), 1),
+    **dict.fromkeys((3, 8), 2),
+    **dict.fromkeys((4, 9, 11, 13), 4),
+    **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
+}
+# Formats of the types that a count, a code or a position in the file may have.
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_MAX_ENTRIES = 65535
+_MAX_VALUES = 64
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = (
+    256,
+    257,
+    258,
+    259,
+    262,
+    266,
+)
+_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT, _INK_SET = (
+    274,
+    277,
+    284,
+    338,
+    339,
+    332,
+)
+# Those with one value; 278 is RowsPerStrip.
+_SINGLE = {
+    *(_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER),
+    *(_ORIENTATION, _SAMPLES, 278, _PLANAR, _INK_SET),
+}
+# Those that say how the pixels are stored or where: besides the above, strips, options
+# of fax, predictor, palette, tiles, tables of JPEG and factors of YCbCr.
+_OF_PIXELS = {
+    *(*_SINGLE, _BITS, _EXTRA, _FORMAT),
+    *(273, 279, 292, 293, 317, 320, 322, 323, 324, 325),
+    *(347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 532),
+}
+_DEFAULTS = {
+    _BITS: (1,),
+    _COMPRESSION: (1,),
+    _FILL_ORDER: (1,),
+    _ORIENTATION: (1,),
+    _SAMPLES: (1,),
+    _PLANAR: (1,),
+    _EXTRA: (),
+    _FORMAT: (1,),
+    _INK_SET: (1,),
+}
+_CHECKED = {_WIDTH, _HEIGHT, _PHOTOMETRIC, *_DEFAULTS}
+_WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
+_PHOTOMETRICS = {
+    _WHITE_IS_ZERO: "grey (WhiteIsZero)",
+    _BLACK_IS_ZERO: "grey (BlackIsZero)",
+    2: "RGB",
+    3: "a palette",
+    4: "a transparency mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIELAB",
+    32803: "the colour filter array of a camera",
+}
+_FORMATS = {
+    1: "unsigned integers",
+    2: "signed integers",
+    3: "floats",
+    4: "values without a type",
+}
+_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001)
+_REMEDY = (
+    "read it with another library, such as tifffile, and pass a uint8 or uint16 array, "
+    "or save it as PNG."
+)
+
+
+class DamagedDirectoryError(Exception):
+    """A directory that cannot be read; the message is a clause to follow "but"."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The first directory of a file.
+
+    Attributes
+    ----------
+    tags : dict of {int: tuple of int}
+        Values of those entries that are checked; an empty tuple for others that say
+        how the pixels are stored.
+    is_last : bool
+        Whether no other directory follows.
+    byte_order : {"<", ">"}
+    photometric : tuple of (int, str) or None
+        Position and format of the value of PhotometricInterpretation.
+    """
+
+    tags: dict
+    is_last: bool
+    byte_order: str
+    photometric: tuple
+
+    def with_black_as_zero(self, content):
+        """Return the content of the file with another PhotometricInterpretation."""
+        position, value_format = self.photometric
+        changed = bytearray(content)
+        struct.pack_into(value_format, changed, position, _BLACK_IS_ZERO)
+        return bytes(changed)
+
+    @property
+    def shown_size(self):
+        """Height and width of the image after its orientation."""
+        height, width = (self.tags[tag][0] for tag in (_HEIGHT, _WIDTH))
+        is_turned = self.tags.get(_ORIENTATION, (1,))[0] in (5, 6, 7, 8)
+        return (width, height) if is_turned else (height, width)
+
+
+def is_tiff(start):
+    """Return whether a file starts as TIFF files do; Pillow takes these, too."""
+    return start[:4] in {
+        *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        *(b"MM*\0", b"II\0*"),
+    }
+
+
+def read_directory(file):
+    """Read the first directory of a file.
+
+    Parameters
+    ----------
+    file : binary file
+        For which `is_tiff` is true.
+
+    Returns
+    -------
+    directory : Directory
+
+    Raises
+    ------
+    DamagedDirectoryError
+        If an entry that says how the pixels are stored cannot be read.
+    """
+    try:
+        return _read_directory(file)
+    except (struct.error, OverflowError, ValueError):
+        raise DamagedDirectoryError("its directory is cut short") from None
+
+
+def _read_directory(file):
+    length = file.seek(0, 2)
+    file.seek(0)
+    start = file.read(16)
+    byte_order = {b"II": "<", b"MM": ">"}[start[:2]]
+    layout = _LAYOUTS.get(struct.unpack_from(byte_order + "H", start, 2)[0])
+    if layout is None:
+        raise DamagedDirectoryError("its header is not that of a TIFF file")
+    offset = struct.Struct(byte_order + layout["offset"])
+    count = struct.Struct(byte_order + layout["count"])
+    entry = struct.Struct(f"{byte_order}HH{layout['offset']}")
+    (position,) = offset.unpack_from(start, layout["header"])
+    file.seek(position)
+    (n_entries,) = count.unpack(file.read(count.size))
+    if n_entries > _MAX_ENTRIES:
+        raise DamagedDirectoryError(f"its directory has {n_entries} entries")
+    size = entry.size + offset.size
+    content = file.read(n_entries * size + offset.size)
+    (following,) = offset.unpack_from(content, n_entries * size)
+    tags, n_bytes_in_all, photometric = {}, 0, None
+    for start in range(0, n_entries * size, size):
+        tag, kind, n_values = entry.unpack_from(content, start)
+        (place,) = offset.unpack_from(content, start + entry.size)
+        n_bytes = n_values * _SIZES.get(kind, 0)
+        is_outside = n_bytes > offset.size and place + n_bytes > length
+        if not is_outside:
+            n_bytes_in_all += n_bytes
+        if tag not in _OF_PIXELS:
+            continue
+        problem = f"its directory is damaged: tag {tag}"
+        is_wrong = tag in _CHECKED and (kind not in _INTEGERS or n_values > _MAX_VALUES)
+        if n_bytes == 0 or is_outside or is_wrong:
+            raise DamagedDirectoryError(f"{problem} cannot be read")
+        if tag in _SINGLE and n_values != 1:
+            raise DamagedDirectoryError(f"{problem} has {n_values} values")
+        if tag in tags:
+            raise DamagedDirectoryError(f"{problem} comes twice")
+        tags[tag] = ()
+        if tag in _CHECKED:
+            at = position + count.size + start + entry.size
+            file.seek(at if n_bytes <= offset.size else place)
+            values = struct.Struct(f"{byte_order}{n_values}{_INTEGERS[kind]}")
+            tags[tag] = values.unpack(file.read(values.size))
+            if tag == _PHOTOMETRIC:
+                photometric = at, byte_order + _INTEGERS[kind]
+    if n_bytes_in_all > length:
+        # Pillow reads each; many that overlap fill the memory.
+        raise DamagedDirectoryError("its directory has more values than the file bytes")
+    for tag in (_WIDTH, _HEIGHT):
+        if not tags.get(tag):
+            raise DamagedDirectoryError(
+                f"its directory is damaged: tag {tag} is missing"
+            )
+    return Directory(tags, following == 0, byte_order, photometric)
+
+
+def normalize_tags(tags):
+    """Return the tags of an image that Pillow has opened as those of a `Directory`."""
+    return {
+        tag: value if isinstance(value, tuple) else (value,)
+        for tag, value in tags.items()
+        if tag in _OF_PIXELS and not isinstance(value, bytes)
+    }
+
+
+def check_tags(tags, byte_order):
+    """Check that Pillow decodes the pixels rightly.
+
+    Parameters
+    ----------
+    tags : dict of {int: tuple of int}
+        As of `Directory`.
+    byte_order : {"<", ">"}
+
+    Returns
+    -------
+    meaning : Meaning
+
+    Raises
+    ------
+    ItemError
+        If it does not, or is not known to.
+    """
+
+    def get(tag):
+        return tags.get(tag) or _DEFAULTS[tag]
+
+    (compression,), (planar,), (fill_order,) = map(
+        get, (_COMPRESSION, _PLANAR, _FILL_ORDER)
+    )
+    (n_samples,), extra = get(_SAMPLES), get(_EXTRA)
+    bits, formats = sorted(set(get(_BITS))), sorted(set(get(_FORMAT)))
+    if not tags.get(_PHOTOMETRIC):
+        raise ItemError(
+            "expected a TIFF file that says what its values mean, got one without "
+            f"PhotometricInterpretation; {_REMEDY}"
+        )
+    (photometric,) = tags[_PHOTOMETRIC]
+    got = _describe(photometric, n_samples, bits, formats, planar)
+    if compression not in _COMPRESSIONS:
+        raise ItemError(
+            "expected a TIFF file with one of the usual compressions, such as LZW, "
+            f"Deflate or JPEG, got number {compression}; {_REMEDY}"
+        )
+    n_colours = {2: 3, 5: 4, 6: 3}.get(photometric, 1)
+    if n_samples > n_colours and not (
+        n_samples == n_colours + 1 and extra in ((1,), (2,))
+    ):
+        raise ItemError(
+            f"expected a TIFF file of {n_colours} channel(s) for "
+            f"{_name_photometric(photometric)}, and at most an alpha channel besides, "
+            f"got {n_samples}, of which {n_samples - n_colours} mean something else, "
+            "such as near infrared; pass the channels that count as an array of shape "
+            "(height, width) or (height, width, 3)."
+        )
+    kind = (photometric, n_samples, bits[0], formats[0])
+    is_known = (
+        len(bits) == len(formats) == 1
+        and len(extra) == n_samples - n_colours
+        and kind in _KNOWN
+        and (n_samples == 1 or planar == 1 or (planar == 2 and kind in _KNOWN_PLANAR))
+        and (fill_order == 1 or (fill_order == 2 and bits[0] <= 8 and n_samples == 1))
+        and (photometric != 6 or compression == 7)
+        and get(_INK_SET) == (1,)
+    )
+    if not is_known:
+        raise ItemError(
+            f"expected a TIFF file that Pillow is known to read rightly, got {got}; "
+            f"{_REMEDY}"
+        )
+    is_deep = bits[0] > 8
+    return Meaning(
+        white=4095 if bits[0] == 12 else None,
+        is_inverted=is_deep and photometric == _WHITE_IS_ZERO,
+        has_deep_colour=is_deep and n_colours > 1,
+    )
+
+
+# Photometric interpretation, samples per pixel, bits of each, and their format.
+_KNOWN = {
+    *((p, 1, bits, 1) for p in (0, 1) for bits in (1, 2, 4, 8, 12, 16)),
+    *((p, 1, 32, 3) for p in (0, 1)),
+    *((p, 2, 8, 1) for p in (1, 3)),
+    *((2, n, bits, 1) for n in (3, 4) for bits in (8, 16)),
+    *((3, 1, bits, 1) for bits in (1, 2, 4, 8)),
+    (5, 4, 8, 1),
+    (6, 3, 8, 1),
+}
+_KNOWN_PLANAR = {(2, 3, 8, 1), (2, 4, 8, 1), (5, 4, 8, 1)}
+
+
+def _describe(photometric, n_samples, bits, formats, planar):
+    """Say how the pixels are stored, for a message."""
+    types = [_FORMATS.get(number, f"sample format {number}") for number in formats]
+    return (
+        f"{_name_photometric(photometric)} of {n_samples} channel(s) of "
+        f"{'/'.join(map(str, bits))} bits, {'/'.join(types)}"
+        + (", in separate planes" if planar == 2 else "")
+    )
+
+
+def _name_photometric(number):
+    return _PHOTOMETRICS.get(number, f"photometric interpretation {number}")
