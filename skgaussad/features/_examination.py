@@ -71,8 +71,8 @@ def examine_image(image):
         meaning = check_tags(normalize_tags(tags), "<" if tags.prefix == b"II" else ">")
         if meaning.is_inverted:
             raise ItemError(
-                "expected a path for a TIFF file of more than 8 bits in which white is "
-                "zero (WhiteIsZero), got a PIL image, in which Pillow leaves the values "
+                "expected a path for a TIFF file of over 8 bits in which white is zero "
+                "(WhiteIsZero), got a PIL image, in which Pillow leaves the values "
                 "as they are; pass the path."
             )
     elif image.format == "JPEG2000" and getattr(image, "tile", None):

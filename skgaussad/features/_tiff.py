@@ -89,7 +89,14 @@ _FORMATS = {
     3: "floats",
     4: "values without a type",
 }
-_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001)
+# What each compression may hold, by photometric interpretation: none, fax, LZW, JPEG,
+# Deflate, PackBits, Deflate, LZMA, Zstandard and WebP.
+_COMPRESSIONS = {
+    **dict.fromkeys((1, 5, 8, 32773, 32946, 34925, 50000), (0, 1, 2, 3, 5)),
+    **dict.fromkeys((2, 3, 4), (0, 1)),
+    7: (1, 2, 6),
+    50001: (2,),
+}
 _REMEDY = (
     "read it with another library, such as tifffile, and pass a uint8 or uint16 array, "
     "or save it as PNG."
@@ -265,7 +272,13 @@ def check_tags(tags, byte_order):
             f"PhotometricInterpretation; {_REMEDY}"
         )
     (photometric,) = tags[_PHOTOMETRIC]
-    got = _describe(photometric, n_samples, bits, formats, planar)
+    got = (
+        f"{_name_photometric(photometric)} of {n_samples} channel(s) of "
+        f"{'/'.join(map(str, bits))} bits, "
+        f"{'/'.join(_FORMATS.get(f, f'sample format {f}') for f in formats)}, "
+        f"byte order {byte_order!r}, compression {compression}, planar configuration "
+        f"{planar}, fill order {fill_order}"
+    )
     if compression not in _COMPRESSIONS:
         raise ItemError(
             "expected a TIFF file with one of the usual compressions, such as LZW, "
@@ -287,9 +300,16 @@ def check_tags(tags, byte_order):
         len(bits) == len(formats) == 1
         and len(extra) == n_samples - n_colours
         and kind in _KNOWN
+        and photometric in _COMPRESSIONS[compression]
         and (n_samples == 1 or planar == 1 or (planar == 2 and kind in _KNOWN_PLANAR))
-        and (fill_order == 1 or (fill_order == 2 and bits[0] <= 8 and n_samples == 1))
-        and (photometric != 6 or compression == 7)
+        # Colours multiplied by alpha.
+        and (extra != (1,) or (kind == (2, 4, 8, 1) and planar == 1))
+        and (fill_order == 1 or (fill_order == 2 and kind in _KNOWN_REVERSED))
+        and (fill_order == 1 or compression in _KEEPING_ORDER)
+        # Pillow takes the order of the bytes of the file for that of libtiff's values,
+        # and has no 12 bits in this order.
+        and not (byte_order == ">" and bits == [32] and compression != 1)
+        and not (byte_order == ">" and bits == [12])
         and get(_INK_SET) == (1,)
     )
     if not is_known:
@@ -315,17 +335,11 @@ _KNOWN = {
     (5, 4, 8, 1),
     (6, 3, 8, 1),
 }
-_KNOWN_PLANAR = {(2, 3, 8, 1), (2, 4, 8, 1), (5, 4, 8, 1)}
-
-
-def _describe(photometric, n_samples, bits, formats, planar):
-    """Say how the pixels are stored, for a message."""
-    types = [_FORMATS.get(number, f"sample format {number}") for number in formats]
-    return (
-        f"{_name_photometric(photometric)} of {n_samples} channel(s) of "
-        f"{'/'.join(map(str, bits))} bits, {'/'.join(types)}"
-        + (", in separate planes" if planar == 2 else "")
-    )
+_KNOWN_PLANAR = {(2, 3, 8, 1), (2, 4, 8, 1)}
+# Of those with the bits of each byte in reverse order, of which libtiff reverses
+# compressed bytes, too.
+_KNOWN_REVERSED = {(p, 1, bits, 1) for p in (0, 1) for bits in (1, 2, 4)}
+_KEEPING_ORDER = (1, 2, 3, 4)
 
 
 def _name_photometric(number):
