@@ -24,7 +24,7 @@ from ._tiff import is_tiff
 
 _EXIF_ORIENTATION = 0x0112
 # Files longer than this, in bytes, are read only if their pixels may need as much.
-_LONG_FILE = 2**26
+_LONG_FILE = 2**28
 _MAX_BYTES_A_PIXEL = 32
 _PLAIN = Meaning()
 # Held while an image of the user is loaded.
@@ -236,15 +236,14 @@ def read_file(path):
     with open(path, "rb") as file:
         length = os.fstat(file.fileno()).st_size
         if length > _LONG_FILE:
-            with open_image(file) as image:
-                most = _LONG_FILE + _MAX_BYTES_A_PIXEL * image.width * image.height
-                if length > most:
-                    raise ItemError(
-                        f"expected at most {most} bytes for an image of "
-                        f"{image.width} x {image.height} pixels, got {length}; replace "
-                        "the file or leave it out."
-                    )
-        file.seek(0)
+            height, width = _measure_file(file)
+            most = _LONG_FILE + _MAX_BYTES_A_PIXEL * height * width
+            if length > most:
+                raise ItemError(
+                    f"expected at most {most} bytes for an image of {height} x {width} "
+                    f"pixels, got {length}; replace the file or leave it out."
+                )
+            file.seek(0)
         return file.read()
 
 
@@ -262,11 +261,20 @@ def _measure(item):
             return item.height, item.width
         return _shown_size(item)
     with open(item, "rb") as file:
-        if is_tiff(file.read(4)):
-            return read_tiff(file).shown_size
-        file.seek(0)
-        with open_image(file) as image:
-            return _shown_size(image)
+        return _measure_file(file)
+
+
+def _measure_file(file):
+    """Return the height and width of an image file, after a look at its header."""
+    start = file.read(4)
+    file.seek(0)
+    if is_tiff(start):
+        return read_tiff(file).shown_size
+    if os.fstat(file.fileno()).st_size > _LONG_FILE:
+        # A part of the header may say that it is as long as the file.
+        file = io.BytesIO(file.read(_LONG_FILE))
+    with open_image(file) as image:
+        return _shown_size(image)
 
 
 def _check_format(image):
