@@ -8,6 +8,7 @@ from ._ignored import LEAST_FRACTION
 from ._input import LazyImages, as_image_sequence, check_items
 from ._intensity import LEAST_DEVIATION, STANDARD_DEVIATION, STANDARD_MEAN
 from ._parts import slices_of
+from ._preprocessing import resolve_max_value
 from ._replaced_images import ReplacedImages
 from ._tags import ImageInputMixin
 from ._tiles import TiledImages, TileGrid

@@ -31,7 +31,7 @@ _PLAIN = Meaning()
 _user_images = threading.Lock()
 
 
-def load_image(images, index, size, resample, crop_pct=None):
+def load_image(images, index, size, resample, crop_pct=None, max_value=None):
     """Decode one image and resize it.
 
     Parameters
@@ -57,6 +57,9 @@ def load_image(images, index, size, resample, crop_pct=None):
         usual evaluation transform of timm and torchvision, ``Resize`` and
         ``CenterCrop``.
 
+    max_value : int or None, default=None
+        What is white in images of uint16; None is 65535.
+
     Returns
     -------
     pixels : ndarray of shape (height, width, 3), dtype float32
@@ -70,7 +73,7 @@ def load_image(images, index, size, resample, crop_pct=None):
     Notes
     -----
     Values are scaled by their type, never by their range in one image: uint8 is
-    divided by 255, uint16 by 65535, and floats must be in [0, 1] already. A grey
+    divided by 255, uint16 by `max_value`, and floats must be in [0, 1] already. A grey
     image is repeated to three channels. Alpha is dropped, not blended with a
     background, and colour profiles are ignored.
 
@@ -86,11 +89,11 @@ def load_image(images, index, size, resample, crop_pct=None):
     several frames (GIF, APNG, TIFF, WebP) is an error, unless it is an MPO, as
     phones write it, whose first frame is the photo.
     """
-    bands = apply_at(images, index, decode)
+    bands = apply_at(images, index, lambda item: decode(item, max_value))
     return resize_bands(bands, size, resample, crop_pct)
 
 
-def decode_image(images, index):
+def decode_image(images, index, max_value=None):
     """Decode one image in its own size and depth.
 
     Parameters
@@ -100,6 +103,9 @@ def decode_image(images, index):
 
     index : int
         Position of the image.
+
+    max_value : int or None, default=None
+        As for `load_image`.
 
     Returns
     -------
@@ -112,7 +118,8 @@ def decode_image(images, index):
     InvalidImageError
         If the item is not an image, or cannot be decoded.
     """
-    return np.dstack([np.asarray(band) for band in apply_at(images, index, decode)])
+    bands = apply_at(images, index, lambda item: decode(item, max_value))
+    return np.dstack([np.asarray(band) for band in bands])
 
 
 def read_image_size(images, index):
@@ -206,8 +213,10 @@ def _bands_from_user_image(image, max_value):
     load_strictly(image)
     # Copied in either case, since the image is the user's. Pillow applies the
     # orientation of TIFF images on loading; Pillow 10.0 would apply it again.
-    image = image.copy() if image.format == "TIFF" else ImageOps.exif_transpose(image)
-    return _bands_from_pil(image, meaning, max_value)
+    is_turned = image.format == "TIFF"
+    copied = image.copy() if is_turned else ImageOps.exif_transpose(image)
+    copied.format = image.format
+    return _bands_from_pil(copied, meaning, max_value)
 
 
 def decode_content(content, max_value=None):
@@ -234,17 +243,29 @@ def decode_content(content, max_value=None):
 def read_file(path):
     """Return the content of an image file, or raise if it is far too long."""
     with open(path, "rb") as file:
-        length = os.fstat(file.fileno()).st_size
-        if length > _LONG_FILE:
-            height, width = _measure_file(file)
-            most = _LONG_FILE + _MAX_BYTES_A_PIXEL * height * width
-            if length > most:
-                raise ItemError(
-                    f"expected at most {most} bytes for an image of {height} x {width} "
-                    f"pixels, got {length}; replace the file or leave it out."
-                )
-            file.seek(0)
+        _check_length(file)
         return file.read()
+
+
+def _check_length(file):
+    """Raise if a file is far longer than its pixels may need."""
+    length = os.fstat(file.fileno()).st_size
+    if length <= _LONG_FILE:
+        return
+    if is_tiff(file.read(4)):
+        height, width = read_tiff(file).shown_size
+    else:
+        # No more is read, for a part of the header may say that it is that long.
+        file.seek(0)
+        with open_image(io.BytesIO(file.read(_LONG_FILE))) as image:
+            height, width = image.height, image.width
+    most = _LONG_FILE + _MAX_BYTES_A_PIXEL * height * width
+    if length > most:
+        raise ItemError(
+            f"expected at most {most} bytes for an image of {height} x {width} pixels, "
+            f"got {length}; replace the file or leave it out."
+        )
+    file.seek(0)
 
 
 def _measure(item):
@@ -261,20 +282,12 @@ def _measure(item):
             return item.height, item.width
         return _shown_size(item)
     with open(item, "rb") as file:
-        return _measure_file(file)
-
-
-def _measure_file(file):
-    """Return the height and width of an image file, after a look at its header."""
-    start = file.read(4)
-    file.seek(0)
-    if is_tiff(start):
-        return read_tiff(file).shown_size
-    if os.fstat(file.fileno()).st_size > _LONG_FILE:
-        # A part of the header may say that it is as long as the file.
-        file = io.BytesIO(file.read(_LONG_FILE))
-    with open_image(file) as image:
-        return _shown_size(image)
+        _check_length(file)
+        if is_tiff(file.read(4)):
+            return read_tiff(file).shown_size
+        file.seek(0)
+        with open_image(file) as image:
+            return _shown_size(image)
 
 
 def _check_format(image):

@@ -101,6 +101,8 @@ class TiledImages(LazyImages):
         Called with 1 when the last tile of an image is cut for the first time.
     standardize_intensity : bool, default=False
         Whether tiles are standardized, by the mean and deviation of their image.
+    max_value : int or None, default=None
+        As for `decode_image`.
 
     Attributes
     ----------
@@ -120,12 +122,21 @@ class TiledImages(LazyImages):
         names its position in `images`.
     """
 
-    def __init__(self, images, rows, grids, on_done, standardize_intensity=False):
+    def __init__(
+        self,
+        images,
+        rows,
+        grids,
+        on_done,
+        standardize_intensity=False,
+        max_value=None,
+    ):
         self._images = images
         self._rows = rows
         self.grids = grids
         self._on_done = on_done
         self.is_standardized = standardize_intensity
+        self._max_value = max_value
         counts = [len(grid) for grid in grids]
         self.of_image = np.repeat(np.arange(len(grids)), counts)
         self.starts = np.cumsum([0, *counts[:-1]])
@@ -166,7 +177,7 @@ class TiledImages(LazyImages):
         """Return an image, to cut one more tile from, and its mean and deviation."""
         decoded, n_left = self._decoded.pop(image, (None, len(self.grids[image])))
         if decoded is None:
-            pixels = decode_image(self._images, self._rows[image])
+            pixels = decode_image(self._images, self._rows[image], self._max_value)
             self._check_size(image, pixels)
             intensity = measure_intensity(pixels) if self.is_standardized else None
             decoded = pixels, intensity

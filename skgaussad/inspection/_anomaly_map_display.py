@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from .._utils.validation import check_choice, check_integer, check_real
+from ..detectors import find_max_value
 from ..features import as_image_sequence, decode_image, open_image
 from ._anomaly_maps import anomaly_maps, map_meaning
 from ._base import BaseDisplay
@@ -178,6 +179,7 @@ class AnomalyMapDisplay(BaseDisplay):
             masks=masks,
             titles=titles,
             meaning=map_meaning(estimator),
+            max_value=find_max_value(estimator),
             ax=ax,
             n_columns=n_columns,
             limit=limit,
@@ -260,7 +262,7 @@ class AnomalyMapDisplay(BaseDisplay):
         )
 
     @classmethod
-    def _draw(cls, images, maps, *, masks, titles, meaning, **kwargs):
+    def _draw(cls, images, maps, *, masks, titles, meaning, max_value=None, **kwargs):
         """Check lengths and sizes, and draw."""
         for name, items in (("maps", maps), ("masks", masks), ("titles", titles)):
             if items is not None and len(items) != len(images):
@@ -269,7 +271,9 @@ class AnomalyMapDisplay(BaseDisplay):
                     f"got {len(items)}."
                 )
         maps = [_check_map(index, of_image) for index, of_image in enumerate(maps)]
-        images = [decode_image(images, index) for index in range(len(images))]
+        images = [
+            decode_image(images, index, max_value) for index in range(len(images))
+        ]
         if masks is not None:
             masks = [
                 _read_mask(index, mask, image.shape[:2])
