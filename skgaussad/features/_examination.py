@@ -2,10 +2,10 @@
 
 import io
 
-from ._damage import find_damage
 from ._input import ItemError
 from ._jpeg2000 import check_components, is_jpeg2000
 from ._meaning import Meaning
+from ._png import is_png, select_chunks
 from ._tiff import (
     DamagedDirectoryError,
     check_tags,
@@ -39,17 +39,12 @@ def examine_content(content):
         directory = read_tiff(io.BytesIO(content))
         if not directory.is_last:
             raise ItemError(_SEVERAL.format("TIFF"))
-        meaning = check_tags(directory.tags, directory.byte_order)
-        if meaning.is_inverted:
-            content = directory.with_black_as_zero(content)
-        return content, meaning
+        meaning = check_tags(directory.tags, directory.counts, directory.byte_order)
+        return directory.rewrite(content, meaning.is_inverted), meaning
     if is_jpeg2000(content):
         return content, Meaning(white=check_components(content))
-    damage = find_damage(content)
-    if damage is not None:
-        raise ItemError(
-            f"expected an intact image, but {damage}; replace it or leave it out."
-        )
+    if is_png(content):
+        content = select_chunks(content)
     return content, Meaning()
 
 
@@ -67,8 +62,15 @@ def examine_image(image):
     """Do what `examine_content` does for an image that the user has opened."""
     meaning = Meaning()
     if image.format == "TIFF" and hasattr(image, "tag_v2"):
-        tags = image.tag_v2
-        meaning = check_tags(normalize_tags(tags), "<" if tags.prefix == b"II" else ">")
+        tags, counts = normalize_tags(image.tag_v2)
+        if getattr(image, "tile", None):
+            # Of a damaged directory, Pillow may not see all.
+            position = image.fp.tell()
+            directory = read_tiff(image.fp)
+            image.fp.seek(position)
+            tags, counts = directory.tags, directory.counts
+        byte_order = "<" if image.tag_v2.prefix == b"II" else ">"
+        meaning = check_tags(tags, counts, byte_order)
         if meaning.is_inverted:
             raise ItemError(
                 "expected a path for a TIFF file of over 8 bits in which white is zero "

@@ -14,13 +14,14 @@ _NAME = "skgaussad"
 class _Decoder:
     """A decoder of Pillow that raises its errors, and tells that it came to its end.
 
-    Parameters are Pillow's mode, the name and arguments of the decoder, a set that
-    receives the box of the tile when it is complete, and what Pillow appends.
+    Parameters are Pillow's mode, the name and arguments of the decoder, a list that
+    receives the tile when it is complete, and what Pillow appends.
     """
 
     def __init__(self, mode, name, args, finished, *config):
         self._decoder = Image._getdecoder(mode, name, args, config)
         self._finished = finished
+        self._tile = name, args
         self.pulls_fd = self._decoder.pulls_fd
         self.setfd = self._decoder.setfd
         self.cleanup = self._decoder.cleanup
@@ -34,7 +35,7 @@ class _Decoder:
         if error < 0:
             raise OSError(f"the decoder reports error {error}")
         if n_used < 0 or self.pulls_fd:
-            self._finished.add(self._box)
+            self._finished.append((*self._tile, self._box))
         return n_used, error
 
 
@@ -51,7 +52,7 @@ def load_strictly(image):
     """
     if not isinstance(image, ImageFile.ImageFile):
         return
-    tiles, finished = image.tile, set()
+    tiles, finished = image.tile, []
     # libtiff gets the file as a whole, and its errors are raised in any case.
     if any(tile[0] != "libtiff" for tile in tiles):
         image.tile = [_wrap(tile, finished) for tile in tiles]
@@ -60,7 +61,8 @@ def load_strictly(image):
         except BaseException:
             image.tile = tiles
             raise
-        if finished != {tile[1] for tile in tiles}:
+        # Planes of one box differ by their arguments.
+        if not all((name, args, box) in finished for name, box, _, args in tiles):
             raise OSError("image file is truncated")
     image.load()
     # The end of a JPEG file that Pillow made up.

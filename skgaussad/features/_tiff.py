@@ -30,6 +30,7 @@ _SIZES = {
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _MAX_ENTRIES = 65535
 _MAX_VALUES = 64
+_BIG_ENTRY = 20
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = (
     256,
@@ -47,16 +48,18 @@ _ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT, _INK_SET = (
     339,
     332,
 )
-# Those with one value; 278 is RowsPerStrip.
+_STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 278, 322, 323, 324
+# Those with one value.
 _SINGLE = {
     *(_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER),
-    *(_ORIENTATION, _SAMPLES, 278, _PLANAR, _INK_SET),
+    *(_ORIENTATION, _SAMPLES, _PLANAR, _INK_SET),
+    *(_STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT),
 }
-# Those that say how the pixels are stored or where: besides the above, strips, options
-# of fax, predictor, palette, tiles, tables of JPEG and factors of YCbCr.
+# Those that say how the pixels are stored or where: besides the above, bytes of strips
+# and tiles, options of fax, predictor, palette, tables of JPEG and factors of YCbCr.
 _OF_PIXELS = {
     *(*_SINGLE, _BITS, _EXTRA, _FORMAT),
-    *(273, 279, 292, 293, 317, 320, 322, 323, 324, 325),
+    *(_STRIPS, 279, 292, 293, 317, 320, _TILES, 325),
     *(347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 532),
 }
 _DEFAULTS = {
@@ -70,7 +73,7 @@ _DEFAULTS = {
     _FORMAT: (1,),
     _INK_SET: (1,),
 }
-_CHECKED = {_WIDTH, _HEIGHT, _PHOTOMETRIC, *_DEFAULTS}
+_CHECKED = {*_SINGLE, *_DEFAULTS}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _PHOTOMETRICS = {
     _WHITE_IS_ZERO: "grey (WhiteIsZero)",
@@ -114,25 +117,44 @@ class Directory:
     Attributes
     ----------
     tags : dict of {int: tuple of int}
-        Values of those entries that are checked; an empty tuple for others that say
-        how the pixels are stored.
+        Values of those entries that are checked.
+    counts : dict of {int: int}
+        Number of values of all entries that say how the pixels are stored.
     is_last : bool
         Whether no other directory follows.
     byte_order : {"<", ">"}
-    photometric : tuple of (int, str) or None
-        Position and format of the value of PhotometricInterpretation.
+    position : int
+        Of its first entry in the file.
+    entries : dict of {int: bytes}
+        Those that say how the pixels are stored.
     """
 
     tags: dict
+    counts: dict
     is_last: bool
     byte_order: str
-    photometric: tuple
+    position: int
+    entries: dict
 
-    def with_black_as_zero(self, content):
-        """Return the content of the file with another PhotometricInterpretation."""
-        position, value_format = self.photometric
+    def rewrite(self, content, black_is_zero):
+        """Return the content of the file without entries that do not touch pixels.
+
+        Pillow ends with an entry that it cannot read, and does not see those behind it.
+        If `black_is_zero`, its PhotometricInterpretation says so.
+        """
+        entries = dict(self.entries)
+        size = len(entries[_WIDTH])
+        count, number = ("Q", "Q") if size == _BIG_ENTRY else ("H", "I")
+        if black_is_zero:
+            entry = f"{self.byte_order}HH{number}H"
+            values = _PHOTOMETRIC, 3, 1, _BLACK_IS_ZERO
+            entries[_PHOTOMETRIC] = struct.pack(entry, *values).ljust(size, b"\0")
         changed = bytearray(content)
-        struct.pack_into(value_format, changed, position, _BLACK_IS_ZERO)
+        count = struct.Struct(self.byte_order + count)
+        count.pack_into(changed, self.position - count.size, len(entries))
+        # No directory follows.
+        new = b"".join(entries.values()) + bytes(struct.calcsize(number))
+        changed[self.position : self.position + len(new)] = new
         return bytes(changed)
 
     @property
@@ -193,7 +215,7 @@ def _read_directory(file):
     size = entry.size + offset.size
     content = file.read(n_entries * size + offset.size)
     (following,) = offset.unpack_from(content, n_entries * size)
-    tags, n_bytes_in_all, photometric = {}, 0, None
+    tags, counts, entries, n_bytes_in_all = {}, {}, {}, 0
     for start in range(0, n_entries * size, size):
         tag, kind, n_values = entry.unpack_from(content, start)
         (place,) = offset.unpack_from(content, start + entry.size)
@@ -209,16 +231,15 @@ def _read_directory(file):
             raise DamagedDirectoryError(f"{problem} cannot be read")
         if tag in _SINGLE and n_values != 1:
             raise DamagedDirectoryError(f"{problem} has {n_values} values")
-        if tag in tags:
+        if tag in counts:
             raise DamagedDirectoryError(f"{problem} comes twice")
-        tags[tag] = ()
+        counts[tag] = n_values
+        entries[tag] = content[start : start + size]
         if tag in _CHECKED:
             at = position + count.size + start + entry.size
             file.seek(at if n_bytes <= offset.size else place)
             values = struct.Struct(f"{byte_order}{n_values}{_INTEGERS[kind]}")
             tags[tag] = values.unpack(file.read(values.size))
-            if tag == _PHOTOMETRIC:
-                photometric = at, byte_order + _INTEGERS[kind]
     if n_bytes_in_all > length:
         # Pillow reads each; many that overlap fill the memory.
         raise DamagedDirectoryError("its directory has more values than the file bytes")
@@ -227,24 +248,27 @@ def _read_directory(file):
             raise DamagedDirectoryError(
                 f"its directory is damaged: tag {tag} is missing"
             )
-    return Directory(tags, following == 0, byte_order, photometric)
+    return Directory(
+        tags, counts, following == 0, byte_order, position + count.size, entries
+    )
 
 
 def normalize_tags(tags):
-    """Return the tags of an image that Pillow has opened as those of a `Directory`."""
-    return {
+    """Return tags and counts of an image that Pillow has opened, as `Directory` has."""
+    normalized = {
         tag: value if isinstance(value, tuple) else (value,)
         for tag, value in tags.items()
         if tag in _OF_PIXELS and not isinstance(value, bytes)
     }
+    return normalized, {tag: len(values) for tag, values in normalized.items()}
 
 
-def check_tags(tags, byte_order):
+def check_tags(tags, counts, byte_order):
     """Check that Pillow decodes the pixels rightly.
 
     Parameters
     ----------
-    tags : dict of {int: tuple of int}
+    tags, counts : dict
         As of `Directory`.
     byte_order : {"<", ">"}
 
@@ -317,6 +341,7 @@ def check_tags(tags, byte_order):
             f"expected a TIFF file that Pillow is known to read rightly, got {got}; "
             f"{_REMEDY}"
         )
+    _check_parts(tags, counts, n_samples if planar == 2 else 1)
     is_deep = bits[0] > 8
     return Meaning(
         white=4095 if bits[0] == 12 else None,
@@ -340,6 +365,26 @@ _KNOWN_PLANAR = {(2, 3, 8, 1), (2, 4, 8, 1)}
 # compressed bytes, too.
 _KNOWN_REVERSED = {(p, 1, bits, 1) for p in (0, 1) for bits in (1, 2, 4)}
 _KEEPING_ORDER = (1, 2, 3, 4)
+
+
+def _check_parts(tags, counts, n_planes):
+    """Raise unless there are as many strips or tiles as the image needs.
+
+    Pillow would begin from the top again with those that are too many.
+    """
+    (width,), (height,) = tags[_WIDTH], tags[_HEIGHT]
+    if _STRIPS in counts:
+        sides = (width, *tags.get(_STRIP_HEIGHT, (height,)))
+    else:
+        sides = (*tags.get(_TILE_WIDTH, (0,)), *tags.get(_TILE_HEIGHT, (0,)))
+    found, n_needed = counts.get(_STRIPS, counts.get(_TILES)), None
+    if all(sides):
+        n_needed = -(-width // sides[0]) * -(-height // sides[1]) * n_planes
+    if found != n_needed or (_STRIPS in counts) == (_TILES in counts):
+        raise ItemError(
+            f"expected an intact image, but it has {found} strips or tiles of "
+            f"{n_needed}; replace it or leave it out."
+        )
 
 
 def _name_photometric(number):

@@ -20,6 +20,7 @@ FILES = {
     "png": ("RGB", "PNG", {}),
     "png of 16 bits": ("I;16", "PNG", {}),
     "tiff": ("RGB", "TIFF", {}),
+    "tiff in planes": ("RGB", "planes", {}),
     "tiff in strips": ("RGB", "TIFF", {"tiffinfo": {278: 7}}),
     "tiff lzw": ("RGB", "TIFF", {"compression": "tiff_lzw"}),
     "tiff jpeg": ("RGB", "TIFF", {"compression": "jpeg"}),
@@ -44,6 +45,10 @@ def write(name):
     else:
         image = image.convert(mode)
     file = io.BytesIO()
+    if format == "planes":
+        tifffile = pytest.importorskip("tifffile")
+        tifffile.imwrite(file, np.moveaxis(NOISE, -1, 0), photometric="rgb")
+        return file.getvalue()
     try:
         image.save(file, format, **options)
     except (OSError, KeyError, NotImplementedError):
