@@ -19,6 +19,7 @@ from ._examination import examine_content, examine_image, examine_tile, read_tif
 from ._formats import IMAGE_FORMATS, open_image
 from ._input import ItemError, check_item, check_not_empty, describe
 from ._meaning import Meaning
+from ._png import is_png, select_chunks
 from ._strict import load_strictly
 from ._tiff import is_tiff
 
@@ -283,10 +284,18 @@ def _measure(item):
         return _shown_size(item)
     with open(item, "rb") as file:
         _check_length(file)
-        if is_tiff(file.read(4)):
+        start = file.read(8)
+        if is_tiff(start):
             return read_tiff(file).shown_size
         file.seek(0)
+        if is_png(start):
+            # Pillow may refuse a file for damage to others.
+            file = io.BytesIO(select_chunks(file.read()))
         with open_image(file) as image:
+            # Pillow decodes a PNG to see whether EXIF data follow the pixels; here
+            # they come before.
+            if is_png(start) and "exif" not in image.info:
+                return image.height, image.width
             return _shown_size(image)
 
 

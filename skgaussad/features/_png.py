@@ -25,7 +25,7 @@ def is_png(start):
 
 
 def select_chunks(content):
-    """Return a PNG file without the chunks that do not touch its pixels.
+    """Return a PNG file without chunks that do not touch pixels, EXIF data first.
 
     Parameters
     ----------
@@ -59,7 +59,8 @@ def select_chunks(content):
                     f"expected an intact image, but the checksum of its {what} is "
                     "wrong; replace it or leave it out."
                 )
-            kept.append(view[position:end])
+            # EXIF data come before the pixels, where they are seen without decoding.
+            kept.insert(2 if name == b"eXIf" else len(kept), view[position:end])
         position = end
         if name == b"IEND":
             break

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from skgaussad.exceptions import InvalidImageError
-from skgaussad.features._decoding import load_image
+from skgaussad.features._decoding import decode_image, load_image, read_image_size
 from skgaussad.features._png import is_png, select_chunks
 
 PIXELS = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24) * 100
@@ -99,6 +99,7 @@ def test_chunks_that_do_not_touch_pixels_may_be_anything(
     content = write_png()
     position = content.index(b"IEND") - 4 if behind else 33
     pixels = load(tmp_path, content[:position] + extra + content[position:])
+    assert read_image_size([tmp_path / "a.png"], 0) == (20, 24)
     np.testing.assert_allclose(pixels[..., 0], PIXELS / 65535, atol=1e-6)
 
 
@@ -112,3 +113,17 @@ def test_other_chunks_are_checked(tmp_path, name):
     words = f"checksum of its chunk {name.decode()} is wrong"
     with pytest.raises(InvalidImageError, match=words):
         load(tmp_path, content)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_orientation_counts_where_it_stands(tmp_path, monkeypatch, behind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content, extra = write_png(), chunk(b"eXIf", exif.tobytes()[6:])
+    position = content.index(b"IEND") - 4 if behind else 33
+    path = tmp_path / "a.png"
+    path.write_bytes(content[:position] + extra + content[position:])
+    assert decode_image([path], 0).shape == (24, 20, 1)
+    # Nor is it decoded for that.
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    assert read_image_size([path], 0) == (24, 20)
