@@ -32,7 +32,8 @@ _MAX_ENTRIES = 65535
 _MAX_VALUES = 64
 _BIG_ENTRY = 20
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = (
+_ROLE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = (
+    254,
     256,
     257,
     258,
@@ -52,17 +53,18 @@ _STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 278, 322, 323, 
 # Those with one value.
 _SINGLE = {
     *(_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER),
-    *(_ORIENTATION, _SAMPLES, _PLANAR, _INK_SET),
+    *(_ROLE, _ORIENTATION, _SAMPLES, _PLANAR, _INK_SET),
     *(_STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT),
 }
 # Those that say how the pixels are stored or where: besides the above, bytes of strips
 # and tiles, options of fax, predictor, palette, tables of JPEG and factors of YCbCr.
 _OF_PIXELS = {
-    *(*_SINGLE, _BITS, _EXTRA, _FORMAT),
+    *(*_SINGLE, _ROLE, _BITS, _EXTRA, _FORMAT),
     *(_STRIPS, 279, 292, 293, 317, 320, _TILES, 325),
     *(347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 532),
 }
 _DEFAULTS = {
+    _ROLE: (0,),
     _BITS: (1,),
     _COMPRESSION: (1,),
     _FILL_ORDER: (1,),
@@ -307,6 +309,13 @@ def check_tags(tags, counts, byte_order):
         raise ItemError(
             "expected a TIFF file with one of the usual compressions, such as LZW, "
             f"Deflate or JPEG, got number {compression}; {_REMEDY}"
+        )
+    (role,) = get(_ROLE)
+    if role & ~2:
+        raise ItemError(
+            "expected a TIFF file that holds its image first, got a thumbnail or mask "
+            f"of it (NewSubfileType {role}), as in raw files of cameras (DNG); develop "
+            "them, or read the image with another library and pass an array."
         )
     n_colours = {2: 3, 5: 4, 6: 3}.get(photometric, 1)
     if n_samples > n_colours and not (

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._utils.validation import check_choice, check_integer, check_real
 from ..detectors import find_max_value
-from ..features import as_image_sequence, decode_image, open_image
+from ..features import as_image_sequence, decode_image
 from ._anomaly_maps import anomaly_maps, map_meaning
 from ._base import BaseDisplay
 from ._map_colors import COLORS, limit_of, map_norm, ticks_of
@@ -410,8 +410,7 @@ def _read_mask(index, mask, size):
     if mask is None:
         return None
     if isinstance(mask, str | os.PathLike):
-        with open_image(mask) as opened:
-            mask = np.asarray(opened.convert("L"))
+        mask = decode_image([mask], 0).any(axis=2)
     mask = np.asarray(mask)
     if mask.shape != size:
         raise ValueError(

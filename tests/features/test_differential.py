@@ -351,6 +351,8 @@ def tiffs_by_hand():
         ("planes", rgb, 2, {284: (3,)}),
         ("unknown compression", grey, 1, {259: (9999,)}),
         ("old JPEG", grey, 1, {259: (6,)}),
+        ("thumbnail, as in DNG", rgb, 2, {254: (1,)}),
+        ("mask", grey, 1, {254: (4,)}),
         ("24 bits", rgb, 1, {258: (24,), 277: (1,)}),
     ]:
         samples = np.atleast_3d(values).shape[2]
@@ -361,6 +363,7 @@ def tiffs_by_hand():
         ("one format for three", rgb, {339: (1,)}),
         ("three formats", rgb, {339: (1, 1, 1)}),
         ("private tag", rgb, {65000: (7, 8, 9)}),
+        ("page", rgb, {254: (2,)}),
         ("alpha", rgba, {338: (2,)}),
     ]:
         samples = values.shape[2]
