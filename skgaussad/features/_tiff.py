@@ -389,10 +389,13 @@ def _check_parts(tags, counts, n_planes):
     found, n_needed = counts.get(_STRIPS, counts.get(_TILES)), None
     if all(sides):
         n_needed = -(-width // sides[0]) * -(-height // sides[1]) * n_planes
-    if found != n_needed or (_STRIPS in counts) == (_TILES in counts):
+    has_both = _STRIPS in counts and _TILES in counts
+    if found != n_needed or found is None or has_both:
+        has = (
+            "strips and tiles" if has_both else f"{found} strips or tiles of {n_needed}"
+        )
         raise ItemError(
-            f"expected an intact image, but it has {found} strips or tiles of "
-            f"{n_needed}; replace it or leave it out."
+            f"expected an intact image, but it has {has}; replace it or leave it out."
         )
 
 

@@ -132,6 +132,8 @@ def test_many_entries(tmp_path):
     [
         {65000: (2, 0, 0)},
         {270: (2, 0, 0)},
+        # Pillow ends with this one, and does not see the tags behind it.
+        {270: (2, 50, 10**6)},
         {306: (2, 20, 10**6)},
         {34665: (4, 1, 10**6)},
         {65000: (131, 1, 16)},
@@ -151,6 +153,21 @@ def test_entries_that_do_not_touch_pixels_may_be_anything(
         warnings.simplefilter("ignore", UserWarning)
         pixels = load(tmp_path, write(order, big, entries))
     np.testing.assert_allclose(pixels[..., 0], PIXELS / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "entries, found",
+    [
+        ({278: (4, 1, 10)}, "1 strips or tiles of 2"),
+        ({273: (4, 2, 8), 279: (4, 2, 8)}, "2 strips or tiles of 1"),
+        ({278: (4, 1, 0)}, "1 strips or tiles of None"),
+        ({322: (4, 1, 16), 323: (4, 1, 16), 324: (4, 4, 8)}, "strips and tiles"),
+    ],
+)
+def test_strips_that_are_too_many_or_too_few(tmp_path, entries, found):
+    """Pillow begins from the top again; found by fuzzing."""
+    with pytest.raises(InvalidImageError, match=f"but it has {found};"):
+        load(tmp_path, write(entries=entries))
 
 
 def test_entry_that_comes_twice(tmp_path):
