@@ -9,6 +9,7 @@ sees it, and files whose pixels Pillow is not known to decode are refused.
 
 import struct
 from dataclasses import dataclass
+from enum import IntEnum
 
 from ._input import ItemError
 from ._meaning import Meaning
@@ -32,50 +33,51 @@ _MAX_ENTRIES = 65535
 _MAX_VALUES = 64
 _BIG_ENTRY = 20
 
-_ROLE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = (
-    254,
-    256,
-    257,
-    258,
-    259,
-    262,
-    266,
-)
-_ORIENTATION, _SAMPLES, _PLANAR, _EXTRA, _FORMAT, _INK_SET = (
-    274,
-    277,
-    284,
-    338,
-    339,
-    332,
-)
-_STRIPS, _STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 278, 322, 323, 324
+
+class _Tag(IntEnum):
+    """Entries of a directory that are looked at."""
+
+    ROLE = 254
+    WIDTH = 256
+    HEIGHT = 257
+    BITS = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    FILL_ORDER = 266
+    STRIPS = 273
+    ORIENTATION = 274
+    SAMPLES = 277
+    STRIP_HEIGHT = 278
+    PLANAR = 284
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
+    TILES = 324
+    INK_SET = 332
+    EXTRA = 338
+    FORMAT = 339
+
+
 # Those with one value.
-_SINGLE = {
-    *(_WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER),
-    *(_ROLE, _ORIENTATION, _SAMPLES, _PLANAR, _INK_SET),
-    *(_STRIP_HEIGHT, _TILE_WIDTH, _TILE_HEIGHT),
-}
+_SINGLE = {*_Tag} - {_Tag.BITS, _Tag.STRIPS, _Tag.TILES, _Tag.EXTRA, _Tag.FORMAT}
 # Those that say how the pixels are stored or where: besides the above, bytes of strips
 # and tiles, options of fax, predictor, palette, tables of JPEG and factors of YCbCr.
 _OF_PIXELS = {
-    *(*_SINGLE, _ROLE, _BITS, _EXTRA, _FORMAT),
-    *(_STRIPS, 279, 292, 293, 317, 320, _TILES, 325),
-    *(347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 532),
+    *(*_Tag, 279, 292, 293, 317, 320, 325, 347, 529, 530, 532),
+    *(512, 513, 514, 515, 517, 518, 519, 520, 521),
 }
 _DEFAULTS = {
-    _ROLE: (0,),
-    _BITS: (1,),
-    _COMPRESSION: (1,),
-    _FILL_ORDER: (1,),
-    _ORIENTATION: (1,),
-    _SAMPLES: (1,),
-    _PLANAR: (1,),
-    _EXTRA: (),
-    _FORMAT: (1,),
-    _INK_SET: (1,),
+    _Tag.ROLE: (0,),
+    _Tag.BITS: (1,),
+    _Tag.COMPRESSION: (1,),
+    _Tag.FILL_ORDER: (1,),
+    _Tag.ORIENTATION: (1,),
+    _Tag.SAMPLES: (1,),
+    _Tag.PLANAR: (1,),
+    _Tag.EXTRA: (),
+    _Tag.FORMAT: (1,),
+    _Tag.INK_SET: (1,),
 }
-_CHECKED = {*_SINGLE, *_DEFAULTS}
+_CHECKED = {*_Tag} - {_Tag.STRIPS, _Tag.TILES}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 _PHOTOMETRICS = {
     _WHITE_IS_ZERO: "grey (WhiteIsZero)",
@@ -145,12 +147,12 @@ class Directory:
         If `black_is_zero`, its PhotometricInterpretation says so.
         """
         entries = dict(self.entries)
-        size = len(entries[_WIDTH])
+        size = len(entries[_Tag.WIDTH])
         count, number = ("Q", "Q") if size == _BIG_ENTRY else ("H", "I")
         if black_is_zero:
             entry = f"{self.byte_order}HH{number}H"
-            values = _PHOTOMETRIC, 3, 1, _BLACK_IS_ZERO
-            entries[_PHOTOMETRIC] = struct.pack(entry, *values).ljust(size, b"\0")
+            values = _Tag.PHOTOMETRIC, 3, 1, _BLACK_IS_ZERO
+            entries[_Tag.PHOTOMETRIC] = struct.pack(entry, *values).ljust(size, b"\0")
         changed = bytearray(content)
         count = struct.Struct(self.byte_order + count)
         count.pack_into(changed, self.position - count.size, len(entries))
@@ -162,8 +164,8 @@ class Directory:
     @property
     def shown_size(self):
         """Height and width of the image after its orientation."""
-        height, width = (self.tags[tag][0] for tag in (_HEIGHT, _WIDTH))
-        is_turned = self.tags.get(_ORIENTATION, (1,))[0] in (5, 6, 7, 8)
+        height, width = (self.tags[tag][0] for tag in (_Tag.HEIGHT, _Tag.WIDTH))
+        is_turned = self.tags.get(_Tag.ORIENTATION, (1,))[0] in (5, 6, 7, 8)
         return (width, height) if is_turned else (height, width)
 
 
@@ -221,12 +223,11 @@ def _read_directory(file):
     for start in range(0, n_entries * size, size):
         tag, kind, n_values = entry.unpack_from(content, start)
         (place,) = offset.unpack_from(content, start + entry.size)
-        n_bytes = n_values * _SIZES.get(kind, 0)
-        is_outside = n_bytes > offset.size and place + n_bytes > length
-        if not is_outside:
-            n_bytes_in_all += n_bytes
         if tag not in _OF_PIXELS:
             continue
+        n_bytes = n_values * _SIZES.get(kind, 0)
+        n_bytes_in_all += n_bytes
+        is_outside = n_bytes > offset.size and place + n_bytes > length
         problem = f"its directory is damaged: tag {tag}"
         is_wrong = tag in _CHECKED and (kind not in _INTEGERS or n_values > _MAX_VALUES)
         if n_bytes == 0 or is_outside or is_wrong:
@@ -245,7 +246,7 @@ def _read_directory(file):
     if n_bytes_in_all > length:
         # Pillow reads each; many that overlap fill the memory.
         raise DamagedDirectoryError("its directory has more values than the file bytes")
-    for tag in (_WIDTH, _HEIGHT):
+    for tag in (_Tag.WIDTH, _Tag.HEIGHT):
         if not tags.get(tag):
             raise DamagedDirectoryError(
                 f"its directory is damaged: tag {tag} is missing"
@@ -288,16 +289,16 @@ def check_tags(tags, counts, byte_order):
         return tags.get(tag) or _DEFAULTS[tag]
 
     (compression,), (planar,), (fill_order,) = map(
-        get, (_COMPRESSION, _PLANAR, _FILL_ORDER)
+        get, (_Tag.COMPRESSION, _Tag.PLANAR, _Tag.FILL_ORDER)
     )
-    (n_samples,), extra = get(_SAMPLES), get(_EXTRA)
-    bits, formats = sorted(set(get(_BITS))), sorted(set(get(_FORMAT)))
-    if not tags.get(_PHOTOMETRIC):
+    (n_samples,), extra = get(_Tag.SAMPLES), get(_Tag.EXTRA)
+    bits, formats = sorted(set(get(_Tag.BITS))), sorted(set(get(_Tag.FORMAT)))
+    if not tags.get(_Tag.PHOTOMETRIC):
         raise ItemError(
             "expected a TIFF file that says what its values mean, got one without "
             f"PhotometricInterpretation; {_REMEDY}"
         )
-    (photometric,) = tags[_PHOTOMETRIC]
+    (photometric,) = tags[_Tag.PHOTOMETRIC]
     got = (
         f"{_name_photometric(photometric)} of {n_samples} channel(s) of "
         f"{'/'.join(map(str, bits))} bits, "
@@ -310,7 +311,7 @@ def check_tags(tags, counts, byte_order):
             "expected a TIFF file with one of the usual compressions, such as LZW, "
             f"Deflate or JPEG, got number {compression}; {_REMEDY}"
         )
-    (role,) = get(_ROLE)
+    (role,) = get(_Tag.ROLE)
     if role & ~2:
         raise ItemError(
             "expected a TIFF file that holds its image first, got a thumbnail or mask "
@@ -343,7 +344,7 @@ def check_tags(tags, counts, byte_order):
         # and has no 12 bits in this order.
         and not (byte_order == ">" and bits == [32] and compression != 1)
         and not (byte_order == ">" and bits == [12])
-        and get(_INK_SET) == (1,)
+        and get(_Tag.INK_SET) == (1,)
     )
     if not is_known:
         raise ItemError(
@@ -381,19 +382,19 @@ def _check_parts(tags, counts, n_planes):
 
     Pillow would begin from the top again with those that are too many.
     """
-    (width,), (height,) = tags[_WIDTH], tags[_HEIGHT]
-    if _STRIPS in counts:
-        sides = (width, *tags.get(_STRIP_HEIGHT, (height,)))
+    (width,), (height,) = tags[_Tag.WIDTH], tags[_Tag.HEIGHT]
+    if _Tag.STRIPS in counts:
+        sides = (width, *tags.get(_Tag.STRIP_HEIGHT, (height,)))
     else:
-        sides = (*tags.get(_TILE_WIDTH, (0,)), *tags.get(_TILE_HEIGHT, (0,)))
-    found, n_needed = counts.get(_STRIPS, counts.get(_TILES)), None
+        sides = (*tags.get(_Tag.TILE_WIDTH, (0,)), *tags.get(_Tag.TILE_HEIGHT, (0,)))
+    found, n_needed = counts.get(_Tag.STRIPS, counts.get(_Tag.TILES)), None
     if all(sides):
         n_needed = -(-width // sides[0]) * -(-height // sides[1]) * n_planes
-    has_both = _STRIPS in counts and _TILES in counts
+    has_both = _Tag.STRIPS in counts and _Tag.TILES in counts
     if found != n_needed or found is None or has_both:
-        has = (
-            "strips and tiles" if has_both else f"{found} strips or tiles of {n_needed}"
-        )
+        has = f"{found} strips or tiles of {n_needed}"
+        if has_both:
+            has = "strips and tiles"
         raise ItemError(
             f"expected an intact image, but it has {has}; replace it or leave it out."
         )
