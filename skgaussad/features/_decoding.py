@@ -184,9 +184,9 @@ def _explain(error):
         )
     if isinstance(error, UnidentifiedImageError):
         return (
-            f"expected an intact file of the format {', '.join(IMAGE_FORMATS[:-1])} or "
-            f"{IMAGE_FORMATS[-1]}, got another one, or one that Pillow "
-            f"{PIL.__version__} cannot identify; convert it to PNG or leave it out."
+            f"expected an image in a format that is read ({', '.join(IMAGE_FORMATS)}), "
+            f"got a file that Pillow {PIL.__version__} identifies as none of these; "
+            "convert it to PNG or leave it out."
         )
     return (
         f"expected an intact image, but decoding failed with {error!r}; it is "

@@ -952,7 +952,7 @@ def test_file_that_is_no_image(tmp_path):
     """A file in no format of Pillow is told apart from a damaged one."""
     path = tmp_path / "a.png"
     path.write_text("<html>404</html>")
-    words = ["of the format", "PNG, JPEG", "cannot identify", "leave it out"]
+    words = ["an image in a format", "PNG, JPEG", "as none of these", "leave it out"]
     error = assert_invalid(path, *words, described=repr(str(path)))
     assert isinstance(error.__cause__, Image.UnidentifiedImageError)
 

@@ -61,6 +61,7 @@ def test_two_images_do_not_tell_how_far_to_shrink(make_pipeline, images):
         make_pipeline().fit(images[:2])
 
 
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.DarkImagesWarning")
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_images_that_are_all_the_same(make_pipeline, value):
     """The features vary by rounding at most, which is no variation to measure by."""
