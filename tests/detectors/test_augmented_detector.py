@@ -120,7 +120,7 @@ def test_depth_survives():
 
 
 def test_copies_are_made_one_at_a_time(pipe, normal, monkeypatch):
-    """Once each, in the order of the epochs, after a look at the first for its range."""
+    """Once each, in the order of the epochs, after a look at the first."""
     made = []
     make = AugmentedImages.__getitem__
 

@@ -70,9 +70,9 @@ def decoded(monkeypatch):
     rows = []
     decode = _tiles.decode_image
 
-    def counting(images, row):
+    def counting(images, row, max_value):
         rows.append(row)
-        return decode(images, row)
+        return decode(images, row, max_value)
 
     monkeypatch.setattr(_tiles, "decode_image", counting)
     return rows
