@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._utils.validation import check_real
-from ..features import decode_image
+from ..features import decode_image, resolve_max_value
 
 OPERATIONS = (
     "horizontal_flip",
@@ -178,7 +178,7 @@ class ImageAugmentation(BaseEstimator):
             if chance < probabilities[name]
         }
 
-    def apply(self, image, rng):
+    def apply(self, image, rng, max_value=None):
         """Return an image changed at random.
 
         Parameters
@@ -187,6 +187,9 @@ class ImageAugmentation(BaseEstimator):
             As :class:`~skgaussad.DeepFeatureTransformer` accepts it.
         rng : :class:`numpy.random.Generator`
             The same state of it gives the same result.
+        max_value : int or None, default=None
+            What is white in an image of uint16, as for
+            :class:`~skgaussad.DeepFeatureTransformer`.
 
         Returns
         -------
@@ -206,7 +209,7 @@ class ImageAugmentation(BaseEstimator):
         from ._operations import apply_operations
 
         amounts = self.sample(rng)
-        pixels = decode_image([image], 0)
+        pixels = decode_image([image], 0, resolve_max_value(max_value))
         eight_bits = pixels.dtype == np.uint8
         values = np.moveaxis(pixels, -1, 0).astype(np.float32)
         if eight_bits:

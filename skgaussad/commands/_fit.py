@@ -89,6 +89,13 @@ def add_parser(commands):
         "become invisible (default: with --method cells, which hardly sees these)",
     )
     parser.add_argument(
+        "--max-value",
+        metavar="WHITE",
+        type=int,
+        help="the value of white in images of 16 bits, such as 1023 for a camera of 10 "
+        "bits or 4095 for one of 12 (default: 65535); larger values are an error",
+    )
+    parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16", "float16"),
         default="float32",
@@ -103,7 +110,7 @@ def run(arguments):
     import time
     import warnings
 
-    from ..exceptions import FalseAlarmRateWarning
+    from ..exceptions import DarkImagesWarning, FalseAlarmRateWarning
     from ..persistence import save
     from ._inputs import list_images
     from ._outputs import check_output
@@ -114,6 +121,7 @@ def run(arguments):
     pipeline = _make_pipeline(arguments)
     with warnings.catch_warnings():
         warnings.simplefilter("always", FalseAlarmRateWarning)
+        warnings.simplefilter("always", DarkImagesWarning)
         pipeline.fit(paths)
     save(pipeline.set_params(features__verbose=False), arguments.output)
     for name, value in _summarize(pipeline, paths, arguments.output):
@@ -134,6 +142,7 @@ def _make_pipeline(arguments):
         weights=None if arguments.weights == "none" else arguments.weights,
         image_size=arguments.image_size,
         standardize_intensity=arguments.standardize_intensity,
+        max_value=arguments.max_value,
         precision=arguments.precision,
         verbose=not arguments.quiet,
     )

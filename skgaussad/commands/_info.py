@@ -42,15 +42,16 @@ def _as_lines(facts):
     for network in facts["networks"]:
         preprocessing = network["preprocessing"]
         height, width = preprocessing["image_size"]
-        # Files of before this setting do not have it.
+        # Files of before these settings do not have them.
         is_standardized = preprocessing.get("standardize_intensity", False)
+        max_value = preprocessing.get("max_value")
         levels = ", ".join(map(str, network["levels"]))
         yield (
             "network",
             f"{network['backbone']}, {width} x {height} pixels, level {levels}, "
             f"{network['n_features']} features, {network['precision']}"
-            + ", standardized intensity"
-            * is_standardized,
+            + ", standardized intensity" * is_standardized
+            + (f", white is {max_value} in 16 bits" if max_value else ""),
         )
         where = "in the file" if network["weights_in_file"] else "not in the file"
         yield "weights", f"{where}, from {network['weights_source']}"

@@ -265,8 +265,15 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
 
     def _cut(self, images, rows, grids, bar):
         """Return the tiles of some of the images."""
-        standardize = self.transformer_.preprocessing_.standardize_intensity
-        return TiledImages(images, rows, grids, bar.update, standardize)
+        preprocessing = self.transformer_.preprocessing_
+        return TiledImages(
+            images,
+            rows,
+            grids,
+            bar.update,
+            preprocessing.standardize_intensity,
+            preprocessing.max_value,
+        )
 
     def _stream_tiles(self, images):
         """Yield the tiles of a few images at a time.

@@ -5,7 +5,6 @@ import os
 import numpy as np
 
 from ._cache import N_STRIPES, lock_stripe, open_store
-from ._identity import identify_image
 from ._parts import slices_of
 
 # Images that are looked up at a time.
@@ -71,7 +70,8 @@ class CachedExtraction:
             for start in range(0, len(rows), _BLOCK):
                 missing = {}
                 for row in rows[start : start + _BLOCK]:
-                    missing.setdefault(identify_image(images, row), []).append(row)
+                    digest = self._preprocessing.identify(images, row)
+                    missing.setdefault(digest, []).append(row)
                 yield from self._look_up(store, missing)
                 for stripe in stripes:
                     striped = {

@@ -19,6 +19,7 @@ from ._input import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
 from ._preprocessing import Preprocessing
+from ._range import warn_of_dark_images
 from ._tags import ImageInputMixin
 
 # torch and timm are imported in the methods that need them: importing the package must
@@ -115,6 +116,14 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         flat image stays small. The tiles of :class:`~skgaussad.TiledDetector` take mean
         and deviation of their whole image, in its own size.
 
+    max_value : int or None, default=None
+        The value of white in images of 16-bit integers, from 1 to 65535, such as 1023
+        for a camera of 10 bits and 4095 for one of 12 whose values are stored as they
+        are; None is 65535. A larger value in an image is an error. Images of 8 bits and
+        floats have their own range, and so do files that state one: PGM, JPEG 2000 and
+        TIFF files of 12 bits. Files with colours of 16 bits, of which Pillow reads the
+        upper 8, are an error with it: pass arrays.
+
     device : str or torch.device, default="auto"
         Where the network runs; ``"auto"`` takes CUDA if available, then MPS, then the
         CPU. Not part of the fitted state: a pipeline fitted on CUDA can score on the
@@ -180,8 +189,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         The columns of each level in the output.
 
     preprocessing_ : Preprocessing
-        Input size, interpolation, crop, normalization and whether intensities are
-        standardized.
+        Input size, interpolation, crop, normalization, whether intensities are
+        standardized, and the value of white of images of uint16.
 
     precision_ : str
         Number format in use.
@@ -200,7 +209,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     Notes
     -----
     Images are paths, PIL images, or arrays of shape (H, W), (H, W, 1), (H, W, 3) or
-    (H, W, 4) and type uint8, uint16 or float in [0, 1]. A list may mix kinds and sizes;
+    (H, W, 4) and type uint8, uint16 or float in [0, 1], with colours in the order red,
+    green, blue. A list may mix kinds and sizes;
     an array of shape (n, H, W) or (n, H, W, C) holds n of them. Grey is repeated
     to three channels, the alpha channel is dropped, and the EXIF orientation is
     honoured. An image that cannot be used raises
@@ -258,6 +268,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         mean=None,
         std=None,
         standardize_intensity=False,
+        max_value=None,
         device="auto",
         precision="float32",
         batch_size="auto",
@@ -280,6 +291,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.mean = mean
         self.std = std
         self.standardize_intensity = standardize_intensity
+        self.max_value = max_value
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
@@ -292,12 +304,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X, y=None):
-        """Load the network, and check the images without decoding them.
+        """Load the network, and check the images.
 
         Parameters
         ----------
         X : sequence of n_images images
-            Paths, PIL images or arrays; see the notes above. They are not decoded.
+            Paths, PIL images or arrays; see the notes above. They are decoded only
+            until one is found that is not dark.
         y : Ignored
             Present for API consistency.
 
@@ -312,6 +325,11 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             item of `X` is not an image or an image file that does not exist.
         OSError
             If the weights are not available.
+
+        Warns
+        -----
+        DarkImagesWarning
+            If no pixel, of 256 images at most, passes a sixteenth of white.
         """
         from ._backbone import Backbone
         from ._device import resolve_batch_size, resolve_device, resolve_num_workers
@@ -324,7 +342,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         resolve_num_workers(self.num_workers, device)
         self._check_call()
         seed = self._resolve_seed()
-        check_items(as_image_sequence(X))
+        images = as_image_sequence(X)
+        check_items(images)
 
         backbone = Backbone(
             self.backbone,
@@ -344,6 +363,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             mean=self.mean,
             std=self.std,
             standardize_intensity=self.standardize_intensity,
+            max_value=self.max_value,
         )
         kept_area = KeptArea.resolve(self.ignore, preprocessing)
         parts = list_parts(backbone.levels, poolings, backbone.shapes, kept_area)
@@ -359,6 +379,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.precision_ = self.precision
         self.weights_source_ = backbone.weights_source
         self.weights_sha256_ = backbone.weights_sha256
+        warn_of_dark_images(images, preprocessing.max_value)
         return self
 
     def _resolve_seed(self):

@@ -271,6 +271,7 @@ def test_options_have_the_defaults_of_the_python_parameters():
         "backbone",
         "fpr",
         "levels",
+        "max_value",
         "method",
         "pooling",
         "precision",
