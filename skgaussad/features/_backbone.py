@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 import threading
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ from ._weights import (
 )
 
 _module_lock = threading.Lock()
+
+# Bytes of the largest network that a model file gets without bringing weights for it,
+# and how many times larger than those weights, of some of its levels, a network may be.
+_LIMIT = 2**27
+_LIMIT_FACTOR = 64
 
 
 class _Chain(nn.Module):
@@ -206,6 +212,9 @@ class Backbone:
         If the weights are not available.
     """
 
+    # Whether it is of a model file that may neither download nor build large networks.
+    _is_limited = False
+
     def __init__(
         self,
         name,
@@ -288,8 +297,12 @@ class Backbone:
 
     def _restore(self):
         kept = tuple(self.shapes)
+        if self._is_limited:
+            self._check_size()
         if self._arrays is None:
-            network, _ = read_network(self.name, self._weights, self._seed)
+            network, _ = read_network(
+                self.name, self._weights, self._seed, fetch=not self._is_limited
+            )
             found = hash_weights(network)
             if found != self.weights_sha256:
                 raise ValueError(
@@ -310,6 +323,29 @@ class Backbone:
         self._module = module
         self._arrays = None
 
+    def _check_size(self):
+        """Raise if the network is large for the weights that there are, unbuilt."""
+        check_name(self.name)
+        if self._arrays is not None:
+            n_stored = sum(array.nbytes for array in self._arrays.values())
+        elif isinstance(self._weights, str | os.PathLike) and self._weights != "auto":
+            path = os.fspath(self._weights)
+            n_stored = os.path.getsize(path) if os.path.isfile(path) else 0
+        else:
+            n_stored = 0
+        with torch.device("meta"):
+            network = create_network(self.name, self._seed)
+        n_bytes = sum(
+            tensor.numel() * tensor.element_size()
+            for tensor in network.state_dict().values()
+        )
+        if n_bytes > _LIMIT + _LIMIT_FACTOR * n_stored:
+            raise ValueError(
+                f"backbone {self.name!r} is a network of {n_bytes} bytes, and there "
+                f"are {n_stored} bytes of weights for it. If you trust the model "
+                "file, load it with load(path, fetch=True)."
+            )
+
     def __getstate__(self):
         if self._keep_weights:
             with _module_lock:
@@ -324,14 +360,20 @@ class Backbone:
                     for name, tensor in self._module.state_dict().items()
                 }
         store = weight_store_in_use()
-        if store is not None and state["_arrays"] is not None:
-            state["_arrays"] = store.put(self, state["_arrays"])
+        if store is not None:
+            # Whoever loads the file says so.
+            state.pop("_is_limited", None)
+            if state["_arrays"] is not None:
+                state["_arrays"] = store.put(self, state["_arrays"])
         return state
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        if isinstance(self._arrays, str):
-            self._arrays = weight_store_in_use().get(self._arrays)
+        store = weight_store_in_use()
+        if store is not None:
+            self._is_limited = not store.fetch
+            if isinstance(self._arrays, str):
+                self._arrays = store.get(self._arrays)
 
 
 # Facts of the whole networks that this process has read: a grid search whose features
