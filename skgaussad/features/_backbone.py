@@ -26,7 +26,7 @@ _module_lock = threading.Lock()
 # Bytes of the largest network that a model file gets without bringing weights for it,
 # and how many times larger than those weights, of some of its levels, a network may be.
 _LIMIT = 2**27
-_LIMIT_FACTOR = 64
+_LIMIT_FACTOR = 32
 
 
 class _Chain(nn.Module):

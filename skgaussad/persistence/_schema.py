@@ -72,11 +72,8 @@ class Schema:
         problem = find_unstored(self._archive, len(content))
         if problem is not None:
             raise UntrustedError(problem)
-        self._dtypes = {}
         for name in self._archive.namelist():
-            if name.endswith(".npy"):
-                self._dtypes[name] = _check_array(name, self._archive.read(name))
-            elif name != _SCHEMA:
+            if not name.endswith(".npy") and name != _SCHEMA:
                 raise UntrustedError(f"it has a member {name!r}, which is not an array")
         self._root = json.loads(self._archive.read(_SCHEMA))
         protocol = self._root["protocol"]
@@ -86,6 +83,7 @@ class Schema:
             )
         self._untrusted = set()
         self._described = {}
+        self._headers = {}
         self._check(self._root, _MAX_DEPTH)
         if self._untrusted:
             raise UntrustedError(
@@ -168,7 +166,10 @@ class Schema:
             _expect(shape == [len(node["content"])], node)
             return node["content"]
         _expect(node["type"] == "numpy", node)
-        shape, dtype = self._dtypes[node["file"]]
+        file = node["file"]
+        if file not in self._headers:
+            self._headers[file] = _check_array(file, self._archive.read(file))
+        shape, dtype = self._headers[file]
         # NumPy 2 has names without the underscore of NumPy 1.
         scalar = f"numpy.{dtype.type.__name__}".rstrip("_")
         is_scalar = shape == () and name.rstrip("_") == scalar
