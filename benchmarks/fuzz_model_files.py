@@ -1,8 +1,8 @@
 """Fuzz model files: no file may crash, hang, or take memory out of proportion.
 
 Each case is a model file of the corpus with changes: to its bytes, or, with a manifest
-that fits, to the nodes of its schema, its arrays or its weights. It is loaded, described
-and, if it loads, used to score. A case fails if it
+that fits, to the nodes of its schema, its arrays or its weights. It is loaded and
+described, and used to score if it loads. A case fails if it
 
 - raises something other than ModelFileError from ``load`` or ``model_info``,
 - takes longer than 10 seconds,

@@ -297,9 +297,10 @@ class Backbone:
 
     def _restore(self):
         kept = tuple(self.shapes)
-        if self._is_limited:
-            self._check_size()
+        # Other names could make timm contact a hub, which loading must not do.
+        check_name(self.name)
         if self._arrays is None:
+            self._check_size()
             network, _ = read_network(
                 self.name, self._weights, self._seed, fetch=not self._is_limited
             )
@@ -313,26 +314,40 @@ class Backbone:
                 )
             module = self._prepare(network, kept)
         else:
-            # Other names could make timm contact a hub, which loading must not do.
-            check_name(self.name)
-            module = self._prepare(create_network(self.name, self._seed), kept)
-            module.load_state_dict(
-                {name: torch.from_numpy(a) for name, a in self._arrays.items()}
-            )
+            module = self._fill(kept)
         # In this order, so that another thread that pickles finds one of the two.
         self._module = module
         self._arrays = None
 
+    def _fill(self, kept):
+        """Build the network with the weights at hand, in no more memory than theirs."""
+        weights = {name: torch.from_numpy(a) for name, a in self._arrays.items()}
+        with torch.device("meta"):
+            module = self._prepare(create_network(self.name, self._seed), kept)
+        try:
+            module.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The weights stored for backbone {self.name!r} are not its: {error}"
+            ) from error
+        held = [value for part in module.modules() for value in vars(part).values()]
+        held += [*module.parameters(), *module.buffers()]
+        if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):
+            # It has constants that are no weights.
+            self._check_size()
+            module = self._prepare(create_network(self.name, self._seed), kept)
+            module.load_state_dict(weights)
+        return module
+
     def _check_size(self):
         """Raise if the network is large for the weights that there are, unbuilt."""
-        check_name(self.name)
-        if self._arrays is not None:
-            n_stored = sum(array.nbytes for array in self._arrays.values())
-        elif isinstance(self._weights, str | os.PathLike) and self._weights != "auto":
-            path = os.fspath(self._weights)
-            n_stored = os.path.getsize(path) if os.path.isfile(path) else 0
-        else:
-            n_stored = 0
+        if not self._is_limited:
+            return
+        n_stored = sum(array.nbytes for array in (self._arrays or {}).values())
+        if isinstance(self._weights, str | os.PathLike) and os.path.isfile(
+            self._weights
+        ):
+            n_stored += os.path.getsize(self._weights)
         with torch.device("meta"):
             network = create_network(self.name, self._seed)
         n_bytes = sum(

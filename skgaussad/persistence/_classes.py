@@ -23,6 +23,7 @@ _PLACE = re.compile(r".*r(\d+)c(\d+)")
 # Of all images of a batch.
 _MAX_BATCH_PIXELS = 2**27
 _MAX_FEATURES = 2**22
+_MAX_TEXT = 2000
 _MAX_CHANNELS = 2**16
 _MAX_MASK_SIDE = 2**13
 # Least product of the steps from tile to tile, down and to the right, in pixels.
@@ -109,7 +110,8 @@ def _flag(value, sizes, check):
 
 
 def _text(value, sizes, check):
-    return isinstance(value, str)
+    """Text for messages, without what a terminal may act on."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= _MAX_TEXT
 
 
 def _nothing(value, sizes, check):
@@ -202,7 +204,7 @@ def _sequence(rule, letter=None, of=(list, tuple)):
 
 def _names(letter):
     """Array of objects which are strings."""
-    return _sequence(_text, letter, np.ndarray)
+    return _sequence(_instance(str), letter, np.ndarray)
 
 
 def _mapping(key, rule, letter=None):
@@ -494,7 +496,7 @@ _OURS = {
     "detectors._cellwise.CellwiseMahalanobisDetector": _Class(
         {
             **_GAUSSIAN_DETECTOR,
-            "cells_": _sequence(_text, "c"),
+            "cells_": _sequence(_instance(str), "c"),
             "_columns": _array("c", "w", kinds="iu"),
             "scale_": _optional(_array("d")),
             "_calibration_residuals": _array("n", "c"),
@@ -568,7 +570,7 @@ _OURS = {
             "n_levels": _count(least=1),
             "shapes": _mapping(int, _shape),
             "data_config": _mapping(str, _data),
-            "weights_source": _text,
+            "weights_source": _instance(str),
             "weights_sha256": _text,
             "_is_limited": _flag,
         }
@@ -620,7 +622,7 @@ _OURS = {
             "level_slices_": _mapping(int, _instance(slice)),
             "preprocessing_": _part("Preprocessing"),
             "precision_": _choice("float32", "bfloat16", "float16"),
-            "weights_source_": _text,
+            "weights_source_": _instance(str),
             "weights_sha256_": _text,
         },
         examine=_examine_transformer,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import struct
 import zipfile
 
 from .._utils.atomic_write import replacing
@@ -23,7 +24,10 @@ _MAX_DEPTH = 20
 # Of what a file says of itself, in messages.
 _MAX_CHARACTERS = 1000
 # What zipfile raises for damaged archives; OSError for negative positions.
-_DAMAGE = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError)
+_DAMAGE = (
+    *(zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError),
+    *(struct.error, OverflowError),
+)
 _SAVE_AGAIN = "Get the file again from where it was saved, or save the model again."
 
 

@@ -155,7 +155,7 @@ def load(path, *, fetch=False):
             schema = Schema(container.read(ESTIMATOR))
         except UntrustedError as error:
             raise _refuse_untrusted(container, error) from error
-        except ModelFileError:
+        except (ModelFileError, MemoryError):
             raise
         except Exception as error:
             raise container.refuse(
@@ -167,7 +167,7 @@ def load(path, *, fetch=False):
             try:
                 estimator = schema.make()
                 parts = examine(estimator)
-            except ModelFileError:
+            except (ModelFileError, MemoryError):
                 raise
             except InvalidObjectError as error:
                 raise container.refuse(str(error)) from error

@@ -217,6 +217,9 @@ class Schema:
             return _construct(name, self._make(content))
         made = import_class(name).__new__(import_class(name))
         state = None if content is None else self._make(content)
+        # Scikit-learn warns with it.
+        if not str((state or {}).get("_sklearn_version", "")).isprintable():
+            raise ValueError("its version of scikit-learn is none")
         if hasattr(made, "__setstate__"):
             made.__setstate__({} if state is None else state)
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 import timm
 import torch
 from sklearn.decomposition import PCA
@@ -49,6 +50,7 @@ from .test_hostile_files import (
 
 # What a file may take in memory: times its size, and beside it.
 FACTOR, CONSTANT = 50, 2**21
+EVIL = "\x1b[2J\x1b]0;owned\x07\r\u202eevil\x9b31m[bold]"
 TINY = {"backbone": "test_resnet", "weights": None, "image_size": 64, "device": "cpu"}
 
 
@@ -85,6 +87,12 @@ def save_unchecked(path, monkeypatch):
         return path
 
     return save_unchecked
+
+
+def unpack(content):
+    """Return the members of an archive by name."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def npy(array):
@@ -335,6 +343,7 @@ def forged_detectors(X):
         "sorted distances": lambda e: replaced(
             e._held_out_distances, _sorted=(np.zeros(1), np.zeros(10**4))
         ),
+        "_lacking of": lambda e: setattr(e, "_lacking", EVIL),
         "_gaussian": lambda e: setattr(e, "_gaussian", e._moments),
     }
     for problem, change in changes.items():
@@ -464,8 +473,7 @@ def test_random_state_outside_of_its_numbers_is_refused(position, path):
     """NumPy would read what lies in memory behind them."""
     save(ConformalMonitor(random_state=np.random.RandomState(0)), path)
     members = read_members(path)
-    with zipfile.ZipFile(io.BytesIO(members["estimator.skops"])) as archive:
-        arrays = {name: archive.read(name) for name in archive.namelist()}
+    arrays = unpack(members["estimator.skops"])
     schema = arrays.pop("schema.json").decode()
     changed = schema.replace('"content":"624"', f'"content":"{position}"')
     assert changed != schema
@@ -556,9 +564,33 @@ def test_large_network_is_not_built(keep, images, path, save_unchecked, created)
     forge_backbone(transformer, name="vit_giant_patch14_dinov2")
     save_unchecked(transformer)
     created.clear()
-    with pytest.raises(ValueError, match=r"is a network of \d{10} bytes.*fetch=True"):
+    problem = "are not its" if keep else r"is a network of \d{10} bytes.*fetch=True"
+    with pytest.raises(ValueError, match=problem):
         load(path).transform(images)
     assert created == []
+
+
+def test_network_is_filled_with_the_weights_of_the_file(images, path, created):
+    """It is not made with others first, nor are those of levels that are left out."""
+    transformer = tiny(levels=1).fit(images)
+    save(transformer, path)
+    created.clear()
+    loaded = load(path)
+    assert np.array_equal(loaded.transform(images), transformer.transform(images))
+    assert created == []
+
+
+def test_network_with_other_constants_is_built(images, path, created):
+    """The rotary embedding of this one is neither a parameter nor in its state."""
+    transformer = tiny(
+        backbone="eva02_tiny_patch14_224", levels=1, image_size=None
+    ).fit(images[:1])
+    save(transformer, path)
+    created.clear()
+    loaded = load(path)
+    features = transformer.transform(images[:1])
+    assert np.array_equal(loaded.transform(images[:1]), features)
+    assert created == [("eva02_tiny_patch14_224", False)]
 
 
 def test_weights_that_timm_would_fetch_are_not(images, path, save_unchecked, created):
@@ -600,8 +632,6 @@ def test_small_networks_without_weights_run_as_before(images, path):
 
 
 # -- What is printed -----------------------------------------------------------------
-
-EVIL = "\x1b[2J\x1b]0;owned\x07\r\u202eevil\x9b31m[bold]"
 
 
 def test_info_escapes_what_it_prints(path, capsys):
@@ -650,6 +680,18 @@ def test_odd_facts_are_an_error_without_control_characters(facts, path, capsys):
     out, err = capsys.readouterr()
     assert status == (0 if facts == {"estimator": None} else 1)
     assert all(c.isprintable() or c == "\n" for c in out + err)
+
+
+def test_version_in_a_warning_is_printable(path):
+    save(StandardScaler(), path)
+    members = read_members(path)
+    version = sklearn.__version__.encode()
+    content = unpack(members["estimator.skops"])
+    schema = content.pop("schema.json").replace(version, b"\\\\u001b[2J")
+    members["estimator.skops"] = pack(schema.decode(), content)
+    write_members(path, members)
+    with pytest.raises(ModelFileError, match="version of scikit-learn is none"):
+        load(path)
 
 
 def test_error_is_short_and_printable(path):
