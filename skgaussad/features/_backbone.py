@@ -23,10 +23,10 @@ from ._weights import (
 
 _module_lock = threading.Lock()
 
-# Bytes of the largest network that a model file gets without bringing weights for it,
-# and how many times larger than those weights, of some of its levels, a network may be.
-_LIMIT = 2**27
-_LIMIT_FACTOR = 32
+# Bytes of the largest network that is built for a model file without weights for it,
+# and how many times larger than those at hand, maybe of few of its levels, it may be.
+_LIMIT = 2**25
+_LIMIT_FACTOR = 64
 
 
 class _Chain(nn.Module):
@@ -341,20 +341,26 @@ class Backbone:
 
     def _check_size(self):
         """Raise if the network is large for the weights that there are, unbuilt."""
-        if not self._is_limited:
+        is_auto = isinstance(self._weights, str) and self._weights == "auto"
+        if not self._is_limited or (self._arrays is None and is_auto):
+            # Weights of packages are those of small networks.
             return
-        n_stored = sum(array.nbytes for array in (self._arrays or {}).values())
-        if isinstance(self._weights, str | os.PathLike) and os.path.isfile(
-            self._weights
-        ):
-            n_stored += os.path.getsize(self._weights)
+        if self._arrays is not None:
+            n_stored = sum(array.nbytes for array in self._arrays.values())
+            limit = _LIMIT + _LIMIT_FACTOR * n_stored
+        else:
+            is_file = isinstance(self._weights, str | os.PathLike) and os.path.isfile(
+                self._weights
+            )
+            n_stored = os.path.getsize(self._weights) if is_file else 0
+            limit = _LIMIT + 2 * n_stored
         with torch.device("meta"):
             network = create_network(self.name, self._seed)
         n_bytes = sum(
             tensor.numel() * tensor.element_size()
             for tensor in network.state_dict().values()
         )
-        if n_bytes > _LIMIT + _LIMIT_FACTOR * n_stored:
+        if n_bytes > limit:
             raise ValueError(
                 f"backbone {self.name!r} is a network of {n_bytes} bytes, and there "
                 f"are {n_stored} bytes of weights for it. If you trust the model "

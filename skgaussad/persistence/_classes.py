@@ -24,6 +24,8 @@ _PLACE = re.compile(r".*r(\d+)c(\d+)")
 _MAX_BATCH_PIXELS = 2**27
 _MAX_FEATURES = 2**22
 _MAX_TEXT = 2000
+# Each takes the memory of its weights, which the file has once.
+_MAX_NETWORKS = 16
 _MAX_CHANNELS = 2**16
 _MAX_MASK_SIDE = 2**13
 # Least product of the steps from tile to tile, down and to the right, in pixels.
@@ -769,6 +771,11 @@ def examine(root):
         return sizes
 
     _anything(root, {}, check)
+    n_networks = sum(type(value).__name__ == "Backbone" for value, _ in known.values())
+    if n_networks > _MAX_NETWORKS:
+        raise InvalidObjectError(
+            f"it has {n_networks} networks, more than {_MAX_NETWORKS}"
+        )
     return [value for value, _ in known.values() if isinstance(value, BaseEstimator)]
 
 

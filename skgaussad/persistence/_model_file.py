@@ -113,7 +113,8 @@ def load(path, *, fetch=False):
         ``store_weights=False``, may be of any size, and timm may download its weights,
         when the estimator first scores. Otherwise scoring raises an error where the
         weights come neither from an installed weight package nor from the path in
-        ``weights``, or the network is large. Only for files from people you trust.
+        ``weights``, or the network is large for them. Only for files from people you
+        trust.
 
     Returns
     -------

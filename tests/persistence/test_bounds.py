@@ -570,6 +570,17 @@ def test_large_network_is_not_built(keep, images, path, save_unchecked, created)
     assert created == []
 
 
+def test_number_of_networks_is_bounded(images, path, save_unchecked):
+    """The weights that they share are in the file once, and in memory many times."""
+    transformer = tiny(levels=2).fit(images)
+    parts = [(f"n{i}", copy.deepcopy(transformer)) for i in range(17)]
+    save(FeatureUnion(parts[:16]), path)
+    assert path.stat().st_size < 5 * 10**5
+    load(path)
+    with pytest.raises(ModelFileError, match="17 networks, more than 16"):
+        load(save_unchecked(FeatureUnion(parts)))
+
+
 def test_network_is_filled_with_the_weights_of_the_file(images, path, created):
     """It is not made with others first, nor are those of levels that are left out."""
     transformer = tiny(levels=1).fit(images)
