@@ -171,8 +171,8 @@ def change_array(chance, content):
         array = np.load(io.BytesIO(content))
     except (ValueError, MemoryError):
         return content
-    # Writing an empty array with a long side takes for ever.
-    if array.nbytes > len(content) or array.size == 0:
+    # Writing empty arrays with a long side, or strings of no length, takes for ever.
+    if not 0 < array.size <= array.nbytes <= len(content):
         return content
     act = chance.randrange(5)
     if act == 0:

@@ -188,7 +188,8 @@ def _reset_run_parameters(parts):
     for part in parts:
         for name, default in RUN_PARAMETERS.items():
             value = vars(part).get(name, default)
-            if value is not default and value != default:
+            # By type first: values may be arrays.
+            if type(value) is not type(default) or value != default:
                 found.add(f"{name}={value!r:.80} of {type(part).__name__}")
                 setattr(part, name, default)
     if found:

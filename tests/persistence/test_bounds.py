@@ -502,6 +502,7 @@ def test_file_does_not_say_how_a_model_runs(X, images, path, tmp_path):
         tiny(cache=str(folder), memmap_folder=folder),
         Pipeline([("a", StandardScaler())], memory=str(folder)),
         FeatureUnion([("a", StandardScaler())], n_jobs=62),
+        FeatureUnion([("a", StandardScaler())], n_jobs=np.zeros(2)),
         LevelEnsemble(columns={"a": [0]}, n_jobs=62),
         ConformalDetector(MahalanobisDetector(), n_jobs=-1),
         ConformalDetector(
@@ -520,7 +521,7 @@ def test_file_does_not_say_how_a_model_runs(X, images, path, tmp_path):
         changed = {
             name
             for name, value in estimator.get_params(deep=False).items()
-            if name in _classes.RUN_PARAMETERS and value != parameters[name]
+            if name in _classes.RUN_PARAMETERS and value is not parameters[name]
         }
         loaded.set_params(**{n: getattr(estimator, n) for n in changed})
         assert repr(loaded.get_params(False).keys()) == repr(
