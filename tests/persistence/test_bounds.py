@@ -187,6 +187,27 @@ def test_memory_is_in_proportion_to_the_file(name, path):
     assert peak < FACTOR * path.stat().st_size + CONSTANT
 
 
+@pytest.mark.parametrize(
+    ("descr", "shape"),
+    [
+        ("<U0", (2**29,)),
+        ("|S0", (2**30,)),
+        ("<f8", (0, 2**40)),
+        ([("a", "<f8", (0, 9))], (2**30,)),
+        ([("a", "<f8")], (0,)),
+        ("|V8", (0,)),
+        ("|O", (0,)),
+    ],
+    ids=str,
+)
+def test_array_without_bytes_is_small(descr, shape, path):
+    """It would have them once something is computed with it."""
+    array = {"1.npy": header(descr, shape)}
+    write_forged(path, pack(in_detector(array_node("1.npy")), array))
+    with pytest.raises(ModelFileError, match=r"'1.npy' (declares|has the type)"):
+        load(path)
+
+
 def test_manifest_takes_memory_in_proportion(path):
     members = read_members(FIXTURE)
     write_members(path, members, x=[[]] * 10**5)
