@@ -659,6 +659,11 @@ _SKLEARN = {
     "covariance._shrunk_covariance.LedoitWolf": _COVARIANCE,
     "covariance._shrunk_covariance.OAS": _COVARIANCE,
     "covariance._shrunk_covariance.ShrunkCovariance": _COVARIANCE,
+    "decomposition._incremental_pca.IncrementalPCA": {
+        **_COMPONENTS,
+        "singular_values_": _array("k"),
+        "var_": _array("d"),
+    },
     "decomposition._pca.PCA": {**_COMPONENTS, "singular_values_": _array("k")},
     "decomposition._truncated_svd.TruncatedSVD": {
         **_COMPONENTS,
