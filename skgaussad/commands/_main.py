@@ -6,6 +6,7 @@ import sys
 import warnings
 from importlib.metadata import version
 
+from .._utils.printable import printable
 from . import _completion, _demo, _evaluate, _export, _fit, _info, _report, _score
 
 _COMMANDS = (_fit, _score, _evaluate, _report, _info, _export, _completion, _demo)
@@ -78,4 +79,4 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 
 def _print_line(text):
-    print(f"skgaussad: {' '.join(text.split())}", file=sys.stderr)
+    print(f"skgaussad: {printable(' '.join(text.split()))}", file=sys.stderr)

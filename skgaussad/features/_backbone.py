@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 import threading
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ from ._weights import (
 )
 
 _module_lock = threading.Lock()
+
+# Bytes of the largest network that is built for a model file without weights for it,
+# and how many times larger than those at hand, maybe of few of its levels, it may be.
+_LIMIT = 2**25
+_LIMIT_FACTOR = 64
 
 
 class _Chain(nn.Module):
@@ -206,6 +212,9 @@ class Backbone:
         If the weights are not available.
     """
 
+    # Whether it is of a model file that may neither download nor build large networks.
+    _is_limited = False
+
     def __init__(
         self,
         name,
@@ -288,8 +297,13 @@ class Backbone:
 
     def _restore(self):
         kept = tuple(self.shapes)
+        # Other names could make timm contact a hub, which loading must not do.
+        check_name(self.name)
         if self._arrays is None:
-            network, _ = read_network(self.name, self._weights, self._seed)
+            self._check_size()
+            network, _ = read_network(
+                self.name, self._weights, self._seed, fetch=not self._is_limited
+            )
             found = hash_weights(network)
             if found != self.weights_sha256:
                 raise ValueError(
@@ -300,15 +314,58 @@ class Backbone:
                 )
             module = self._prepare(network, kept)
         else:
-            # Other names could make timm contact a hub, which loading must not do.
-            check_name(self.name)
-            module = self._prepare(create_network(self.name, self._seed), kept)
-            module.load_state_dict(
-                {name: torch.from_numpy(a) for name, a in self._arrays.items()}
-            )
+            module = self._fill(kept)
         # In this order, so that another thread that pickles finds one of the two.
         self._module = module
         self._arrays = None
+
+    def _fill(self, kept):
+        """Build the network with the weights at hand, in no more memory than theirs."""
+        weights = {name: torch.from_numpy(a) for name, a in self._arrays.items()}
+        with torch.device("meta"):
+            module = self._prepare(create_network(self.name, self._seed), kept)
+        try:
+            module.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The weights stored for backbone {self.name!r} are not its: {error}"
+            ) from error
+        held = [value for part in module.modules() for value in vars(part).values()]
+        held += [*module.parameters(), *module.buffers()]
+        if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):
+            # It has constants that are no weights.
+            self._check_size()
+            module = self._prepare(create_network(self.name, self._seed), kept)
+            module.load_state_dict(weights)
+        return module
+
+    def _check_size(self):
+        """Raise if the network is large for the weights that there are, unbuilt."""
+        is_auto = isinstance(self._weights, str) and self._weights == "auto"
+        if not self._is_limited or (self._arrays is None and is_auto):
+            # Weights of packages are those of small networks.
+            return
+        if self._arrays is not None:
+            n_stored = sum(array.nbytes for array in self._arrays.values())
+            limit = _LIMIT + _LIMIT_FACTOR * n_stored
+        else:
+            is_file = isinstance(self._weights, str | os.PathLike) and os.path.isfile(
+                self._weights
+            )
+            n_stored = os.path.getsize(self._weights) if is_file else 0
+            limit = _LIMIT + 2 * n_stored
+        with torch.device("meta"):
+            network = create_network(self.name, self._seed)
+        n_bytes = sum(
+            tensor.numel() * tensor.element_size()
+            for tensor in network.state_dict().values()
+        )
+        if n_bytes > limit:
+            raise ValueError(
+                f"backbone {self.name!r} is a network of {n_bytes} bytes, and there "
+                f"are {n_stored} bytes of weights for it. If you trust the model "
+                "file, load it with load(path, fetch=True)."
+            )
 
     def __getstate__(self):
         if self._keep_weights:
@@ -324,14 +381,20 @@ class Backbone:
                     for name, tensor in self._module.state_dict().items()
                 }
         store = weight_store_in_use()
-        if store is not None and state["_arrays"] is not None:
-            state["_arrays"] = store.put(self, state["_arrays"])
+        if store is not None:
+            # Whoever loads the file says so.
+            state.pop("_is_limited", None)
+            if state["_arrays"] is not None:
+                state["_arrays"] = store.put(self, state["_arrays"])
         return state
 
     def __setstate__(self, state):
         self.__dict__.update(state)
-        if isinstance(self._arrays, str):
-            self._arrays = weight_store_in_use().get(self._arrays)
+        store = weight_store_in_use()
+        if store is not None:
+            self._is_limited = not store.fetch
+            if isinstance(self._arrays, str):
+                self._arrays = store.get(self._arrays)
 
 
 # Facts of the whole networks that this process has read: a grid search whose features
