@@ -101,20 +101,18 @@ def add_parser(commands):
 def run(arguments):
     """Run the command."""
     import time
-    import warnings
 
-    from ..exceptions import FalseAlarmRateWarning
     from ..persistence import save
-    from ._inputs import list_images
+    from ._inputs import list_normal
     from ._outputs import check_output
 
     started = time.perf_counter()
-    check_output(arguments.output)
-    paths = list(list_images(arguments.images))
+    check_output(arguments.output, is_model=True)
+    paths = list_normal(arguments.images)
+    inputs = [*paths, arguments.weights]
+    check_output(arguments.output, inputs=inputs, is_model=True)
     pipeline = _make_pipeline(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", FalseAlarmRateWarning)
-        pipeline.fit(paths)
+    pipeline.fit(paths)
     save(pipeline.set_params(features__verbose=False), arguments.output)
     for name, value in _summarize(pipeline, paths, arguments.output):
         print(f"{name:<14}{value}")
