@@ -65,7 +65,7 @@ def encode(rows, format_, names=None):
     else:
         lines = [] if names is None else [_csv_line(names)]
         lines += [_csv_line(row.values()) for row in rows]
-    return "".join(f"{line}\n" for line in lines).encode()
+    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _csv_line(values):

@@ -157,7 +157,7 @@ def _score(arguments):
             file=sys.stderr,
         )
     if n_without_map:
-        print(f"skgaussad: {n_without_map} maps are missing.", file=sys.stderr)
+        print(f"skgaussad: maps missing: {n_without_map}.", file=sys.stderr)
     return arguments.anomaly_status if n_anomalous else 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -14,7 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.progress import progress_bar
 from .._utils.validation import check_choice
 from ._cache import resolve_cache
-from ._ignored import KeptArea
+from ._copies import record_digests, warn_of_copies
+from ._identity import identify_image
+from ._ignored import KeptArea, read_mask
 from ._input import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
@@ -324,7 +327,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         resolve_num_workers(self.num_workers, device)
         self._check_call()
         seed = self._resolve_seed()
-        check_items(as_image_sequence(X))
+        images = as_image_sequence(X)
+        check_items(images)
 
         backbone = Backbone(
             self.backbone,
@@ -345,7 +349,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             std=self.std,
             standardize_intensity=self.standardize_intensity,
         )
-        kept_area = KeptArea.resolve(self.ignore, preprocessing)
+        kept_area = KeptArea.resolve(self.ignore, preprocessing, images)
         parts = list_parts(backbone.levels, poolings, backbone.shapes, kept_area)
 
         self._backbone = backbone
@@ -405,9 +409,49 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If the weights were not stored and those found now are others.
         """
         check_is_fitted(self)
-        cache = self._check_call()
+        return self._transform(as_image_sequence(X))
+
+    def fit_transform(self, X, y=None):
+        """Load the network, and compute the features of training images.
+
+        Parameters
+        ----------
+        X : sequence of n_images images
+            Paths, PIL images or arrays; see the notes above.
+        y : Ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        features : ndarray of shape (n_images, n_features), or data frame
+            As of `transform`.
+
+        Raises
+        ------
+        ValueError, OSError
+            As of `fit` and `transform`.
+
+        Warns
+        -----
+        UserWarning
+            If images have the same pixels, or with `cache` the same files; names them.
+        """
         images = as_image_sequence(X)
-        stream = self._stream(images, cache)
+        self.fit(images)
+        digests = {}
+        if self.cache is None:
+            load = record_digests(self.preprocessing_.load, digests)
+            features = self._transform(images, load=load)
+        else:
+            features = self._transform(images)
+            for row in range(len(images)):
+                digests[row] = identify_image(images, row)
+        warn_of_copies(images, digests)
+        return features
+
+    def _transform(self, images, **options):
+        """Return the features of a sequence of images as a matrix."""
+        stream = self._stream(images, self._check_call(), **options)
         with (
             self._make_matrix(len(images)) as features,
             progress_bar("features", self.verbose, total=len(images)) as bar,
@@ -530,6 +574,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names = [name for part in self._parts for name in part.names]
         return np.array(names, dtype=object)
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if isinstance(state["ignore"], Image.Image):
+            # Model files hold arrays, and no objects of Pillow.
+            state["ignore"] = read_mask(state["ignore"])
+        return state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

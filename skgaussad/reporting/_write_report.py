@@ -160,7 +160,8 @@ def write_report(
         without_maps=without_maps,
     )
     with replacing(path) as temporary:
-        Path(temporary).write_text(page, encoding="utf-8")
+        # Names of files may be no text.
+        Path(temporary).write_text(page, "utf-8", errors="backslashreplace")
     return path
 
 
