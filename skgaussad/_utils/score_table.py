@@ -55,7 +55,11 @@ def score_rows(paths, distances, threshold, p_values=None, errors=None):
 
 def printable(path):
     r"""Return a path as text: bytes that are none become ``\xff`` and the like."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        content = os.fsencode(path)
+    except UnicodeEncodeError:
+        content = os.fspath(path).encode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
 
 
 def arrow_schema():

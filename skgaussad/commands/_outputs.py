@@ -183,6 +183,15 @@ def check_spared(path, output):
         )
 
 
+def check_different(output, other):
+    """Raise if two outputs would have one path."""
+    if output is not None and os.path.realpath(output) == os.path.realpath(other):
+        raise FileExistsError(
+            f"{output!r} would be written twice, as results and as maps or a report; "
+            "name another."
+        )
+
+
 @contextlib.contextmanager
 def _open_lines(stream, format_):
     stream.write(encode([], format_, COLUMNS))

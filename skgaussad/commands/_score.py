@@ -104,7 +104,13 @@ def _score(arguments):
     from .._utils.progress import progress_bar
     from ._inputs import common_folder, count_images, list_images
     from ._maps import MapWriter
-    from ._outputs import check_output, check_spared, format_of, open_output
+    from ._outputs import (
+        check_different,
+        check_output,
+        check_spared,
+        format_of,
+        open_output,
+    )
     from ._scoring import Scorer
 
     sources, maps_folder, output = arguments.images, arguments.maps, arguments.output
@@ -118,12 +124,13 @@ def _score(arguments):
     scorer = Scorer(arguments.model)
     maps = None
     if maps_folder is not None:
+        check_different(output, maps_folder)
         maps = MapWriter(scorer.model, maps_folder, common_folder(sources))
 
     def check(path):
         check_spared(path, output)
         if maps is not None:
-            maps.check(path)
+            check_different(output, maps.check(path))
 
     total = count_images(sources, exclude=maps_folder, check=check)
     # On a terminal the rows themselves show the progress.

@@ -96,7 +96,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         `crop_pct` is set), a list of rectangles, or a mask, which is nonzero in the
         regions: an image, or an array of shape (height, width). A mask is
         stretched to the images; with `crop_pct` it is cropped like an image of its
-        size, and must have their aspect ratio. See Notes.
+        size, and must have their aspect ratio. One that ignores nothing or everything
+        is an error. A PIL image is pickled and saved as an array. See Notes.
 
     mean, std : float, tuple of (float, float, float) or None, default=None
         Normalization of the colour values in [0, 1]. None takes the network's own.
@@ -315,6 +316,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             item of `X` is not an image or an image file that does not exist.
         OSError
             If the weights are not available.
+
+        Warns
+        -----
+        UserWarning
+            If a mask given as `ignore` leaves less than a third of the images, as if it
+            were inverted, or has another aspect ratio than the first image and the
+            network's input.
         """
         from ._backbone import Backbone
         from ._device import resolve_batch_size, resolve_device, resolve_num_workers

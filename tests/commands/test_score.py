@@ -398,6 +398,8 @@ def photos(parts, model, tmp_path, monkeypatch):
         ["photos", "-o", "model.bin", "--watch"],
         ["photos", "-o", "photos/00.png", "--watch"],
         ["photos", "--maps", "model.bin"],
+        ["photos", "--maps", "a.csv", "-o", "a.csv"],
+        ["photos", "--maps", ".", "-o", "./00.png.png"],
     ],
     ids=" ".join,
 )
