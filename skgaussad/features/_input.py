@@ -77,8 +77,8 @@ def as_image_sequence(X):
         a feature matrix, a single image, also as a list of its rows, or images with
         channels first. An array of
         shape (H, W, 1), (H, W, 3) or (H, W, 4) counts as a single image, not as H
-        images 1, 3 or 4 pixels wide, and one of shape (3, H, W) or (4, H, W) as a
-        single image with channels first, not as 3 or 4 grey images.
+        images 1, 3 or 4 pixels wide, and one of shape (3, H, W) as a single image with
+        channels first, not as 3 grey images; of shape (4, H, W) it is 4 grey images.
     """
     if isinstance(X, (list, tuple, LazyImages)):
         images = X
@@ -156,12 +156,11 @@ def _sequence_from_array(X):
             "one image pass X[np.newaxis]; for grey images this narrow pass "
             "X[..., np.newaxis]."
         )
-    if X.ndim == 3 and X.shape[0] in _SEVERAL_CHANNELS:
+    if X.ndim == 3 and X.shape[0] == 3:
         raise ValueError(
-            f"{problem}, which may be one image with channels first or "
-            f"{X.shape[0]} grey images. For one image pass "
-            "np.moveaxis(X, 0, -1)[np.newaxis]; for grey images pass "
-            "X[..., np.newaxis]."
+            f"{problem}, which may be one image with channels first or 3 grey images. "
+            "For one image pass np.moveaxis(X, 0, -1)[np.newaxis]; for grey images "
+            "pass X[..., np.newaxis]."
         )
     if X.ndim == 4 and X.shape[3] not in _CHANNELS:
         if X.shape[1] in _CHANNELS:

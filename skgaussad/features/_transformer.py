@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.atomic_write import replacing
 from .._utils.progress import progress_bar
 from .._utils.validation import check_choice
 from ._cache import resolve_cache
@@ -459,16 +460,36 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _transform(self, images, **options):
         """Return the features of a sequence of images as a matrix."""
+        shape = (len(images), sum(part.width for part in self._parts))
+        if self.memmap_folder is None:
+            features = np.empty(shape, dtype=np.float32)
+            self._fill(features, images, options)
+            return features
+        path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            features = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.float32, shape=shape
+            )
+            try:
+                _reserve(temporary)
+                self._fill(features, images, options)
+                features.flush()
+            finally:
+                # Windows renames and deletes no file that is mapped.
+                features = None
+        return np.lib.format.open_memmap(path, mode="r+")
+
+    def _fill(self, features, images, options):
+        """Compute the features of images into a matrix."""
         stream = self._stream(images, self._check_call(), **options)
         with (
-            self._make_matrix(len(images)) as features,
             progress_bar("features", self.verbose, total=len(images)) as bar,
             contextlib.closing(stream),
         ):
             for rows, some_features in stream:
                 features[rows] = some_features
                 bar.update(len(rows))
-        return features
 
     def _stream_with_maps(self, images):
         """Yield what ``Extractor.stream(images, ..., with_maps=True)`` does."""
@@ -545,28 +566,6 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             preprocessing,
         )
 
-    @contextlib.contextmanager
-    def _make_matrix(self, n_images):
-        """Make the matrix of features; its file is deleted if filling it fails."""
-        shape = (n_images, sum(part.width for part in self._parts))
-        if self.memmap_folder is None:
-            yield np.empty(shape, dtype=np.float32)
-            return
-        path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            features = np.lib.format.open_memmap(
-                path, mode="w+", dtype=np.float32, shape=shape
-            )
-            _reserve(path)
-            yield features
-            features.flush()
-        except BaseException:
-            # Windows deletes no file that is mapped.
-            features = None
-            path.unlink(missing_ok=True)
-            raise
-
     def get_feature_names_out(self, input_features=None):
         """Names of the output columns, such as ``level7_0012``.
 
@@ -603,4 +602,4 @@ def _reserve(path):
     """
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
