@@ -49,7 +49,7 @@ def list_images(sources, *, exclude=None):
     -----
     UserWarning
         If there are files in a folder or of a pattern that cannot be read as images,
-        unless their names say what else they are; names them.
+        except text; names them.
     """
     for source in sources:
         if source == _STANDARD_INPUT:

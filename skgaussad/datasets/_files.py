@@ -54,14 +54,11 @@ def is_image_file(path):
 
 
 def is_something_else(path):
-    """Tell whether the name says that a file is no image, such as ``notes.txt``."""
+    """Tell whether a file is text by its name, such as ``notes.txt``, or the system's."""
     name = os.path.basename(path).lower()
     kind, _ = _TYPES.guess_type(f"file:{name}")
-    return name in _OF_THE_SYSTEM or (
-        kind is not None
-        and kind != "application/octet-stream"
-        and not kind.startswith("image/")
-    )
+    is_text = kind is not None and kind.startswith(("text/", "application/json"))
+    return is_text or name in _OF_THE_SYSTEM
 
 
 def image_files(folder):
@@ -99,14 +96,14 @@ def explain_left_out(problem, left_out):
 
 
 def warn_left_out(source, left_out):
-    """Warn of files that are no images, unless their names say so."""
+    """Warn of files that are no images, except text."""
     unread = _name_unread(left_out)
     if unread:
         warnings.warn(f"{str(source)!r}: {unread}.", stacklevel=4)
 
 
 def _name_unread(left_out):
-    """Count and name files that are no images, except those whose names say so."""
+    """Count and name files that are no images, except text."""
     paths = [path for path in left_out if not is_something_else(path)]
     if not paths:
         return ""

@@ -46,14 +46,14 @@ def test_folder_without_images(folders):
 
 
 def test_files_that_cannot_be_read_are_counted_and_named(folders):
-    for name in ("a.heic", "b.dng", "noise", "Thumbs.db", "labels.csv"):
+    for name in ("a.heic", "b.eps", "noise", "Thumbs.db", "labels.csv"):
         (folders / "ok" / name).write_bytes(b"\0" * 20)
     image = Image.new("L", (8, 8))
     for name, kind in {"3.JFIF": "JPEG", "4.jp2": "JPEG2000", "5.PPM": "PPM"}.items():
         image.save(folders / "ok" / name, kind)
     for name in ("6", "7.dat"):
         image.save(folders / "ok" / name, "PNG")
-    with pytest.warns(UserWarning, match="3 files .*'a.heic', 'b.dng', 'noise':"):
+    with pytest.warns(UserWarning, match="3 files .*'a.heic', 'b.eps', 'noise':"):
         data = load_folders(folders / "ok")
     names = ["10.JPG", "2.png", "3.JFIF", "4.jp2", "5.PPM", "6", "7.dat"]
     assert [Path(path).name for path in data.paths] == names
