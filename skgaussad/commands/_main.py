@@ -1,14 +1,13 @@
 """The command ``skgaussad``."""
 
 import argparse
-import contextlib
 import errno
 import sys
 import warnings
 from importlib.metadata import version
 
 from . import _completion, _demo, _evaluate, _export, _fit, _info, _report, _score
-from ._streams import flush_or_discard, open_standard_streams
+from ._streams import flush_or_discard, open_standard_streams, print_message
 
 _COMMANDS = (_fit, _score, _evaluate, _report, _info, _export, _completion, _demo)
 # As shells report a process ended by a signal: 128 plus its number.
@@ -46,7 +45,7 @@ def main(argv=None):
     except KeyboardInterrupt:
         status = _INTERRUPTED
     except (ArithmeticError, ImportError, OSError, RuntimeError, ValueError) as error:
-        _print_line(_explain(error))
+        print_message(_explain(error))
         status = 1
     flush_or_discard()
     return status or 0
@@ -89,9 +88,4 @@ def _explain(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    _print_line(f"warning: {message}")
-
-
-def _print_line(text):
-    with contextlib.suppress(OSError):
-        print(f"skgaussad: {' '.join(text.split())}", file=sys.stderr)
+    print_message(f"warning: {message}")

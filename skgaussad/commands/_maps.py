@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 
 from PIL import Image, PngImagePlugin
 
@@ -10,6 +9,7 @@ from .._utils.atomic_write import MAX_NAME_BYTES, remove_left, replacing
 from ..exceptions import InvalidImageError
 from ..features import open_image
 from ..inspection import anomaly_maps, check_matplotlib, color_map, map_meaning
+from ._streams import print_message
 
 # The text in our PNG files by which they are known.
 _MARK = ("Software", "skgaussad anomaly map")
@@ -109,7 +109,7 @@ class MapWriter:
                     n_problems += sum(self.write([path], on_error) for path in some)
                 else:
                     problem = getattr(error, "problem", error)
-                    print(f"skgaussad: {some[0]}: no map: {problem}", file=sys.stderr)
+                    print_message(f"{some[0]}: no map: {problem}")
                     n_problems += 1
         return n_problems
 
@@ -169,6 +169,8 @@ def _name_folder(name):
 
 def _is_map(path):
     """Tell whether a file is a map that was drawn here before."""
+    if not os.path.isfile(path):
+        return False
     try:
         with open_image(path) as image:
             return (_MARK[0], image.info.get(_MARK[0])) == _MARK

@@ -112,6 +112,7 @@ def _score(arguments):
         open_output,
     )
     from ._scoring import Scorer
+    from ._streams import print_message
 
     sources, maps_folder, output = arguments.images, arguments.maps, arguments.output
     format_ = arguments.format or format_of(output)
@@ -158,13 +159,12 @@ def _score(arguments):
             n_anomalous += sum(row["label"] == -1 for row in rows)
             n_unusable += sum(row["error"] is not None for row in rows)
     if n_unusable:
-        print(
-            f"skgaussad: {n_unusable} of {n_images} images could not be used; the "
-            "column error says why.",
-            file=sys.stderr,
+        print_message(
+            f"{n_unusable} of {n_images} images could not be used; the column error "
+            "says why."
         )
     if n_without_map:
-        print(f"skgaussad: maps missing: {n_without_map}.", file=sys.stderr)
+        print_message(f"maps missing: {n_without_map}.")
     return arguments.anomaly_status if n_anomalous else 0
 
 

@@ -28,6 +28,21 @@ def open_standard_streams():
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+def print_message(text):
+    """Print a line on standard error, if that can be written to.
+
+    Names of files may hold what a terminal takes for commands.
+    """
+    line = "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in " ".join(text.split())
+    )
+    with contextlib.suppress(OSError):
+        print(f"skgaussad: {line}", file=sys.stderr)
+
+
 def flush_or_discard():
     """Flush standard output; return whether that works.
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from itertools import islice
@@ -18,6 +17,7 @@ from ..datasets import is_image_file, is_something_else
 from ..exceptions import InvalidImageError
 from ._inputs import walk_images
 from ._outputs import encode, unquote
+from ._streams import print_message
 
 try:
     import fcntl
@@ -130,10 +130,7 @@ class Watcher:
         key = path, self._seen[path]
         if key in self._others:
             if self._others[key] is not None and _is_over(self._others[key]):
-                print(
-                    f"skgaussad: {path}: cannot be read as an image, and is left out",
-                    file=sys.stderr,
-                )
+                print_message(f"{path}: cannot be read as an image, and is left out")
                 self._others[key] = None
             return False
         if key in self._failed and not _is_over(self._failed[key]):
@@ -167,7 +164,7 @@ class Watcher:
         message = f"{path}: {row['error']}"
         if self._on_error == "raise":
             raise ValueError(message)
-        print(f"skgaussad: {message}", file=sys.stderr)
+        print_message(message)
         return True
 
     def _draw_map(self, path):
@@ -179,7 +176,7 @@ class Watcher:
         except OSError as error:
             if self._on_error == "raise":
                 raise
-            print(f"skgaussad: {path}: no map: {error}", file=sys.stderr)
+            print_message(f"{path}: no map: {error}")
         return True
 
 
@@ -340,11 +337,17 @@ def _stamp_of(path):
 
 def _digest_of(path):
     """Return the SHA-256 of the content of a file, or "" if it cannot be read."""
+    digest = hashlib.sha256()
+    # Pipes and devices may have no end.
+    if not os.path.isfile(path):
+        return ""
     try:
         with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
+            while block := file.read(2**20):
+                digest.update(block)
     except OSError:
         return ""
+    return digest.hexdigest()
 
 
 def _is_being_written(path):
@@ -352,7 +355,7 @@ def _is_being_written(path):
 
     Linux gives no read lease on such a file.
     """
-    if not hasattr(fcntl, "F_SETLEASE"):
+    if not hasattr(fcntl, "F_SETLEASE") or not os.path.isfile(path):
         return False
     try:
         descriptor = os.open(path, os.O_RDONLY)

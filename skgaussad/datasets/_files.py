@@ -54,7 +54,7 @@ def is_image_file(path):
 
 
 def is_something_else(path):
-    """Tell whether a file is text by its name, such as ``notes.txt``, or the system's."""
+    """Tell whether a file is text or of the system, by its name."""
     name = os.path.basename(path).lower()
     kind, _ = _TYPES.guess_type(f"file:{name}")
     is_text = kind is not None and kind.startswith(("text/", "application/json"))

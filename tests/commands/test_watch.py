@@ -222,6 +222,34 @@ def test_links_to_themselves_and_unreadable_folders_do_not_end_it(
     assert "closed: a folder" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_pipes_and_devices_do_not_stop_it(folder, start, tmp_path, monkeypatch):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    (folder / "1.png").write_bytes(b"x")
+
+    class OfFiles:
+        def score(self, paths):
+            errors = {i: "none" for i, p in enumerate(paths) if not os.path.isfile(p)}
+            return score_rows(paths, [0.0] * len(paths), 100, errors=errors)
+
+    watcher = start(OfFiles())
+    assert [look(watcher) for _ in range(3)] == [0, 3, 0]
+    assert read(tmp_path / "a.csv")["error"].notna().sum() == 2
+
+
+def test_messages_hold_no_commands_for_a_terminal(folder, start, monkeypatch, capsys):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
+    (folder / "\x1b[2Ja\x07.png").write_bytes(b"bad")
+    watcher = start(Stub())
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+    message = capsys.readouterr().err
+    assert message.removesuffix("\n").isprintable()
+    assert r"\x1b[2Ja\x07.png: it is bad" in message
+
+
 def test_files_that_are_no_images_are_named_once(folder, start, monkeypatch, capsys):
     monkeypatch.setattr(_watch, "_PATIENCE", 0)
     for name in ("a.heic", "notes.txt", "b.png"):
