@@ -109,24 +109,30 @@ def run(arguments):
     """Run the command."""
     import time
     import warnings
+    from functools import partial
 
-    from ..exceptions import DarkImagesWarning, FalseAlarmRateWarning
     from ..persistence import save
-    from ._inputs import list_images
+    from ._inputs import list_normal
     from ._outputs import check_output
 
     started = time.perf_counter()
-    check_output(arguments.output)
-    paths = list(list_images(arguments.images))
+    check_output(arguments.output, is_model=True)
+    paths = list_normal(arguments.images)
+    inputs = [*paths, arguments.weights]
+    check_output(arguments.output, inputs=inputs, is_model=True)
     pipeline = _make_pipeline(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", FalseAlarmRateWarning)
-        warnings.simplefilter("always", DarkImagesWarning)
-        pipeline.fit(paths)
+    warnings.showwarning = partial(_show_named, warnings.showwarning, paths)
+    pipeline.fit(paths)
     save(pipeline.set_params(features__verbose=False), arguments.output)
     for name, value in _summarize(pipeline, paths, arguments.output):
         print(f"{name:<14}{value}")
     print(f"{'time':<14}{time.perf_counter() - started:.2f} s")
+
+
+def _show_named(show, paths, message, *args, **kwargs):
+    """Show a warning with the paths of images in place of their positions."""
+    text = re.sub(r"X\[(\d+)\]", lambda found: paths[int(found[1])], str(message))
+    show(text, *args, **kwargs)
 
 
 def _make_pipeline(arguments):

@@ -46,8 +46,8 @@ def run(arguments):
     from ._scoring import Scorer
 
     check_matplotlib("A report")
-    check_output(arguments.output)
     paths, labels = _list(arguments.images)
+    check_output(arguments.output, inputs=[arguments.model, *paths])
     model = Scorer(arguments.model).model
     find_transformer(model).set_params(verbose=not arguments.quiet)
     base = common_folder(arguments.images)

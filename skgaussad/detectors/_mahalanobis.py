@@ -1,9 +1,10 @@
 """The Mahalanobis distance to a Gaussian of normal samples, as an outlier detector."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.array_api import score_dtype
+from .._utils.validation import validate_data
 from ..calibration import chi2_threshold, f_threshold
 from ..covariance import leave_out
 from ._base import RULES

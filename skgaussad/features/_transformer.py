@@ -7,14 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.atomic_write import replacing
 from .._utils.progress import progress_bar
 from .._utils.validation import check_choice
 from ._cache import resolve_cache
-from ._ignored import KeptArea
+from ._ignored import KeptArea, read_mask
 from ._input import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
@@ -94,7 +96,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         `crop_pct` is set), a list of rectangles, or a mask, which is nonzero in the
         regions: an image, or an array of shape (height, width). A mask is
         stretched to the images; with `crop_pct` it is cropped like an image of its
-        size, and must have their aspect ratio. See Notes.
+        size, and must have their aspect ratio. One that ignores nothing or everything
+        is an error. A PIL image is pickled and saved as an array. See Notes.
 
     mean, std : float, tuple of (float, float, float) or None, default=None
         Normalization of the colour values in [0, 1]. None takes the network's own.
@@ -330,6 +333,10 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         -----
         DarkImagesWarning
             If no pixel, of 256 images at most, passes a sixteenth of white.
+        UserWarning
+            If a mask given as `ignore` leaves less than a third of the images, as if it
+            were inverted, or has another aspect ratio than the first image and the
+            network's input.
         """
         from ._backbone import Backbone
         from ._device import resolve_batch_size, resolve_device, resolve_num_workers
@@ -365,7 +372,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             standardize_intensity=self.standardize_intensity,
             max_value=self.max_value,
         )
-        kept_area = KeptArea.resolve(self.ignore, preprocessing)
+        kept_area = KeptArea.resolve(self.ignore, preprocessing, images)
         parts = list_parts(backbone.levels, poolings, backbone.shapes, kept_area)
 
         self._backbone = backbone
@@ -426,18 +433,37 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If the weights were not stored and those found now are others.
         """
         check_is_fitted(self)
-        cache = self._check_call()
         images = as_image_sequence(X)
-        stream = self._stream(images, cache)
+        shape = (len(images), sum(part.width for part in self._parts))
+        if self.memmap_folder is None:
+            features = np.empty(shape, dtype=np.float32)
+            self._fill(features, images)
+            return features
+        path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            features = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.float32, shape=shape
+            )
+            try:
+                _reserve(temporary)
+                self._fill(features, images)
+                features.flush()
+            finally:
+                # Windows renames and deletes no file that is mapped.
+                features = None
+        return np.lib.format.open_memmap(path, mode="r+")
+
+    def _fill(self, features, images):
+        """Compute the features of images into a matrix."""
+        stream = self._stream(images, self._check_call())
         with (
-            self._make_matrix(len(images)) as features,
             progress_bar("features", self.verbose, total=len(images)) as bar,
             contextlib.closing(stream),
         ):
             for rows, some_features in stream:
                 features[rows] = some_features
                 bar.update(len(rows))
-        return features
 
     def _stream_with_maps(self, images):
         """Yield what ``Extractor.stream(images, ..., with_maps=True)`` does."""
@@ -514,28 +540,6 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             preprocessing,
         )
 
-    @contextlib.contextmanager
-    def _make_matrix(self, n_images):
-        """Make the matrix of features; its file is deleted if filling it fails."""
-        shape = (n_images, sum(part.width for part in self._parts))
-        if self.memmap_folder is None:
-            yield np.empty(shape, dtype=np.float32)
-            return
-        path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            features = np.lib.format.open_memmap(
-                path, mode="w+", dtype=np.float32, shape=shape
-            )
-            _reserve(path)
-            yield features
-            features.flush()
-        except BaseException:
-            # Windows deletes no file that is mapped.
-            features = None
-            path.unlink(missing_ok=True)
-            raise
-
     def get_feature_names_out(self, input_features=None):
         """Names of the output columns, such as ``level7_0012``.
 
@@ -552,6 +556,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         names = [name for part in self._parts for name in part.names]
         return np.array(names, dtype=object)
 
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if isinstance(state["ignore"], Image.Image):
+            # Model files hold arrays, and no objects of Pillow.
+            state["ignore"] = read_mask(state["ignore"])
+        return state
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -565,4 +576,4 @@ def _reserve(path):
     """
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))

@@ -54,7 +54,7 @@ def write_container(path, facts, members):
     text = json.dumps(manifest, indent=2, allow_nan=False).encode()
     with (
         replacing(path, durable=True) as temporary,
-        zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED) as archive,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
     ):
         for member, content in {MANIFEST: text, **members}.items():
             # With a fixed date, so that equal models give equal files.

@@ -20,8 +20,8 @@ def save(estimator, path):
     """Save a fitted estimator to one file that contains no code.
 
     The file is written under another name in the same folder and then renamed to
-    `path`, so that readers find the old or the new file, never a part of it. A killed
-    process may leave a file ``.NAME.*.tmp``.
+    `path`, so that readers find the old or the new file, never a part of it. What a
+    killed process leaves, ``.NAME.*.tmp``, is removed by the next save in the folder.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class ScoredImages:
     @property
     def flagged(self):
         """Which images are above the threshold."""
-        return self.distances > self.threshold
+        return ~(self.threshold - self.distances >= 0)
 
     def truth(self, row):
         """Return the label of an image in words; empty without labels."""

@@ -306,7 +306,8 @@ def test_progress_counts_what_was_there(client, local, paths, tmp_path, capsys):
     folder = score_to_parquet(local, paths, tmp_path, partition_size=80)
     assert capsys.readouterr().err == ""
     (folder / "part-00000001.parquet").unlink()
-    (folder / ".part-00000001.parquet-0123.tmp").write_bytes(b"killed")
+    left = f".part-00000001.parquet.skgaussad_{'0' * 32}.tmp"
+    (folder / left).write_bytes(b"killed")
     score_to_parquet(local, paths, tmp_path, partition_size=80, verbose=True)
     shown = capsys.readouterr().err
     assert "80/160" in shown

@@ -372,7 +372,7 @@ def test_file_that_changes_between_calls(paths, cache):
 def test_file_that_changes_while_it_is_used(paths, cache, monkeypatch):
     """It is identified as one image, and then decoded as another."""
     shutil.copy(paths[7], paths[8])
-    original = make_transformer().fit_transform(paths)
+    original = make_transformer().fit(paths).transform(paths)
     identify = preprocessing.identify_image
 
     def identify_and_change(images, row, max_value):

@@ -266,6 +266,26 @@ def test_sequence_of_wrong_kind(X, words):
     assert_message(str(caught.value), ["Expected a list of images", "got", *words])
 
 
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.zeros((1, 5, 6)),
+        np.zeros((2, 5, 6)),
+        np.zeros((4, 5, 6)),
+        np.zeros((3, 5, 6, 1)),
+        list(np.zeros((3, 5, 6))),
+        [np.zeros((6, 3))],
+        list(np.zeros((5, 6, 3, 1))),
+        [np.zeros((6, 3)), np.zeros((5, 6))],
+    ],
+    ids=lambda X: f"{type(X).__name__} {np.shape(X[0])} x {len(X)}",
+)
+def test_what_is_several_images_by_its_shape(X):
+    images = as_image_sequence(X)
+    check_items(images)
+    assert len(images) == len(X)
+
+
 SHAPES = "(n, H, W), (n, H, W, 1), (n, H, W, 3) or (n, H, W, 4)"
 
 
@@ -294,6 +314,20 @@ SHAPES = "(n, H, W), (n, H, W, 1), (n, H, W, 3) or (n, H, W, 4)"
             [SHAPES, "(5, 6, 3)", "one image", "X[np.newaxis]", "X[..., np.newaxis]"],
         ),
         (np.zeros((5, 6, 1)), [SHAPES, "(5, 6, 1)", "one image", "X[np.newaxis]"]),
+        (
+            np.zeros((3, 5, 6)),
+            [
+                SHAPES,
+                "(3, 5, 6)",
+                "channels first",
+                "np.moveaxis(X, 0, -1)[np.newaxis]",
+            ],
+        ),
+        (np.zeros((1, 3, 5, 6)), [SHAPES, "(1, 3, 5, 6)", "channels first"]),
+        (
+            list(np.zeros((5, 6, 3))),
+            [SHAPES, "5 arrays of shape (6, 3)", "rows of one image", "[image]"],
+        ),
         (np.array("a.png"), ["(n,) or (n, 1)", "shape (), dtype <U5", "per row"]),
         (
             np.array([["a.png", "b.png"]]),
