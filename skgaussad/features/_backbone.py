@@ -2,14 +2,15 @@
 
 import contextlib
 import inspect
-import threading
 from dataclasses import dataclass
+from functools import partial
 
 import timm
 import torch
 from torch import nn
 
-from ._folding import fold_batch_norms
+from .._utils.torch_guard import torch_build
+from ._folding import fold_as_stored, fold_batch_norms
 from ._levels import auto_level, auto_level_for_grids, resolve_levels
 from ._weight_store import weight_store_in_use
 from ._weights import (
@@ -19,8 +20,6 @@ from ._weights import (
     read_network,
     weights_key,
 )
-
-_module_lock = threading.Lock()
 
 
 class _Chain(nn.Module):
@@ -222,7 +221,7 @@ class Backbone:
         self._image_size = image_size
         self._seed = seed
         self._keep_weights = keep_weights
-        self._module = self._arrays = None
+        self._module = self._arrays = self._device = None
         facts = self._read_once(for_grids) if whole else self._read(levels, for_grids)
         self.levels = resolve_levels(levels, facts.n_levels, facts.auto_level)
         self.n_levels = facts.n_levels
@@ -240,17 +239,18 @@ class Backbone:
         return _known[key]
 
     def _read(self, levels, for_grids):
-        network, source = read_network(self.name, self._weights, self._seed)
-        sha256 = hash_weights(network)
-        data_config = timm.data.resolve_model_data_config(network)
-        n_levels, default = _count_levels(network, for_grids)
-        kept = resolve_levels(levels, n_levels, default)
-        self._module = self._prepare(network, kept)
-        image_size = self._image_size or tuple(data_config["input_size"][1:])
-        shapes = _probe(self._module, kept, image_size)
+        with torch_build():
+            network, source = read_network(self.name, self._weights, self._seed)
+            sha256 = hash_weights(network)
+            data_config = timm.data.resolve_model_data_config(network)
+            n_levels, default = _count_levels(network, for_grids)
+            kept = resolve_levels(levels, n_levels, default)
+            self._module = self._cut(network, kept)
+            shapes = self._fold(self._module, data_config, kept)
         return _Facts(source, sha256, data_config, n_levels, default, shapes)
 
-    def _prepare(self, network, kept):
+    def _cut(self, network, kept):
+        """Cut a network into the levels that are kept, for the input size."""
         native = timm.data.resolve_model_data_config(network)["input_size"][1:]
         # Position embeddings of a transformer belong to one input size.
         if self._image_size not in (None, tuple(native)) and hasattr(
@@ -258,9 +258,12 @@ class Backbone:
         ):
             with explain_image_size(self._image_size):
                 network.set_input_size(img_size=self._image_size)
-        module = _cut(network, kept).eval().requires_grad_(False)
-        fold_batch_norms(module)
-        return module
+        return _cut(network, kept).eval().requires_grad_(False)
+
+    def _fold(self, module, data_config, kept):
+        """Fold a cut network, and return the shapes of its feature maps by level."""
+        image_size = self._image_size or tuple(data_config["input_size"][1:])
+        return _probe(partial(fold_batch_norms, module), kept, image_size)
 
     def module(self, device):
         """Return the network on a device, ready to run.
@@ -281,10 +284,13 @@ class Backbone:
         ValueError
             If the weights were not stored and those found now differ.
         """
-        with _module_lock:
-            if self._module is None:
-                self._restore()
-            return self._module.to(device, memory_format=torch.channels_last)
+        if self._module is None or self._device != device:
+            with torch_build():
+                if self._module is None:
+                    self._restore()
+                self._module.to(device, memory_format=torch.channels_last)
+                self._device = device
+        return self._module
 
     def _restore(self):
         kept = tuple(self.shapes)
@@ -298,11 +304,13 @@ class Backbone:
                     f"instead of {self.weights_sha256}. Restore the original weights "
                     "or fit again; store_weights=True stores them with the model."
                 )
-            module = self._prepare(network, kept)
+            module = self._cut(network, kept)
+            self._fold(module, self.data_config, kept)
         else:
             # Other names could make timm contact a hub, which loading must not do.
             check_name(self.name)
-            module = self._prepare(create_network(self.name, self._seed), kept)
+            module = self._cut(create_network(self.name, self._seed), kept)
+            fold_as_stored(module, self._arrays)
             module.load_state_dict(
                 {name: torch.from_numpy(a) for name, a in self._arrays.items()}
             )
@@ -311,11 +319,11 @@ class Backbone:
         self._arrays = None
 
     def __getstate__(self):
-        if self._keep_weights:
-            with _module_lock:
-                if self._module is None and self._arrays is None:
+        if self._keep_weights and self._module is None and self._arrays is None:
+            with torch_build():
+                if self._module is None:
                     self._restore()
-        state = self.__dict__.copy()
+        state = {**self.__dict__, "_device": None}
         if state["_module"] is not None:
             state["_module"] = state["_arrays"] = None
             if self._keep_weights:
@@ -339,11 +347,11 @@ class Backbone:
 _known = {}
 
 
-def _probe(module, levels, image_size):
+def _probe(network, levels, image_size):
     """Run one black image, and return the shapes of its feature maps by level."""
     black = torch.zeros(1, 3, *image_size)
-    with explain_image_size(image_size), torch.inference_mode():
-        outputs = module(black)
+    with explain_image_size(image_size):
+        outputs = network(black)
     return {
         level: (*feature_map.shape[1:], prefix_tokens is not None)
         for level, (feature_map, prefix_tokens) in zip(levels, outputs, strict=True)

@@ -1,0 +1,173 @@
+"""Networks run and built alike whatever the process and its other threads have set.
+
+Torch keeps much of its state in the process or in its threads: precisions, an autocast
+around the call, default types and devices, and the modules that its compilers replace
+while they trace. All code of the package that computes with torch does so within
+`torch_run` or `torch_build`.
+"""
+
+import contextlib
+import os
+import threading
+
+import torch
+
+
+@contextlib.contextmanager
+def torch_run(device_type="cpu", alone=False):
+    """Compute with torch by its own defaults, without gradients.
+
+    Not to be nested, nor held while a generator waits for its caller.
+
+    Parameters
+    ----------
+    device_type : str, default="cpu"
+        Where the computation runs.
+    alone : bool, default=False
+        Whether all other threads wait meanwhile: for compiling and exporting, which
+        replace what `torch.nn.Module` does in the whole process.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_running.held(alone))
+        if _fork.is_recent:
+            # A pool of threads that the parent has started would be waited for.
+            torch.set_num_threads(1)
+            _fork.is_recent = False
+        for kind in {"cpu", device_type}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        # Entered only where needed, since it slows each call of a function of torch.
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
+
+
+@contextlib.contextmanager
+def torch_build():
+    """Build or read a network: one thread at a time, by the default type of torch.
+
+    Not to be nested, nor in `torch_run`. Random generators, and the types that files of
+    weights may hold, are states of the process, too.
+    """
+    with _building, torch_run():
+        dtype = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
+def _settings():
+    """List the settings of the process that change results: owner, name, value."""
+    backends = torch.backends
+    settings = [
+        (backends.cudnn, "benchmark", False),
+        (backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", True),
+        (backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", True),
+    ]
+    if not hasattr(backends, "fp32_precision"):
+        return [
+            *settings,
+            (backends.cudnn, "allow_tf32", True),
+            (backends.cuda.matmul, "allow_tf32", False),
+        ]
+    # Since torch 2.9; what is set by the older names shows here, too.
+    return [
+        *settings,
+        (backends, "fp32_precision", "none"),
+        (backends.cudnn.conv, "fp32_precision", "tf32"),
+        (backends.cuda.matmul, "fp32_precision", "ieee"),
+        (backends.mkldnn.conv, "fp32_precision", "ieee"),
+        (backends.mkldnn.matmul, "fp32_precision", "ieee"),
+    ]
+
+
+def _apply_settings():
+    """Set what changes results; return a function that takes it back."""
+    undo = contextlib.ExitStack()
+    for owner, name, value in _settings():
+        before = getattr(owner, name)
+        if before != value:
+            undo.callback(setattr, owner, name, before)
+            setattr(owner, name, value)
+    return undo.close
+
+
+class _SharedLock:
+    """A lock that many threads hold at once, or one alone.
+
+    Parameters
+    ----------
+    on_first : callable
+        Called when the first thread comes; returns what is called when the last goes.
+    """
+
+    def __init__(self, on_first):
+        self._on_first = on_first
+        self._on_last = None
+        self._condition = threading.Condition()
+        self._n_inside = self._n_waiting = 0
+        self._is_taken = False
+
+    @contextlib.contextmanager
+    def held(self, alone=False):
+        """Hold the lock; a thread that wants it alone goes before those that share."""
+        self._enter(alone)
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._n_inside -= 1
+                self._is_taken = False
+                if not self._n_inside:
+                    self.end()
+                self._condition.notify_all()
+
+    def _enter(self, alone):
+        """Wait for the lock and take it."""
+        with self._condition:
+            self._n_waiting += alone
+            try:
+                self._condition.wait_for(lambda: self._is_free(alone))
+            finally:
+                self._n_waiting -= alone
+                self._condition.notify_all()
+            if not self._n_inside:
+                self._on_last = self._on_first()
+            self._is_taken = alone
+            self._n_inside += 1
+
+    def _is_free(self, alone):
+        return not (self._is_taken or (self._n_inside if alone else self._n_waiting))
+
+    def end(self):
+        """Take back what the first thread has done."""
+        if self._on_last is not None:
+            self._on_last()
+            self._on_last = None
+
+
+class _Fork:
+    """Whether this process was forked, and has not computed since."""
+
+    is_recent = False
+
+
+def _make_locks():
+    global _running, _building
+    _running, _building = _SharedLock(_apply_settings), threading.Lock()
+
+
+def _renew_after_fork():
+    """Forget the threads of the parent, which the child does not have."""
+    _running.end()
+    _make_locks()
+    _fork.is_recent = True
+
+
+_fork = _Fork()
+_make_locks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_after_fork)
