@@ -12,6 +12,8 @@ import threading
 
 import torch
 
+from .shared_lock import SharedLock
+
 
 @contextlib.contextmanager
 def torch_run(device_type="cpu", alone=False):
@@ -85,68 +87,14 @@ def _settings():
 
 
 def _apply_settings():
-    """Set what changes results; return a function that takes it back."""
+    """Set what changes results; return a stack that takes it back."""
     undo = contextlib.ExitStack()
     for owner, name, value in _settings():
         before = getattr(owner, name)
         if before != value:
             undo.callback(setattr, owner, name, before)
             setattr(owner, name, value)
-    return undo.close
-
-
-class _SharedLock:
-    """A lock that many threads hold at once, or one alone.
-
-    Parameters
-    ----------
-    on_first : callable
-        Called when the first thread comes; returns what is called when the last goes.
-    """
-
-    def __init__(self, on_first):
-        self._on_first = on_first
-        self._on_last = None
-        self._condition = threading.Condition()
-        self._n_inside = self._n_waiting = 0
-        self._is_taken = False
-
-    @contextlib.contextmanager
-    def held(self, alone=False):
-        """Hold the lock; a thread that wants it alone goes before those that share."""
-        self._enter(alone)
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._n_inside -= 1
-                self._is_taken = False
-                if not self._n_inside:
-                    self.end()
-                self._condition.notify_all()
-
-    def _enter(self, alone):
-        """Wait for the lock and take it."""
-        with self._condition:
-            self._n_waiting += alone
-            try:
-                self._condition.wait_for(lambda: self._is_free(alone))
-            finally:
-                self._n_waiting -= alone
-                self._condition.notify_all()
-            if not self._n_inside:
-                self._on_last = self._on_first()
-            self._is_taken = alone
-            self._n_inside += 1
-
-    def _is_free(self, alone):
-        return not (self._is_taken or (self._n_inside if alone else self._n_waiting))
-
-    def end(self):
-        """Take back what the first thread has done."""
-        if self._on_last is not None:
-            self._on_last()
-            self._on_last = None
+    return undo
 
 
 class _Fork:
@@ -155,19 +103,17 @@ class _Fork:
     is_recent = False
 
 
-def _make_locks():
-    global _running, _building
-    _running, _building = _SharedLock(_apply_settings), threading.Lock()
+_fork = _Fork()
+_running = SharedLock(_apply_settings)
+_building = threading.Lock()
 
 
-def _renew_after_fork():
-    """Forget the threads of the parent, which the child does not have."""
-    _running.end()
-    _make_locks()
+def _note_fork():
+    """In the child, which does not have the threads of the parent."""
+    global _building
+    _building = threading.Lock()
     _fork.is_recent = True
 
 
-_fork = _Fork()
-_make_locks()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_after_fork)
+    os.register_at_fork(after_in_child=_note_fork)
