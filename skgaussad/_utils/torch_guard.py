@@ -9,6 +9,7 @@ while they trace. All code of the package that computes with torch does so withi
 import contextlib
 import os
 import threading
+from functools import partial
 
 import torch
 
@@ -62,38 +63,46 @@ def torch_build():
 
 
 def _settings():
-    """List the settings of the process that change results: owner, name, value."""
+    """List the settings of the process that change results: get, set, value."""
     backends = torch.backends
-    settings = [
+    values = [
         (backends.cudnn, "benchmark", False),
         (backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", True),
         (backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", True),
+        (backends.cudnn, "allow_tf32", True),
     ]
-    if not hasattr(backends, "fp32_precision"):
-        return [
-            *settings,
-            (backends.cudnn, "allow_tf32", True),
-            (backends.cuda.matmul, "allow_tf32", False),
+    if hasattr(backends, "fp32_precision"):
+        # Since torch 2.9; the older names set these, too, and hence come first.
+        values += [
+            (backends, "fp32_precision", "none"),
+            (backends.cudnn.conv, "fp32_precision", "tf32"),
+            (backends.cuda.matmul, "fp32_precision", "ieee"),
+            (backends.mkldnn.conv, "fp32_precision", "ieee"),
+            (backends.mkldnn.matmul, "fp32_precision", "ieee"),
         ]
-    # Since torch 2.9; what is set by the older names shows here, too.
     return [
-        *settings,
-        (backends, "fp32_precision", "none"),
-        (backends.cudnn.conv, "fp32_precision", "tf32"),
-        (backends.cuda.matmul, "fp32_precision", "ieee"),
-        (backends.mkldnn.conv, "fp32_precision", "ieee"),
-        (backends.mkldnn.matmul, "fp32_precision", "ieee"),
+        (
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+            "highest",
+        ),
+        *(
+            (partial(getattr, owner, name), partial(setattr, owner, name), value)
+            for owner, name, value in values
+        ),
     ]
 
 
 def _apply_settings():
-    """Set what changes results; return a stack that takes it back."""
+    """Set what changes results; return a stack that takes it back, in this order."""
+    settings = _settings()
     undo = contextlib.ExitStack()
-    for owner, name, value in _settings():
-        before = getattr(owner, name)
-        if before != value:
-            undo.callback(setattr, owner, name, before)
-            setattr(owner, name, value)
+    for get, set_, _ in reversed(settings):
+        # Torch refuses to say what older names stand for where newer ones differ.
+        with contextlib.suppress(RuntimeError):
+            undo.callback(set_, get())
+    for _, set_, value in settings:
+        set_(value)
     return undo
 
 
