@@ -11,6 +11,9 @@ import os
 import threading
 from functools import partial
 
+# Whole, and before torchvision, of which it imports a part: of modules that import each
+# other, threads that begin with different ones find some half done.
+import timm  # noqa: F401
 import torch
 
 from .shared_lock import SharedLock
