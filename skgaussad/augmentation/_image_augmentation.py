@@ -206,6 +206,7 @@ class ImageAugmentation(BaseEstimator):
         # Late, because it imports torch.
         import torch
 
+        from .._utils.torch_guard import torch_run
         from ._operations import apply_operations
 
         amounts = self.sample(rng)
@@ -215,7 +216,9 @@ class ImageAugmentation(BaseEstimator):
         if eight_bits:
             values /= 255
         tensor = torch.from_numpy(np.ascontiguousarray(values))
-        values = np.moveaxis(apply_operations(tensor, amounts, rng).numpy(), 0, -1)
+        with torch_run():
+            tensor = apply_operations(tensor, amounts, rng)
+        values = np.moveaxis(tensor.numpy(), 0, -1)
         if eight_bits:
             values = np.rint(values * 255).astype(np.uint8)
         return np.ascontiguousarray(values)

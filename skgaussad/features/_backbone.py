@@ -3,14 +3,15 @@
 import contextlib
 import inspect
 import os
-import threading
 from dataclasses import dataclass
+from functools import partial
 
 import timm
 import torch
 from torch import nn
 
-from ._folding import fold_batch_norms
+from .._utils.torch_guard import torch_build
+from ._folding import fold_as_stored, fold_batch_norms
 from ._levels import auto_level, auto_level_for_grids, resolve_levels
 from ._weight_store import weight_store_in_use
 from ._weights import (
@@ -20,8 +21,6 @@ from ._weights import (
     read_network,
     weights_key,
 )
-
-_module_lock = threading.Lock()
 
 # Bytes of the largest network that is built for a model file without weights for it,
 # and how many times larger than those at hand, maybe of few of its levels, it may be.
@@ -231,7 +230,7 @@ class Backbone:
         self._image_size = image_size
         self._seed = seed
         self._keep_weights = keep_weights
-        self._module = self._arrays = None
+        self._module = self._arrays = self._device = None
         facts = self._read_once(for_grids) if whole else self._read(levels, for_grids)
         self.levels = resolve_levels(levels, facts.n_levels, facts.auto_level)
         self.n_levels = facts.n_levels
@@ -249,17 +248,18 @@ class Backbone:
         return _known[key]
 
     def _read(self, levels, for_grids):
-        network, source = read_network(self.name, self._weights, self._seed)
-        sha256 = hash_weights(network)
-        data_config = timm.data.resolve_model_data_config(network)
-        n_levels, default = _count_levels(network, for_grids)
-        kept = resolve_levels(levels, n_levels, default)
-        self._module = self._prepare(network, kept)
-        image_size = self._image_size or tuple(data_config["input_size"][1:])
-        shapes = _probe(self._module, kept, image_size)
+        with torch_build():
+            network, source = read_network(self.name, self._weights, self._seed)
+            sha256 = hash_weights(network)
+            data_config = timm.data.resolve_model_data_config(network)
+            n_levels, default = _count_levels(network, for_grids)
+            kept = resolve_levels(levels, n_levels, default)
+            self._module = self._cut(network, kept)
+            shapes = self._fold(self._module, data_config, kept)
         return _Facts(source, sha256, data_config, n_levels, default, shapes)
 
-    def _prepare(self, network, kept):
+    def _cut(self, network, kept):
+        """Cut a network into the levels that are kept, for the input size."""
         native = timm.data.resolve_model_data_config(network)["input_size"][1:]
         # Position embeddings of a transformer belong to one input size.
         if self._image_size not in (None, tuple(native)) and hasattr(
@@ -267,9 +267,12 @@ class Backbone:
         ):
             with explain_image_size(self._image_size):
                 network.set_input_size(img_size=self._image_size)
-        module = _cut(network, kept).eval().requires_grad_(False)
-        fold_batch_norms(module)
-        return module
+        return _cut(network, kept).eval().requires_grad_(False)
+
+    def _fold(self, module, data_config, kept):
+        """Fold a cut network, and return the shapes of its feature maps by level."""
+        image_size = self._image_size or tuple(data_config["input_size"][1:])
+        return _probe(partial(fold_batch_norms, module), kept, image_size)
 
     def module(self, device):
         """Return the network on a device, ready to run.
@@ -290,10 +293,13 @@ class Backbone:
         ValueError
             If the weights were not stored and those found now differ.
         """
-        with _module_lock:
-            if self._module is None:
-                self._restore()
-            return self._module.to(device, memory_format=torch.channels_last)
+        if self._module is None or self._device != device:
+            with torch_build():
+                if self._module is None:
+                    self._restore()
+                self._module.to(device, memory_format=torch.channels_last)
+                self._device = device
+        return self._module
 
     def _restore(self):
         kept = tuple(self.shapes)
@@ -312,7 +318,8 @@ class Backbone:
                     f"instead of {self.weights_sha256}. Restore the original weights "
                     "or fit again; store_weights=True stores them with the model."
                 )
-            module = self._prepare(network, kept)
+            module = self._cut(network, kept)
+            self._fold(module, self.data_config, kept)
         else:
             module = self._fill(kept)
         # In this order, so that another thread that pickles finds one of the two.
@@ -323,7 +330,8 @@ class Backbone:
         """Build the network with the weights at hand, in no more memory than theirs."""
         weights = {name: torch.from_numpy(a) for name, a in self._arrays.items()}
         with torch.device("meta"):
-            module = self._prepare(create_network(self.name, self._seed), kept)
+            module = self._cut(create_network(self.name, self._seed), kept)
+            fold_as_stored(module, self._arrays)
         try:
             module.load_state_dict(weights, assign=True)
         except RuntimeError as error:
@@ -335,7 +343,8 @@ class Backbone:
         if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):
             # It has constants that are no weights.
             self._check_size()
-            module = self._prepare(create_network(self.name, self._seed), kept)
+            module = self._cut(create_network(self.name, self._seed), kept)
+            fold_as_stored(module, self._arrays)
             module.load_state_dict(weights)
         return module
 
@@ -368,11 +377,11 @@ class Backbone:
             )
 
     def __getstate__(self):
-        if self._keep_weights:
-            with _module_lock:
-                if self._module is None and self._arrays is None:
+        if self._keep_weights and self._module is None and self._arrays is None:
+            with torch_build():
+                if self._module is None:
                     self._restore()
-        state = self.__dict__.copy()
+        state = {**self.__dict__, "_device": None}
         if state["_module"] is not None:
             state["_module"] = state["_arrays"] = None
             if self._keep_weights:
@@ -402,11 +411,11 @@ class Backbone:
 _known = {}
 
 
-def _probe(module, levels, image_size):
+def _probe(network, levels, image_size):
     """Run one black image, and return the shapes of its feature maps by level."""
     black = torch.zeros(1, 3, *image_size)
-    with explain_image_size(image_size), torch.inference_mode():
-        outputs = module(black)
+    with explain_image_size(image_size):
+        outputs = network(black)
     return {
         level: (*feature_map.shape[1:], prefix_tokens is not None)
         for level, (feature_map, prefix_tokens) in zip(levels, outputs, strict=True)
