@@ -10,6 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from ..exceptions import FalseAlarmRateWarning
 from ..features import identify_image
 
+_N_NAMED = 5
+
 
 def find_copies(X):
     """Give rows of an array or data frame numbers, equal ones the same.
@@ -27,7 +29,7 @@ def find_copies(X):
     Warns
     -----
     FalseAlarmRateWarning
-        If there are copies, with the place of one.
+        If there are copies, with the places of some.
     """
     return number_copies(digest_rows(X))
 
@@ -49,12 +51,15 @@ def number_copies(digests):
     is_copy = firsts[copies] != np.arange(len(copies))
     if not is_copy.any():
         return None
-    row = int(is_copy.argmax())
+    rows = np.flatnonzero(is_copy)
+    named = [f"X[{row}] = X[{firsts[copies[row]]}]" for row in rows[:_N_NAMED]]
+    if len(rows) > len(named):
+        named.append("...")
     warnings.warn(
-        f"{is_copy.sum()} of the {len(copies)} training samples are copies of others, "
-        f"as X[{row}] is of X[{firsts[copies[row]]}]. Equal samples are held out "
-        "together and count as one for the false-alarm rate. Leave copies out: they "
-        "tell nothing new of what is normal.",
+        f"{len(rows)} of the {len(copies)} training samples are copies of others: "
+        f"{', '.join(named)}. Equal samples are held out together and count as one for "
+        "the false-alarm rate. Leave copies out: they tell nothing new of what is "
+        "normal.",
         FalseAlarmRateWarning,
         stacklevel=4,
     )

@@ -372,9 +372,9 @@ def test_fit_counts_files_once_and_names_copies(run, parts, tiny_options, tmp_pa
     assert re.search(r"images +42\n", out)
     # The folder has 43 paths to 42 files, the pattern 42 paths again.
     assert "44 of the 86 paths lead to files that others name, too" in err
-    assert "2 of 42 training images are copies of others" in err
-    assert f"'{folder / '00.png'}' = '{folder / 'copy.png'}'" in err
-    assert f"'{folder / '01.png'}' = '{folder / 'other.bmp'}'" in err
+    assert "2 of the 42 training samples are copies of others: " in err
+    assert f"{folder / 'copy.png'} = {folder / '00.png'}" in err
+    assert f"{folder / 'other.bmp'} = {folder / '01.png'}" in err
 
 
 def test_report_of_names_that_are_no_text(run, parts, model, tmp_path):
