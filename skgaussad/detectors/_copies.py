@@ -8,7 +8,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..exceptions import FalseAlarmRateWarning
-from ..features import identify_image
 
 _N_NAMED = 5
 
@@ -39,10 +38,10 @@ def digest_rows(X):
     return [sha256(row).digest()[:16] for row in np.ascontiguousarray(X)]
 
 
-def find_image_copies(images):
+def find_image_copies(images, preprocessing):
     """Give images numbers as `find_copies` does rows, by their content."""
     rows = range(len(images))
-    return number_copies([identify_image(images, row) for row in rows])
+    return number_copies([preprocessing.identify(images, row) for row in rows])
 
 
 def number_copies(digests):

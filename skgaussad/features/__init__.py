@@ -4,7 +4,6 @@ from ._cache import FeatureCache
 from ._decoding import decode_image, read_image_size
 from ._device import resolve_batch_size, resolve_device
 from ._formats import IMAGE_EXTENSIONS
-from ._identity import identify_image
 from ._ignored import LEAST_FRACTION
 from ._input import LazyImages, as_image_sequence, check_items
 from ._intensity import LEAST_DEVIATION, STANDARD_DEVIATION, STANDARD_MEAN
