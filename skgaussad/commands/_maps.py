@@ -7,7 +7,6 @@ from PIL import Image, PngImagePlugin
 
 from .._utils.atomic_write import MAX_NAME_BYTES, remove_left, replacing
 from ..exceptions import InvalidImageError
-from ..features import open_image
 from ..inspection import anomaly_maps, check_matplotlib, color_map, map_meaning
 from ._streams import print_message
 
@@ -172,7 +171,7 @@ def _is_map(path):
     if not os.path.isfile(path):
         return False
     try:
-        with open_image(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             return (_MARK[0], image.info.get(_MARK[0])) == _MARK
     except Exception:
         # A damaged file makes Pillow raise nearly anything.

@@ -172,7 +172,8 @@ def check_output(path, *, inputs=(), is_model=False):
 def check_spared(path, output):
     """Raise if a file that is read is the one that would be replaced."""
     try:
-        is_replaced = output is not None and os.path.samefile(path, output)
+        # The output first, which mostly does not exist.
+        is_replaced = output is not None and os.path.samefile(output, path)
     except (OSError, ValueError):
         # One of them does not exist.
         return

@@ -146,9 +146,10 @@ def _score(arguments):
     ):
         paths = list_images(sources, exclude=maps_folder)
         for some, rows in scorer.stream(paths, on_error=on_error):
-            for path in some:
+            if total is None:
                 # Those of a list were not known before.
-                check_spared(path, output)
+                for path in some:
+                    check_spared(path, output)
             if maps is not None:
                 usable = zip(some, rows, strict=True)
                 usable = [path for path, row in usable if row["error"] is None]

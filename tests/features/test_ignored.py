@@ -395,7 +395,7 @@ def transformer():
     )
 
 
-IMAGES = np.zeros((2, 30, 60), dtype=np.uint8)
+IMAGES = np.full((2, 30, 60), 128, dtype=np.uint8)
 
 
 def corner(height, width):
@@ -425,7 +425,7 @@ def test_a_mask_of_what_is_cropped_has_no_effect(transformer):
     mask[:2] = 1
     transformer.set_params(ignore=mask, crop_pct=0.8)
     with pytest.raises(ValueError, match="no effect"):
-        transformer.fit(np.zeros((2, 40, 40), dtype=np.uint8))
+        transformer.fit(np.full((2, 40, 40), 128, dtype=np.uint8))
 
 
 def test_a_mask_the_wrong_way_round_is_warned_of(transformer):
