@@ -14,7 +14,6 @@ atheris installed. The folder gets the corpus, and ``crash-*`` files for what fa
 ``python benchmarks/fuzz_model_files.py FILE`` runs one of these alone.
 """
 
-import atexit
 import contextlib
 import hashlib
 import io
@@ -296,6 +295,8 @@ def run(data):
 def use(estimator):
     """Score with a loaded estimator. Any error will do, but for one of memory."""
     counts["loaded"] += 1
+    if counts["loaded"] % 1000 == 0:
+        print(f"cases that loaded, and calls of them: {counts}", flush=True)
     for data in (X[:5], IMAGES[:2], np.abs(X[:5, 0])):
         for name in ("score_samples", "predict", "p_values", "transform"):
             try:
@@ -342,7 +343,6 @@ def main():
     options = [f"-artifact_prefix={corpus.parent}/", f"-max_len={MAX_BYTES}"]
     options += ["-rss_limit_mb=0", "-timeout=60", "-len_control=0"]
     atheris.Setup([sys.argv[0], *options, *sys.argv[1:]], run, custom_mutator=change)
-    atexit.register(lambda: print(f"cases that loaded: {counts}", flush=True))
     atheris.Fuzz()
 
 
