@@ -7,7 +7,6 @@ has colour.
 """
 
 import io
-import os
 import threading
 
 import numpy as np
@@ -15,7 +14,13 @@ import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..exceptions import InvalidImageError
-from ._examination import examine_content, examine_image, examine_tile, read_tiff
+from ._examination import (
+    check_file_length,
+    examine_content,
+    examine_image,
+    examine_tile,
+    read_tiff,
+)
 from ._formats import IMAGE_FORMATS, open_image
 from ._input import ItemError, check_item, check_not_empty, describe
 from ._meaning import Meaning
@@ -24,9 +29,6 @@ from ._strict import load_strictly
 from ._tiff import is_tiff
 
 _EXIF_ORIENTATION = 0x0112
-# Files longer than this, in bytes, are read only if their pixels may need as much.
-_LONG_FILE = 2**28
-_MAX_BYTES_A_PIXEL = 32
 _PLAIN = Meaning()
 # Held while an image of the user is loaded.
 _user_images = threading.Lock()
@@ -244,29 +246,8 @@ def decode_content(content, max_value=None):
 def read_file(path):
     """Return the content of an image file, or raise if it is far too long."""
     with open(path, "rb") as file:
-        _check_length(file)
+        check_file_length(file)
         return file.read()
-
-
-def _check_length(file):
-    """Raise if a file is far longer than its pixels may need."""
-    length = os.fstat(file.fileno()).st_size
-    if length <= _LONG_FILE:
-        return
-    if is_tiff(file.read(4)):
-        height, width = read_tiff(file).shown_size
-    else:
-        # No more is read, for a part of the header may say that it is that long.
-        file.seek(0)
-        with open_image(io.BytesIO(file.read(_LONG_FILE))) as image:
-            height, width = image.height, image.width
-    most = _LONG_FILE + _MAX_BYTES_A_PIXEL * height * width
-    if length > most:
-        raise ItemError(
-            f"expected at most {most} bytes for an image of {height} x {width} pixels, "
-            f"got {length}; replace the file or leave it out."
-        )
-    file.seek(0)
 
 
 def _measure(item):
@@ -283,7 +264,7 @@ def _measure(item):
             return item.height, item.width
         return _shown_size(item)
     with open(item, "rb") as file:
-        _check_length(file)
+        check_file_length(file)
         start = file.read(8)
         if is_tiff(start):
             return read_tiff(file).shown_size

@@ -1,7 +1,9 @@
 """Looking at image files before Pillow decodes them: damage, and what values mean."""
 
 import io
+import os
 
+from ._formats import open_image
 from ._input import ItemError
 from ._jpeg2000 import check_components, is_jpeg2000
 from ._meaning import Meaning
@@ -14,6 +16,9 @@ from ._tiff import (
     read_directory,
 )
 
+# Longer files, in bytes, are read only if their pixels may need as much.
+_LONG_FILE = 2**28
+_MAX_BYTES_A_PIXEL = 32
 _SEVERAL = "expected one image, got several ({}); split them into one image each."
 
 
@@ -61,28 +66,52 @@ def read_tiff(file):
 def examine_image(image):
     """Do what `examine_content` does for an image that the user has opened."""
     meaning = Meaning()
-    if image.format == "TIFF" and hasattr(image, "tag_v2"):
-        tags, counts = normalize_tags(image.tag_v2)
-        if getattr(image, "tile", None):
-            # Of a damaged directory, Pillow may not see all.
-            position = image.fp.tell()
-            directory = read_tiff(image.fp)
-            image.fp.seek(position)
-            tags, counts = directory.tags, directory.counts
+    if getattr(image, "tile", None):
+        file = image.fp
+        position = file.tell()
+        _check_length(file.seek(0, 2), image.height, image.width)
+        file.seek(0)
+        try:
+            _, meaning = examine_content(file.read())
+        finally:
+            file.seek(position)
+    elif image.format == "TIFF" and hasattr(image, "tag_v2"):
+        # Pillow has loaded it, and closed the file.
         byte_order = "<" if image.tag_v2.prefix == b"II" else ">"
-        meaning = check_tags(tags, counts, byte_order)
-        if meaning.is_inverted:
-            raise ItemError(
-                "expected a path for a TIFF file of over 8 bits in which white is zero "
-                "(WhiteIsZero), got a PIL image, in which Pillow leaves the values "
-                "as they are; pass the path."
-            )
-    elif image.format == "JPEG2000" and getattr(image, "tile", None):
-        position = image.fp.tell()
-        image.fp.seek(0)
-        meaning = Meaning(white=check_components(image.fp.read()))
-        image.fp.seek(position)
+        meaning = check_tags(*normalize_tags(image.tag_v2), byte_order)
+    if meaning.is_inverted:
+        raise ItemError(
+            "expected a path for a TIFF file of over 8 bits in which white is zero "
+            "(WhiteIsZero), got a PIL image, in which Pillow leaves the values as they "
+            "are; pass the path."
+        )
     return meaning
+
+
+def check_file_length(file):
+    """Raise if an open file is far longer than its pixels may need."""
+    length = os.fstat(file.fileno()).st_size
+    if length <= _LONG_FILE:
+        return
+    if is_tiff(file.read(4)):
+        height, width = read_tiff(file).shown_size
+    else:
+        # No more is read, for a part of the header may say that it is that long.
+        file.seek(0)
+        with open_image(io.BytesIO(file.read(_LONG_FILE))) as image:
+            height, width = image.height, image.width
+    _check_length(length, height, width)
+    file.seek(0)
+
+
+def _check_length(length, height, width):
+    """Raise if a file is far longer, in bytes, than its pixels may need."""
+    most = _LONG_FILE + _MAX_BYTES_A_PIXEL * height * width
+    if length > most:
+        raise ItemError(
+            f"expected at most {most} bytes for an image of {height} x {width} pixels, "
+            f"got {length}; replace the file or leave it out."
+        )
 
 
 def examine_tile(image, meaning):

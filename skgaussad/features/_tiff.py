@@ -27,8 +27,9 @@ _SIZES = {
     **dict.fromkeys((4, 9, 11, 13), 4),
     **dict.fromkeys((5, 10, 12, 16, 17, 18), 8),
 }
-# Formats of the types that a count, a code or a position in the file may have.
-_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+# Formats of the types that a number may have which is checked; of others, such as BYTE,
+# Pillow does not see the number.
+_INTEGERS = {3: "H", 4: "I", 16: "Q"}
 _MAX_ENTRIES = 65535
 _MAX_VALUES = 64
 _BIG_ENTRY = 20

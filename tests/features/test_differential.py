@@ -746,6 +746,23 @@ def test_every_image_is_equal_or_refused(results):
     assert wrong == []
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_opened_images_are_equal_or_refused(results):
+    wrong = []
+    for case, _, _ in results:
+        try:
+            image = Image.open(io.BytesIO(case.content))
+            pixels = decode_image([image], 0)
+        except (OSError, InvalidImageError):
+            continue
+        # What has been loaded keeps its meaning.
+        again = decode_image([image], 0)
+        assert read_image_size([image], 0) == pixels.shape[:2]
+        if case.expected is None or differ(pixels, case) or differ(again, case):
+            wrong.append(case.name)
+    assert wrong == []
+
+
 def test_what_is_known_is_read(results):
     """Refusing all would be right, too."""
     refused = {

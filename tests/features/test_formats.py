@@ -10,7 +10,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from skgaussad.exceptions import InvalidImageError
-from skgaussad.features import IMAGE_EXTENSIONS, _decoding
+from skgaussad.features import IMAGE_EXTENSIONS, _examination
 from skgaussad.features._decoding import decode_image, load_image, read_image_size
 from skgaussad.features._formats import IMAGE_FORMATS
 from skgaussad.features._identity import load_identified_image
@@ -116,12 +116,15 @@ def test_sparse_files_are_refused_before_they_are_read(tmp_path, start, call):
 
 def test_long_files_of_many_pixels_are_read(tmp_path, monkeypatch):
     """The limit grows with the pixels; here it starts with 2000 bytes."""
-    monkeypatch.setattr(_decoding, "_LONG_FILE", 2000)
+    monkeypatch.setattr(_examination, "_LONG_FILE", 2000)
     for name in ("a.png", "a.tif", "a.bmp"):
         pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
         np.testing.assert_array_equal(decode_image([tmp_path / name], 0), pixels)
         with open(tmp_path / name, "ab") as file:
             file.write(b"\0" * 70_000)
-        with pytest.raises(InvalidImageError, match="at most 66000 bytes.* 50 x 40"):
-            decode_image([tmp_path / name], 0)
+        with Image.open(tmp_path / name) as opened:
+            for item in (tmp_path / name, opened):
+                words = "at most 66000 bytes.* 50 x 40"
+                with pytest.raises(InvalidImageError, match=words):
+                    decode_image([item], 0)

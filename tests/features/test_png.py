@@ -1,5 +1,6 @@
 """PNG files with sound pixels pass, and damage that Pillow would not mind is found."""
 
+import io
 import struct
 import zlib
 
@@ -62,6 +63,10 @@ def test_png_with_a_wrong_checksum_is_refused(tmp_path, piece):
         changed[position + offset] ^= 1
         with pytest.raises(InvalidImageError, match="checksum of its pixels is wrong"):
             load(tmp_path, bytes(changed))
+        # And where it was opened and not loaded.
+        image = Image.open(io.BytesIO(changed))
+        with pytest.raises(InvalidImageError, match="checksum of its pixels is wrong"):
+            decode_image([image], 0)
 
 
 def test_png_that_is_filled_up_with_zeros_is_refused(tmp_path):

@@ -89,6 +89,8 @@ def test_other_files_are_none_of_its_business(content):
         ({258: (3, 0, 16)}, "tag 258 cannot be read"),
         ({258: (4, 9, 10**6)}, "tag 258 cannot be read"),
         ({277: (3, 2, 1)}, "tag 277 has 2 values"),
+        # Found by fuzzing: Pillow does not turn the image.
+        ({274: (1, 1, 6)}, "tag 274 cannot be read"),
         ({339: (131, 1, 1)}, "tag 339 cannot be read"),
         ({347: (7, 900, 0), 532: (1, 900, 0)}, "more values than the file bytes"),
     ],
