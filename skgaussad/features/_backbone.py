@@ -398,7 +398,7 @@ class Backbone:
         return state
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
+        self.__dict__.update(state, _module=None, _device=None)
         store = weight_store_in_use()
         if store is not None:
             self._is_limited = not store.fetch

@@ -263,6 +263,7 @@ _DETECTOR = {
     "n_features_in_": _count("d", 1),
     "feature_names_in_": _names("d"),
     "_held_out_distances": _part("HeldOutDistances"),
+    "_copies": _optional(_array(None, kinds="iu")),
     "_offset": _number(),
     "_fitted_scoring": _mapping(str, _anything),
     "_fitted_working_point": _mapping(str, _anything),
@@ -565,8 +566,9 @@ _OURS = {
             "_image_size": _optional(_SIZE),
             "_seed": _count(),
             "_keep_weights": _flag,
-            # The module of a saved estimator, which its file does not hold.
+            # Of a saved estimator; its file holds neither, and none is taken from it.
             "_module": _data,
+            "_device": _data,
             "_arrays": _optional(_mapping(str, _instance(np.ndarray))),
             "levels": _sequence(_count(least=1)),
             "n_levels": _count(least=1),
@@ -610,6 +612,7 @@ _OURS = {
             "mean": _sequence(_number()),
             "std": _sequence(_number()),
             "standardize_intensity": _flag,
+            "max_value": _optional(_count(least=1)),
         },
         examine=_examine_preprocessing,
     ),
