@@ -14,6 +14,8 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import joblib
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -22,6 +24,8 @@ from PIL import Image
 from skgaussad import MahalanobisDetector, load, save
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.export import to_onnx
+from skgaussad.inspection import ScoreDistributionDisplay
+from skgaussad.reporting import write_report
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
@@ -193,6 +197,25 @@ def test_threads_that_share_a_cache(make_pipeline, images, tmp_path):
     results = at_once(work)
     for i, scores in enumerate(results):
         np.testing.assert_array_equal(scores, [results[0][0][i % 3 :]] * 5)
+
+
+def test_threads_that_draw(fitted, images, tmp_path):
+    """The settings of matplotlib, and pyplot, are those of the process."""
+    write_report(fitted, images, tmp_path / "expected")
+    expected = (tmp_path / "expected").read_bytes()
+    settings = dict(mpl.rcParams)
+    figures = plt.get_fignums()
+
+    def work(i):
+        for _ in range(3):
+            write_report(fitted, images, tmp_path / f"{i}")
+            assert (tmp_path / f"{i}").read_bytes() == expected
+            display = ScoreDistributionDisplay.from_estimator(fitted, images)
+            display.figure_.savefig(tmp_path / f"{i}.png")
+
+    at_once(work)
+    assert dict(mpl.rcParams) == settings
+    assert plt.get_fignums() == figures
 
 
 FIRST_USES = {
