@@ -14,14 +14,19 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import joblib
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from skgaussad import MahalanobisDetector, load, save
+from skgaussad._utils.torch_guard import torch_run
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.export import to_onnx
+from skgaussad.inspection import ScoreDistributionDisplay
+from skgaussad.reporting import write_report
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::skgaussad.exceptions.FalseAlarmRateWarning"
@@ -195,6 +200,25 @@ def test_threads_that_share_a_cache(make_pipeline, images, tmp_path):
         np.testing.assert_array_equal(scores, [results[0][0][i % 3 :]] * 5)
 
 
+def test_threads_that_draw(fitted, images, tmp_path):
+    """The settings of matplotlib, and pyplot, are those of the process."""
+    write_report(fitted, images, tmp_path / "expected")
+    expected = (tmp_path / "expected").read_bytes()
+    settings = dict(mpl.rcParams)
+    figures = plt.get_fignums()
+
+    def work(i):
+        for _ in range(3):
+            write_report(fitted, images, tmp_path / f"{i}")
+            assert (tmp_path / f"{i}").read_bytes() == expected
+            display = ScoreDistributionDisplay.from_estimator(fitted, images)
+            display.figure_.savefig(tmp_path / f"{i}.png")
+
+    at_once(work)
+    assert dict(mpl.rcParams) == settings
+    assert plt.get_fignums() == figures
+
+
 FIRST_USES = {
     "attributes": """
 uses = [partial(getattr, skgaussad, name) for name in skgaussad.__all__]
@@ -257,9 +281,9 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-def run_child(context, *args):
-    """Run a child that must end by itself."""
-    child = context.Process(target=child_scores, args=args)
+def run_child(work, *args):
+    """Fork a child, which must end by itself."""
+    child = multiprocessing.get_context("fork").Process(target=work, args=args)
     with warnings.catch_warnings():
         # Python 3.12 warns of forks in processes with threads.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -282,47 +306,58 @@ def test_children_that_are_forked_after_a_fit(
     pipe = make_pipeline(features__image_size=128, features__cache=cache).fit(images)
     for some in (images, images[:1]):
         expected = pipe.score_samples(some)
-        run_child(multiprocessing.get_context("fork"), pipe, some, expected)
+        run_child(child_scores, pipe, some, expected)
 
 
 @needs_fork
 def test_child_fits(make_pipeline, images, two_threads):
     make_pipeline(features__image_size=128).fit(images).score_samples(images)
-    context = multiprocessing.get_context("fork")
-    child = context.Process(target=make_pipeline().fit, args=(images,))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child.start()
-    child.join(60)
-    code = child.exitcode
-    child.kill()
-    assert code == 0
+    run_child(make_pipeline().fit, images)
 
 
 @needs_fork
 @pytest.mark.parametrize("cached", [False, True])
-def test_children_that_are_forked_while_threads_score(
-    make_pipeline, images, tmp_path, two_threads, cached
+def test_children_that_are_forked_while_networks_run(
+    make_pipeline, images, tmp_path, cached
 ):
+    """In threads that last: torch has no way to wait for those that are ending."""
     cache = tmp_path if cached else None
     pipe = make_pipeline(features__cache=cache).fit(images)
     expected = pipe.score_samples(images)
-    context = multiprocessing.get_context("fork")
     is_done = threading.Event()
 
     def work():
         while not is_done.is_set():
-            np.testing.assert_array_equal(pipe.score_samples(images), expected)
+            pipe[0].transform(images)
 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(work) for _ in range(4)]
         try:
             for _ in range(12):
-                run_child(context, pipe, images, expected)
+                run_child(child_scores, pipe, images, expected)
         finally:
             is_done.set()
         for future in futures:
             future.result()
+
+
+@needs_fork
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("in_this_thread", [False, True])
+def test_fork_does_not_wait_for_who_may_wait_for_it(alone, in_this_thread):
+    """As compilers do, and signal handlers, which interrupt a thread anywhere."""
+    with ThreadPoolExecutor(1) as pool, torch_run(alone=alone):
+        if in_this_thread:
+            run_child(use_torch)
+        elif alone:
+            pool.submit(run_child, use_torch).result()
+
+
+def use_torch():
+    with torch_run(alone=True):
+        torch.zeros(3)
+    # At its end Python would wait for the threads of the pool.
+    os._exit(0)
 
 
 @pytest.mark.slow
