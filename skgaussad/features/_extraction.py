@@ -283,7 +283,7 @@ class Extractor:
             f"{batch_size}. Set batch_size to that to avoid the failed attempts.",
             RuntimeWarning,
             # The caller of transform, above the wrapper of set_output.
-            stacklevel=8,
+            stacklevel=7,
         )
 
 

@@ -239,7 +239,7 @@ def test_grid_search_extracts_each_image_once(paths, cache, computed):
 def test_network_is_not_read_while_all_is_cached(paths, cache, monkeypatch):
     expected = make_transformer(cache=cache).fit_transform(paths)
 
-    def fail(*args):
+    def fail(*args, **kwargs):
         raise AssertionError("the network was read")
 
     monkeypatch.setattr("skgaussad.features._backbone.read_network", fail)
