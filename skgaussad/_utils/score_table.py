@@ -38,7 +38,7 @@ def score_rows(paths, distances, threshold, p_values=None, errors=None):
     missing = dict.fromkeys(COLUMNS)
     rows = []
     for index, path in enumerate(paths):
-        row = {**missing, "path": printable(path), "error": errors.get(index)}
+        row = {**missing, "path": path_to_text(path), "error": errors.get(index)}
         if index not in errors:
             distance = float(distances[index])
             row["distance"] = distance
@@ -53,7 +53,7 @@ def score_rows(paths, distances, threshold, p_values=None, errors=None):
     return rows
 
 
-def printable(path):
+def path_to_text(path):
     r"""Return a path as text: bytes that are none become ``\xff`` and the like."""
     try:
         content = os.fsencode(path)

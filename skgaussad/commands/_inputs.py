@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 
-from .._utils.score_table import printable
+from .._utils.score_table import path_to_text
 from ..datasets import (
     check_unlabelled,
     existing_folder,
@@ -182,7 +182,7 @@ def list_labelled(folder):
     for name in subfolders(root):
         of_type = list(list_images([str(root / name)]))
         paths += of_type
-        types += [printable(name)] * len(of_type)
+        types += [path_to_text(name)] * len(of_type)
     for group in group_same_files(paths):
         raise ValueError(f"One file is there more than once: {name_some(group)}.")
     return paths, types

@@ -37,7 +37,7 @@ def run(arguments):
     """Run the command."""
     import os
 
-    from .._utils.score_table import printable
+    from .._utils.score_table import path_to_text
     from ..detectors import find_transformer
     from ..inspection import check_matplotlib
     from ..reporting import write_report
@@ -51,7 +51,7 @@ def run(arguments):
     model = Scorer(arguments.model).model
     find_transformer(model).set_params(verbose=not arguments.quiet)
     base = common_folder(arguments.images)
-    names = [printable(os.path.relpath(os.path.abspath(p), base)) for p in paths]
+    names = [path_to_text(os.path.relpath(os.path.abspath(p), base)) for p in paths]
     write_report(
         model,
         paths,

@@ -12,7 +12,7 @@ from itertools import islice
 
 from filelock import FileLock, Timeout
 
-from .._utils.score_table import COLUMNS, printable
+from .._utils.score_table import COLUMNS, path_to_text
 from ..datasets import is_image_file, is_something_else
 from ..exceptions import InvalidImageError
 from ._inputs import walk_images
@@ -229,13 +229,13 @@ class ResultFile:
 
         There need not be one of this file of results itself.
         """
-        scored_stamp, content = self._scored.get(printable(path), (None, None))
+        scored_stamp, content = self._scored.get(path_to_text(path), (None, None))
         if scored_stamp == stamp:
             return True
         if content is not None and scored_stamp[0] == stamp[0]:
             if _digest_of(path) != content:
                 return False
-            self._scored[printable(path)] = stamp, content
+            self._scored[path_to_text(path)] = stamp, content
             return True
         with contextlib.suppress(OSError):
             return os.path.samestat(os.stat(path), self._identity)
