@@ -80,5 +80,7 @@ def join_groups(groups, copies):
     """
     n_groups = groups.max() + 1
     size = n_groups + copies.max() + 1
-    links = coo_array((np.ones(len(groups)), (groups, n_groups + copies)), (size, size))
+    # Of 32 bits, which SciPy takes in all its versions.
+    places = groups.astype(np.int32), (n_groups + copies).astype(np.int32)
+    links = coo_array((np.ones(len(groups)), places), shape=(size, size))
     return connected_components(links, directed=False)[1][groups]
