@@ -1,6 +1,7 @@
 """Image anomaly detection by Gaussians in pretrained deep features."""
 
 from importlib import import_module, metadata
+from threading import RLock
 
 __all__ = [
     "AugmentedDetector",
@@ -29,6 +30,10 @@ _HOMES = {
     "save": "persistence",
 }
 
+# Modules of scikit-learn import each other: threads that begin with different ones find
+# some of them half done.
+_import_lock = RLock()
+
 
 def __getattr__(name):
     # Importing scikit-learn takes most of a second, which is due on first use only.
@@ -36,7 +41,8 @@ def __getattr__(name):
         return metadata.version(__name__)
     if name in __all__:
         home = _HOMES.get(name, "detectors")
-        return getattr(import_module(f".{home}", __name__), name)
+        with _import_lock:
+            return getattr(import_module(f".{home}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -27,9 +27,9 @@ _GRID = 7
 
 
 def _name_of(X, row):
-    """Name a training sample, by its path if it has one."""
+    """Name a training sample by its path, or else its position."""
     item = X[row] if isinstance(X, list | tuple | np.ndarray) else None
-    return f"X[{row}]" + (f" ({item})" if isinstance(item, str | os.PathLike) else "")
+    return str(item) if isinstance(item, str | os.PathLike) else f"X[{row}]"
 
 
 def _detector_has(attribute):

@@ -54,6 +54,32 @@ class InvalidImageError(ValueError):
         return f"X[{self.index}] ({self.item}): {self.problem}"
 
 
+class DarkImagesWarning(UserWarning):
+    """No pixel of the training images passes a sixteenth of what is taken for white.
+
+    The camera may have fewer bits than the files.
+
+    Examples
+    --------
+    Images of 10 bits in uint16:
+
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skgaussad import DeepFeatureTransformer
+    >>> from skgaussad.exceptions import DarkImagesWarning
+    >>> rng = np.random.default_rng(0)
+    >>> X_normal = rng.integers(0, 1024, (4, 50, 60), dtype=np.uint16)
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", DarkImagesWarning)
+    ...     transformer = DeepFeatureTransformer().fit(X_normal)
+    >>> for sentence in str(caught[0].message).partition(": ")[2].split(". ")[:2]:
+    ...     print(sentence.partition(", ")[0])
+    the largest value is 1023 of 65535
+    If the camera has fewer bits than the files
+    >>> transformer = DeepFeatureTransformer(max_value=1023).fit(X_normal)
+    """
+
+
 class FeatureCacheWarning(UserWarning):
     """Cached features were damaged, or could not be kept; they are computed anew."""
 

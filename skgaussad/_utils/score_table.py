@@ -38,7 +38,7 @@ def score_rows(paths, distances, threshold, p_values=None, errors=None):
     missing = dict.fromkeys(COLUMNS)
     rows = []
     for index, path in enumerate(paths):
-        row = {**missing, "path": printable(path), "error": errors.get(index)}
+        row = {**missing, "path": path_to_text(path), "error": errors.get(index)}
         if index not in errors:
             distance = float(distances[index])
             row["distance"] = distance
@@ -47,14 +47,19 @@ def score_rows(paths, distances, threshold, p_values=None, errors=None):
                 row["threshold_ratio"] = distance / threshold
             if p_values is not None:
                 row["p_value"] = float(p_values[index])
-            row["label"] = -1 if distance > threshold else 1
+            # As predict does, also where either is NaN.
+            row["label"] = 1 if threshold - distance >= 0 else -1
         rows.append(row)
     return rows
 
 
-def printable(path):
+def path_to_text(path):
     r"""Return a path as text: bytes that are none become ``\xff`` and the like."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        content = os.fsencode(path)
+    except UnicodeEncodeError:
+        content = os.fspath(path).encode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
 
 
 def arrow_schema():

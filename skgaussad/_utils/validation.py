@@ -1,10 +1,14 @@
-"""Checks of constructor parameters, made in ``fit``.
+"""Checks of constructor parameters and of features, made in ``fit``.
 
 Not by `sklearn.utils.check_scalar`, which accepts NaN and booleans, and raises
 TypeError for values of other types.
 """
 
 import numbers
+import os
+
+import numpy as np
+from sklearn.utils import validation
 
 
 def check_choice(name, value, choices):
@@ -37,3 +41,36 @@ def check_integer(name, value, low):
         raise ValueError(f"{name} must be an integer of at least {low}; got {value!r}.")
     if value < low:
         raise ValueError(f"{name} must be at least {low}; got {value!r}.")
+
+
+def validate_data(estimator, X, **options):
+    """Validate `X` as the function of this name of scikit-learn does.
+
+    Of images, the error says what to do, and not to reshape them.
+    """
+    came = _find_images(X)
+    if came is not None:
+        name = type(estimator).__name__
+        raise ValueError(
+            f"{name} takes a matrix of features, of shape (n_samples, n_features), and "
+            f"got {came}. Put a DeepFeatureTransformer before it, not in it: "
+            f"make_pipeline(DeepFeatureTransformer(), {name}(...)), or "
+            f"make_detector(detector={name}(...)); what it wraps gets features, too."
+        )
+    return validation.validate_data(estimator, X, **options)
+
+
+def _find_images(X):
+    """Say which images `X` holds, or None."""
+    shape = getattr(X, "shape", None)
+    if shape is not None and len(shape) in (3, 4):
+        return f"images, an array of shape {tuple(shape)}"
+    is_column = isinstance(X, list | tuple) or (shape is not None and len(shape) == 1)
+    if not is_column or len(X) == 0:
+        return None
+    first = X.iloc[0] if hasattr(X, "iloc") else X[0]
+    if isinstance(first, str | os.PathLike):
+        return "paths"
+    if hasattr(first, "getbands") or (isinstance(first, np.ndarray) and first.ndim > 1):
+        return f"images, the first a {type(first).__name__}"
+    return None

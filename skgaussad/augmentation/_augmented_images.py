@@ -18,6 +18,8 @@ class AugmentedImages(LazyImages):
     augmentation : ImageAugmentation
     n_epochs : int
     seed : int
+    max_value : int or None, default=None
+        What is white in images of uint16.
 
     Raises
     ------
@@ -26,12 +28,13 @@ class AugmentedImages(LazyImages):
         the position in `X`.
     """
 
-    def __init__(self, X, augmentation, n_epochs, seed):
+    def __init__(self, X, augmentation, n_epochs, seed, max_value=None):
         self._images = as_image_sequence(X)
         check_items(self._images)
         self._augmentation = augmentation
         self._n_epochs = n_epochs
         self._seed = seed
+        self._max_value = max_value
 
     def __len__(self):
         return self._n_epochs * len(self._images)
@@ -41,6 +44,6 @@ class AugmentedImages(LazyImages):
         epoch, position = divmod(range(len(self))[index], len(self._images))
         if epoch == 0:
             return self._images[position]
-        pixels = decode_image(self._images, position)
+        pixels = decode_image(self._images, position, self._max_value)
         rng = np.random.default_rng([self._seed, epoch, position])
         return self._augmentation.apply(pixels, rng)

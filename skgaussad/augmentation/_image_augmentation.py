@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._utils.validation import check_real
-from ..features import decode_image
+from ..features import decode_image, resolve_max_value
 
 OPERATIONS = (
     "horizontal_flip",
@@ -178,7 +178,7 @@ class ImageAugmentation(BaseEstimator):
             if chance < probabilities[name]
         }
 
-    def apply(self, image, rng):
+    def apply(self, image, rng, max_value=None):
         """Return an image changed at random.
 
         Parameters
@@ -187,6 +187,9 @@ class ImageAugmentation(BaseEstimator):
             As :class:`~skgaussad.DeepFeatureTransformer` accepts it.
         rng : :class:`numpy.random.Generator`
             The same state of it gives the same result.
+        max_value : int or None, default=None
+            What is white in an image of uint16, as for
+            :class:`~skgaussad.DeepFeatureTransformer`.
 
         Returns
         -------
@@ -203,16 +206,19 @@ class ImageAugmentation(BaseEstimator):
         # Late, because it imports torch.
         import torch
 
+        from .._utils.torch_guard import torch_run
         from ._operations import apply_operations
 
         amounts = self.sample(rng)
-        pixels = decode_image([image], 0)
+        pixels = decode_image([image], 0, resolve_max_value(max_value))
         eight_bits = pixels.dtype == np.uint8
         values = np.moveaxis(pixels, -1, 0).astype(np.float32)
         if eight_bits:
             values /= 255
         tensor = torch.from_numpy(np.ascontiguousarray(values))
-        values = np.moveaxis(apply_operations(tensor, amounts, rng).numpy(), 0, -1)
+        with torch_run():
+            tensor = apply_operations(tensor, amounts, rng)
+        values = np.moveaxis(tensor.numpy(), 0, -1)
         if eight_bits:
             values = np.rint(values * 255).astype(np.uint8)
         return np.ascontiguousarray(values)

@@ -48,7 +48,10 @@ def add_parser(commands):
 def run(arguments):
     """Run the command."""
     from ._demonstration import run_demo
+    from ._outputs import check_different
 
+    if arguments.report is not None:
+        check_different(arguments.output, arguments.report)
     run_demo(
         cells=arguments.cells,
         fpr=arguments.fpr,

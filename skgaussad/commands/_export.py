@@ -35,7 +35,7 @@ def run(arguments):
     from ._outputs import check_output
     from ._scoring import Scorer
 
-    check_output(arguments.onnx)
+    check_output(arguments.onnx, inputs=[arguments.model])
     model = Scorer(arguments.model).model
     metadata = to_onnx(model, arguments.onnx, with_maps=arguments.with_maps)
     print(f"{'file':<14}{arguments.onnx}")

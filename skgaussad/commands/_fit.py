@@ -89,6 +89,13 @@ def add_parser(commands):
         "become invisible (default: with --method cells, which hardly sees these)",
     )
     parser.add_argument(
+        "--max-value",
+        metavar="WHITE",
+        type=int,
+        help="the value of white in images of 16 bits, such as 1023 for a camera of 10 "
+        "bits or 4095 for one of 12 (default: 65535); larger values are an error",
+    )
+    parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16", "float16"),
         default="float32",
@@ -102,23 +109,30 @@ def run(arguments):
     """Run the command."""
     import time
     import warnings
+    from functools import partial
 
-    from ..exceptions import FalseAlarmRateWarning
     from ..persistence import save
-    from ._inputs import list_images
+    from ._inputs import list_normal
     from ._outputs import check_output
 
     started = time.perf_counter()
-    check_output(arguments.output)
-    paths = list(list_images(arguments.images))
+    check_output(arguments.output, is_model=True)
+    paths = list_normal(arguments.images)
+    inputs = [*paths, arguments.weights]
+    check_output(arguments.output, inputs=inputs, is_model=True)
     pipeline = _make_pipeline(arguments)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", FalseAlarmRateWarning)
-        pipeline.fit(paths)
+    warnings.showwarning = partial(_show_named, warnings.showwarning, paths)
+    pipeline.fit(paths)
     save(pipeline.set_params(features__verbose=False), arguments.output)
     for name, value in _summarize(pipeline, paths, arguments.output):
         print(f"{name:<14}{value}")
     print(f"{'time':<14}{time.perf_counter() - started:.2f} s")
+
+
+def _show_named(show, paths, message, *args, **kwargs):
+    """Show a warning with the paths of images in place of their positions."""
+    text = re.sub(r"X\[(\d+)\]", lambda found: paths[int(found[1])], str(message))
+    show(text, *args, **kwargs)
 
 
 def _make_pipeline(arguments):
@@ -134,6 +148,7 @@ def _make_pipeline(arguments):
         weights=None if arguments.weights == "none" else arguments.weights,
         image_size=arguments.image_size,
         standardize_intensity=arguments.standardize_intensity,
+        max_value=arguments.max_value,
         precision=arguments.precision,
         verbose=not arguments.quiet,
     )

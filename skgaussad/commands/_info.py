@@ -1,5 +1,6 @@
 """``skgaussad info``: describe a model file."""
 
+from .._utils.printable import printable
 from ._arguments import add_command, add_model
 
 _EXAMPLES = """
@@ -26,14 +27,22 @@ def run(arguments):
     """Run the command."""
     import json
 
+    from ..exceptions import ModelFileError
     from ..persistence import model_info
 
     facts = model_info(arguments.model)
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return
-    for name, value in _as_lines(facts):
-        print(f"{name:<14}{value}")
+    try:
+        lines = list(_as_lines(facts))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(
+            f"{arguments.model!r} does not describe its model as skgaussad does "
+            f"({type(error).__name__}: {error}). With --json all it says is printed."
+        ) from error
+    for name, value in lines:
+        print(f"{name:<14}{printable(str(value))}")
 
 
 def _as_lines(facts):
@@ -42,15 +51,16 @@ def _as_lines(facts):
     for network in facts["networks"]:
         preprocessing = network["preprocessing"]
         height, width = preprocessing["image_size"]
-        # Files of before this setting do not have it.
+        # Files of before these settings do not have them.
         is_standardized = preprocessing.get("standardize_intensity", False)
+        max_value = preprocessing.get("max_value")
         levels = ", ".join(map(str, network["levels"]))
         yield (
             "network",
             f"{network['backbone']}, {width} x {height} pixels, level {levels}, "
             f"{network['n_features']} features, {network['precision']}"
-            + ", standardized intensity"
-            * is_standardized,
+            + ", standardized intensity" * is_standardized
+            + (f", white is {max_value} in 16 bits" if max_value else ""),
         )
         where = "in the file" if network["weights_in_file"] else "not in the file"
         yield "weights", f"{where}, from {network['weights_source']}"

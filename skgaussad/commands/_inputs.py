@@ -4,8 +4,19 @@ import glob
 import os
 import re
 import sys
+import warnings
 
-from ..datasets import existing_folder, is_image_name, subfolders
+from .._utils.score_table import path_to_text
+from ..datasets import (
+    check_unlabelled,
+    existing_folder,
+    explain_left_out,
+    group_same_files,
+    is_image_file,
+    name_some,
+    subfolders,
+    warn_left_out,
+)
 
 # The part of a pattern that matches any number of folders.
 _ANY_FOLDERS = re.compile(r"(?:^|(?<=[/\\]))\*\*[/\\]")
@@ -33,25 +44,105 @@ def list_images(sources, *, exclude=None):
     ------
     FileNotFoundError
         If a folder or a pattern has no images.
+
+    Warns
+    -----
+    UserWarning
+        If there are files in a folder or of a pattern that cannot be read as images,
+        except text; names them.
     """
     for source in sources:
         if source == _STANDARD_INPUT:
             yield from _read_list()
         elif os.path.isdir(source):
-            found = walk_images(source, exclude=exclude)
-            yield from _at_least_one(found, f"There are no images in {source!r}")
-        elif glob.has_magic(source) and not os.path.lexists(source):
-            found = _match(source, exclude)
-            yield from _at_least_one(found, f"No image matches {source!r}")
+            left_out = []
+            found = walk_images(source, exclude=exclude, left_out=left_out)
+            problem = f"There are no images in {source!r}"
+            yield from _at_least_one(found, problem, source, left_out)
+        elif _is_pattern(source):
+            left_out = []
+            found = _match(source, exclude, left_out)
+            problem = f"No image matches {source!r}"
+            yield from _at_least_one(found, problem, source, left_out)
         else:
             yield source
 
 
-def count_images(sources, *, exclude=None):
-    """Count the images of `list_images`; None for a list on standard input."""
+def list_normal(sources):
+    """List the images of `list_images` to fit a model to, each file once.
+
+    Parameters
+    ----------
+    sources : list of str
+
+    Returns
+    -------
+    paths : list of str
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder or a pattern has no images.
+    ValueError
+        If a folder, a pattern, or the files that are named one by one come from a
+        labelled data set.
+
+    Warns
+    -----
+    UserWarning
+        If files are named more than once, or cannot be read as images.
+    """
+    paths, files = [], []
+    for source in sources:
+        found = list(list_images([source]))
+        paths += found
+        if os.path.isdir(source) or _is_pattern(source):
+            check_unlabelled(_fixed_part(source) or os.curdir, found)
+        else:
+            files += found
+    if files:
+        folders = [os.path.dirname(os.path.abspath(path)) for path in files]
+        check_unlabelled(os.path.commonpath(folders), files)
+    return _without_repeated(paths)
+
+
+def _without_repeated(paths):
+    """Return each file once, by the first path to it; warn of the others."""
+    groups = group_same_files(paths)
+    if not groups:
+        return paths
+    n_repeated = sum(len(group) - 1 for group in groups)
+    warnings.warn(
+        f"{n_repeated} of the {len(paths)} paths lead to files that others name, too, "
+        f"and each file counts once: {name_some([group[0] for group in groups])}.",
+        stacklevel=3,
+    )
+    others = {path for first, *rest in groups for path in rest if path != first}
+    return [path for path in dict.fromkeys(paths) if path not in others]
+
+
+def _is_pattern(source):
+    return glob.has_magic(source) and not os.path.lexists(source)
+
+
+def count_images(sources, *, exclude=None, check=lambda path: None):
+    """Count the images of `list_images`, and call `check` with each.
+
+    Returns
+    -------
+    count : int or None
+        None for a list on standard input, which can be read once only.
+    """
     if _STANDARD_INPUT in sources:
         return None
-    return sum(1 for _ in list_images(sources, exclude=exclude))
+    n_images = 0
+    with warnings.catch_warnings():
+        # They come when the images are used.
+        warnings.simplefilter("ignore")
+        for path in list_images(sources, exclude=exclude):
+            check(path)
+            n_images += 1
+    return n_images
 
 
 def list_labelled(folder):
@@ -75,6 +166,8 @@ def list_labelled(folder):
     FileNotFoundError
         If there is no such folder, it has no folder ``good``, or one of them has no
         images.
+    ValueError
+        If there is more than one path to a file.
     """
     root = existing_folder("DIR", folder)
     if is_labelled(root / "test"):
@@ -89,7 +182,9 @@ def list_labelled(folder):
     for name in subfolders(root):
         of_type = list(list_images([str(root / name)]))
         paths += of_type
-        types += [name] * len(of_type)
+        types += [path_to_text(name)] * len(of_type)
+    for group in group_same_files(paths):
+        raise ValueError(f"One file is there more than once: {name_some(group)}.")
     return paths, types
 
 
@@ -98,26 +193,39 @@ def is_labelled(folder):
     return (folder / "good").is_dir()
 
 
-def walk_images(folder, *, exclude=None):
+def walk_images(folder, *, exclude=None, left_out=None, is_image=is_image_file):
     """Yield the paths of all images below a folder, sorted within each folder.
 
     Links are followed, but each folder is entered once, which ends circular links.
-    Broken links are yielded, for the missing image to be reported.
+    Broken links are yielded, and folders that cannot be read, for the problem to be
+    reported.
 
     Parameters
     ----------
     folder : str
     exclude : str or None, default=None
         A folder to leave out, with all below it.
+    left_out : list or None, default=None
+        Gets the paths of visible files that are no images.
+    is_image : callable, default=is_image_file
+        Takes the path of a file.
 
     Yields
     ------
     path : str
     """
     for current, entries in _walk_folders(folder, exclude):
+        if entries is None:
+            yield current
+            continue
         for entry in entries:
-            if is_image_name(entry.name) and not entry.is_dir():
-                yield os.path.join(current, entry.name)
+            if entry.name.startswith(".") or _is_folder(entry):
+                continue
+            path = os.path.join(current, entry.name)
+            if is_image(path):
+                yield path
+            elif left_out is not None:
+                left_out.append(path)
 
 
 def common_folder(sources):
@@ -150,6 +258,8 @@ def _fixed_part(source):
 
 
 def _read_list():
+    if sys.stdin is None:
+        raise OSError("Standard input is closed, and - stands for a list on it.")
     # As bytes: file names may be invalid text.
     for line in sys.stdin.buffer:
         path = os.fsdecode(line.rstrip(b"\r\n"))
@@ -157,32 +267,41 @@ def _read_list():
             yield path
 
 
-def _at_least_one(paths, otherwise):
+def _at_least_one(paths, otherwise, source, left_out):
+    """Yield the paths, and then name what was left out; raise if there are none."""
     is_empty = True
     for path in paths:
         is_empty = False
         yield path
     if is_empty:
-        raise FileNotFoundError(f"{otherwise}.")
+        raise FileNotFoundError(f"{explain_left_out(otherwise, left_out)}.")
+    warn_left_out(source, left_out)
 
 
-def _match(pattern, exclude):
+def _match(pattern, exclude, left_out):
     """Yield the images that match a pattern, and are not in an excluded folder."""
     if os.path.basename(pattern) == "**":
         pattern = os.path.join(pattern, "*")
     found = _ANY_FOLDERS.search(pattern)
     if found is None:
         for path in sorted(glob.iglob(pattern)):
-            name = os.path.basename(path)
             is_left_out = exclude is not None and _is_within(path, exclude)
-            if is_image_name(name) and not os.path.isdir(path) and not is_left_out:
+            is_hidden = os.path.basename(path).startswith(".")
+            if is_hidden or is_left_out or os.path.isdir(path):
+                continue
+            if is_image_file(path):
                 yield path
+            else:
+                left_out.append(path)
         return
     # Not by glob, which follows circular links forty times.
     for start in sorted(glob.glob(pattern[: found.start()] or os.curdir)):
-        for folder, _ in _walk_folders(start, exclude):
+        for folder, entries in _walk_folders(start, exclude):
+            if entries is None:
+                yield folder
+                continue
             rest = os.path.join(glob.escape(folder), pattern[found.end() :])
-            yield from _match(rest, exclude)
+            yield from _match(rest, exclude, left_out)
 
 
 def _is_within(path, folder):
@@ -191,7 +310,10 @@ def _is_within(path, folder):
 
 
 def _walk_folders(folder, exclude):
-    """Yield a folder and those below it, but hidden ones, with their sorted entries."""
+    """Yield a folder and those below it, but hidden ones, with their sorted entries.
+
+    The entries are None for a folder that cannot be read.
+    """
     entered = set()
     if exclude is not None and os.path.isdir(exclude):
         entered.add(_identity(exclude))
@@ -202,10 +324,12 @@ def _walk_folders(folder, exclude):
             identity = _identity(current)
             with os.scandir(current) as entries:
                 entries = sorted(entries, key=lambda entry: entry.name)
-        except FileNotFoundError:
+        except OSError as error:
             if current == folder:
                 raise
-            # Removed since its name was read.
+            # Unless removed since its name was read.
+            if not isinstance(error, FileNotFoundError):
+                yield current, None
             continue
         if identity in entered:
             continue
@@ -214,8 +338,16 @@ def _walk_folders(folder, exclude):
         pending += [
             entry.path
             for entry in reversed(entries)
-            if entry.is_dir() and not entry.name.startswith(".")
+            if not entry.name.startswith(".") and _is_folder(entry)
         ]
+
+
+def _is_folder(entry):
+    """Tell whether an entry is a folder or leads to one; links to themselves do not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _identity(folder):

@@ -1,12 +1,13 @@
 """The command ``skgaussad``."""
 
 import argparse
-import os
+import errno
 import sys
 import warnings
 from importlib.metadata import version
 
 from . import _completion, _demo, _evaluate, _export, _fit, _info, _report, _score
+from ._streams import flush_or_discard, open_standard_streams, print_message
 
 _COMMANDS = (_fit, _score, _evaluate, _report, _info, _export, _completion, _demo)
 # As shells report a process ended by a signal: 128 plus its number.
@@ -29,25 +30,36 @@ def main(argv=None):
         wrong, or that of ``--anomaly-status``; a wrong command line exits with 2. 130
         after Ctrl-C, 141 where the reader of the output has ended.
     """
+    open_standard_streams()
+    try:
+        status = _run(argv)
+        # Flushed here for errors to be handled here.
+        sys.stdout.flush()
+    except SystemExit:
+        # Of --help, --version and a wrong command line.
+        if flush_or_discard():
+            raise
+        status = 1
+    except BrokenPipeError:
+        status = _PIPE_CLOSED
+    except KeyboardInterrupt:
+        status = _INTERRUPTED
+    except (ArithmeticError, ImportError, OSError, RuntimeError, ValueError) as error:
+        print_message(_explain(error))
+        status = 1
+    flush_or_discard()
+    return status or 0
+
+
+def _run(argv):
+    """Run a command; return its status, or None for 0."""
     parser = make_parser()
     arguments = parser.parse_args(argv)
     arguments.parser = parser
     with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning
-        try:
-            status = arguments.run(arguments)
-            # Flushed here for errors to be handled here.
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Python would report an error when it flushes at its exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return _PIPE_CLOSED
-        except KeyboardInterrupt:
-            return _INTERRUPTED
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
-            _print_line(_explain(error))
-            return 1
-    return status or 0
+        return arguments.run(arguments)
 
 
 def make_parser():
@@ -70,12 +82,10 @@ def _explain(error):
     # Its position in a list means nothing on the command line.
     if hasattr(error, "item") and hasattr(error, "problem"):
         return f"{error.item}: {error.problem}"
+    if getattr(error, "errno", None) == errno.EBADF:
+        return "standard output is closed; open it, or send it to /dev/null."
     return str(error)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    _print_line(f"warning: {message}")
-
-
-def _print_line(text):
-    print(f"skgaussad: {' '.join(text.split())}", file=sys.stderr)
+    print_message(f"warning: {message}")

@@ -10,9 +10,17 @@ import sys
 from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.score_table import COLUMNS, arrow_schema
+from ..features import IMAGE_EXTENSIONS
 
 # Rows of a Parquet file that are compressed together, a few megabytes.
 _ROW_GROUP = 20_000
+# What spreadsheets take for the beginning of a formula, or skip before one.
+_FORMULA = tuple(
+    "=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+)
+_QUOTE = "'"
+_MODEL_EXTENSION = ".skgaussad"
 _EXTENSIONS = {
     ".csv": "csv",
     ".json": "json",
@@ -57,14 +65,29 @@ def encode(rows, format_, names=None):
     else:
         lines = [] if names is None else [_csv_line(names)]
         lines += [_csv_line(row.values()) for row in rows]
-    return "".join(f"{line}\n" for line in lines).encode()
+    return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
 def _csv_line(values):
     text = io.StringIO()
     # Up to Python 3.12, line breaks are quoted only if the terminator has them.
-    csv.writer(text, lineterminator="\r\n").writerow(values)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(_quote(v) if isinstance(v, str) else v for v in values)
     return text.getvalue().removesuffix("\r\n")
+
+
+def _quote(text):
+    """Put an apostrophe before a text that a spreadsheet would run as a formula.
+
+    And before one that begins with an apostrophe, so that `unquote` takes back just
+    those that were put there.
+    """
+    return f"{_QUOTE}{text}" if text.startswith((*_FORMULA, _QUOTE)) else text
+
+
+def unquote(text):
+    """Return the text that a CSV field of `encode` stands for."""
+    return text.removeprefix(_QUOTE)
 
 
 @contextlib.contextmanager
@@ -95,7 +118,6 @@ def open_output(path, format_):
         with _open_lines(sys.stdout.buffer, format_) as write:
             yield write
         return
-    check_output(path)
     open_format = _open_parquet if format_ == "parquet" else _open_lines
     with (
         replacing(path) as temporary,
@@ -105,17 +127,22 @@ def open_output(path, format_):
         yield write
 
 
-def check_output(path):
-    """Raise unless a file can be put at a path.
+def check_output(path, *, inputs=(), is_model=False):
+    """Raise unless a file can be put at a path, and nothing is lost by it.
 
     Parameters
     ----------
     path : str
+    inputs : iterable of str, default=()
+        Files that the command reads.
+    is_model : bool, default=False
+        Whether a model file is written, which may replace one.
 
     Raises
     ------
     OSError
-        If the folder does not exist, or the path is not a file.
+        If the folder does not exist, the path is not a file, or a file is there that is
+        an input, an image or a model.
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder or os.curdir):
@@ -123,9 +150,46 @@ def check_output(path):
             f"There is no folder {folder!r} to write {path!r} to; create it or name "
             "another."
         )
-    if os.path.exists(path) and not os.path.isfile(path):
+    if not os.path.exists(path):
+        return
+    if not os.path.isfile(path):
         raise OSError(
             f"{path!r} is not a file, and would be replaced by one; name another."
+        )
+    extension = os.path.splitext(os.path.realpath(path))[1].lower()
+    if extension in IMAGE_EXTENSIONS or (
+        extension == _MODEL_EXTENSION and not is_model
+    ):
+        kind = "a model" if extension == _MODEL_EXTENSION else "an image"
+        raise FileExistsError(
+            f"{path!r} is there and would be replaced, and by its name it is {kind}; "
+            "name another file to write to."
+        )
+    for source in inputs:
+        check_spared(source, path)
+
+
+def check_spared(path, output):
+    """Raise if a file that is read is the one that would be replaced."""
+    try:
+        # The output first, which mostly does not exist.
+        is_replaced = output is not None and os.path.samefile(output, path)
+    except (OSError, ValueError):
+        # One of them does not exist.
+        return
+    if is_replaced:
+        raise FileExistsError(
+            f"{output!r} would be replaced, and {path!r}, which is read, is the same "
+            "file; name another file to write to."
+        )
+
+
+def check_different(output, other):
+    """Raise if two outputs would have one path."""
+    if output is not None and os.path.realpath(output) == os.path.realpath(other):
+        raise FileExistsError(
+            f"{output!r} would be written twice, as results and as maps or a report; "
+            "name another."
         )
 
 

@@ -37,7 +37,7 @@ def run(arguments):
     """Run the command."""
     import os
 
-    from .._utils.score_table import printable
+    from .._utils.score_table import path_to_text
     from ..detectors import find_transformer
     from ..inspection import check_matplotlib
     from ..reporting import write_report
@@ -46,12 +46,12 @@ def run(arguments):
     from ._scoring import Scorer
 
     check_matplotlib("A report")
-    check_output(arguments.output)
     paths, labels = _list(arguments.images)
+    check_output(arguments.output, inputs=[arguments.model, *paths])
     model = Scorer(arguments.model).model
     find_transformer(model).set_params(verbose=not arguments.quiet)
     base = common_folder(arguments.images)
-    names = [printable(os.path.relpath(os.path.abspath(p), base)) for p in paths]
+    names = [path_to_text(os.path.relpath(os.path.abspath(p), base)) for p in paths]
     write_report(
         model,
         paths,

@@ -104,48 +104,68 @@ def _score(arguments):
     from .._utils.progress import progress_bar
     from ._inputs import common_folder, count_images, list_images
     from ._maps import MapWriter
-    from ._outputs import check_output, format_of, open_output
+    from ._outputs import (
+        check_different,
+        check_output,
+        check_spared,
+        format_of,
+        open_output,
+    )
     from ._scoring import Scorer
+    from ._streams import print_message
 
-    sources, maps_folder = arguments.images, arguments.maps
-    format_ = arguments.format or format_of(arguments.output)
-    if arguments.output is None and format_ == "parquet":
+    sources, maps_folder, output = arguments.images, arguments.maps, arguments.output
+    format_ = arguments.format or format_of(output)
+    if output is None and format_ == "parquet":
         arguments.error("--parquet needs -o FILE")
     if arguments.interval is not None:
         arguments.error("--interval has no effect without --watch")
-    if arguments.output is not None:
-        check_output(arguments.output)
-    total = count_images(sources, exclude=maps_folder)
+    if output is not None:
+        check_output(output, inputs=[arguments.model])
     scorer = Scorer(arguments.model)
     maps = None
     if maps_folder is not None:
+        check_different(output, maps_folder)
         maps = MapWriter(scorer.model, maps_folder, common_folder(sources))
+
+    def check(path):
+        check_spared(path, output)
+        if maps is not None:
+            check_different(output, maps.check(path))
+
+    total = count_images(sources, exclude=maps_folder, check=check)
     # On a terminal the rows themselves show the progress.
-    to_terminal = arguments.output is None and sys.stdout.isatty()
-    n_images = n_anomalous = n_unusable = 0
+    to_terminal = output is None and sys.stdout.isatty()
+    on_error = arguments.on_error or "raise"
+    n_images = n_anomalous = n_unusable = n_without_map = 0
     with (
-        open_output(arguments.output, format_) as write,
+        open_output(output, format_) as write,
         progress_bar(
             "scored", not arguments.quiet and not to_terminal, total=total
         ) as bar,
     ):
         paths = list_images(sources, exclude=maps_folder)
-        on_error = arguments.on_error or "raise"
         for some, rows in scorer.stream(paths, on_error=on_error):
+            if total is None:
+                # Those of a list were not known before.
+                for path in some:
+                    check_spared(path, output)
             if maps is not None:
                 usable = zip(some, rows, strict=True)
-                maps.write([path for path, row in usable if row["error"] is None])
+                usable = [path for path, row in usable if row["error"] is None]
+                n_without_map += maps.write(usable, on_error)
             write(rows)
             bar.update(len(rows))
             n_images += len(rows)
             n_anomalous += sum(row["label"] == -1 for row in rows)
             n_unusable += sum(row["error"] is not None for row in rows)
     if n_unusable:
-        print(
-            f"skgaussad: {n_unusable} of {n_images} images could not be used; the "
-            "column error says why.",
-            file=sys.stderr,
+        print_message(
+            f"{n_unusable} of {n_images} images could not be used; the column error "
+            "says why."
         )
+    if n_without_map:
+        print_message(f"maps missing: {n_without_map}.")
     return arguments.anomaly_status if n_anomalous else 0
 
 
@@ -153,7 +173,7 @@ def _watch(arguments):
     from .._utils.progress import progress_bar
     from ..datasets import existing_folder
     from ._maps import MapWriter
-    from ._outputs import format_of
+    from ._outputs import check_output, format_of
     from ._scoring import Scorer
     from ._watch import ResultFile, Watcher, watch
 
@@ -170,6 +190,7 @@ def _watch(arguments):
         if is_wrong:
             arguments.error(message)
     folder = str(existing_folder("What --watch looks into", *arguments.images))
+    check_output(arguments.output, inputs=[arguments.model])
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(ResultFile(arguments.output, format_))
         scorer = Scorer(arguments.model)

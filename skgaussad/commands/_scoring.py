@@ -7,6 +7,7 @@ import numpy as np
 from .._utils.score_table import score_rows
 from ..detectors import (
     find_decider,
+    find_max_value,
     find_part,
     find_threshold,
     find_transformer,
@@ -67,7 +68,7 @@ class Scorer:
         rows : list of dict
             As of `score_rows`, one a path.
         """
-        images = ReplacedImages(paths)
+        images = ReplacedImages(paths, find_max_value(self.model))
         distances = -np.asarray(self.model.score_samples(images), dtype=np.float64)
         p_values = None
         if self._held_out is not None:

@@ -2,28 +2,39 @@
 
 import contextlib
 import csv
+import hashlib
 import json
 import os
 import signal
-import sys
 import threading
+import time
 from itertools import islice
 
 from filelock import FileLock, Timeout
 
-from .._utils.score_table import COLUMNS, printable
+from .._utils.score_table import COLUMNS, path_to_text
+from ..datasets import is_image_file, is_something_else
 from ..exceptions import InvalidImageError
 from ._inputs import walk_images
-from ._outputs import check_output, encode
+from ._outputs import encode, unquote
+from ._streams import print_message
 
-# What tells a new image from one that was scored, under the same name.
-_STAMP = ("size", "modified_ns")
-_NAMES = (*COLUMNS, *_STAMP)
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
+# What tells a new image from one that was scored, under the same name: a file that was
+# written again has another time of change, whatever the others.
+_STAMP = ("size", "modified_ns", "changed_ns", "inode")
+# Where these differ and the content does not, nothing is new, such as after a backup.
+_CONTENT = "sha256"
+_NAMES = (*COLUMNS, *_STAMP, _CONTENT)
 # Few, so that rows and the reaction to a signal come soon.
 _N_AT_ONCE = 16
-# Attempts at a file that cannot be used before that is recorded: it may be arriving
-# slowly.
-_ATTEMPTS = 3
+# Seconds without a change after which a file that cannot be used is taken to be all
+# there: until then it may be a copy that stalls.
+_PATIENCE = 10.0
 
 
 def watch(watcher, interval, progress):
@@ -64,7 +75,7 @@ class Watcher:
     exclude : str or None
         A folder to leave out, that of the maps.
     on_error : {"raise", "record"}
-        What to do at an image that still cannot be used at the third look.
+        What to do at an image that cannot be used and has not changed for some time.
     """
 
     def __init__(self, scorer, maps, folder, results, exclude, on_error):
@@ -75,7 +86,10 @@ class Watcher:
         self._exclude = exclude
         self._on_error = on_error
         self._seen = {}
-        self._failures = {}
+        # By path and stamp, since when a file is known not to be usable.
+        self._failed = {}
+        # The same of files that are no images; None once they were named.
+        self._others = {}
 
     def look(self):
         """Score those images that are new and have not changed since the last look.
@@ -93,49 +107,76 @@ class Watcher:
             At an image that cannot be used, if that is to stop.
         """
         found = {}
-        for path in walk_images(self._folder, exclude=self._exclude):
+        for path in walk_images(
+            self._folder,
+            exclude=self._exclude,
+            is_image=lambda path: not is_something_else(path),
+        ):
             stamp = _stamp_of(path)
             if stamp is not None and not self._results.has(path, stamp):
                 found[path] = stamp
         settled = [path for path, s in found.items() if self._seen.get(path) == s]
         self._seen = found
-        self._failures = {
-            key: n for key, n in self._failures.items() if found.get(key[0]) == key[1]
-        }
-        settled = iter(settled)
+        for known in (self._failed, self._others):
+            for path, stamp in list(known):
+                if found.get(path) != stamp:
+                    del known[path, stamp]
+        settled = iter([path for path in settled if self._is_due(path)])
         while chunk := list(islice(settled, _N_AT_ONCE)):
             yield self._score(chunk)
 
+    def _is_due(self, path):
+        """Tell whether to score a file that has not changed since the last look."""
+        key = path, self._seen[path]
+        if key in self._others:
+            if self._others[key] is not None and _is_over(self._others[key]):
+                print_message(f"{path}: cannot be read as an image, and is left out")
+                self._others[key] = None
+            return False
+        if key in self._failed and not _is_over(self._failed[key]):
+            return False
+        if _is_being_written(path):
+            return False
+        if os.path.isdir(path) or is_image_file(path):
+            return True
+        self._others[key] = time.monotonic()
+        return False
+
     def _score(self, paths):
         """Score some images; return how many of them got a result."""
-        rows, stamps = [], []
+        rows, stamps, contents = [], [], []
         for path, row in zip(paths, self._scorer.score(paths), strict=True):
-            stamp = self._seen[path]
+            stamp, content = self._seen[path], _digest_of(path)
             # If it changed meanwhile, the file may have been read half old, half new.
             if _stamp_of(path) == stamp and self._is_final(path, row, stamp):
                 rows.append(row)
                 stamps.append(stamp)
-        self._results.append(rows, stamps)
+                contents.append(content)
+        self._results.append(rows, stamps, contents)
         return len(rows)
 
     def _is_final(self, path, row, stamp):
         """Draw the map of an image, and tell whether its result is to be written."""
         if row["error"] is None:
-            if self._maps is None:
-                return True
-            # The file may be gone by now.
-            with contextlib.suppress(InvalidImageError):
-                self._maps.write([path])
-                return True
-            return False
-        key = path, stamp
-        self._failures[key] = self._failures.get(key, 0) + 1
-        if self._failures[key] < _ATTEMPTS:
+            return self._maps is None or self._draw_map(path)
+        if not _is_over(self._failed.setdefault((path, stamp), time.monotonic())):
             return False
         message = f"{path}: {row['error']}"
         if self._on_error == "raise":
             raise ValueError(message)
-        print(f"skgaussad: {message}", file=sys.stderr)
+        print_message(message)
+        return True
+
+    def _draw_map(self, path):
+        """Draw the map of an image, and tell whether the image was still there."""
+        try:
+            self._maps.write([path])
+        except InvalidImageError:
+            return False
+        except OSError as error:
+            if self._on_error == "raise":
+                raise
+            print_message(f"{path}: no map: {error}")
         return True
 
 
@@ -160,7 +201,6 @@ class ResultFile:
     """
 
     def __init__(self, path, format_):
-        check_output(path)
         self._format = format_
         folder, name = os.path.split(path)
         self._lock = FileLock(os.path.join(folder, f".{name}.lock"))
@@ -173,6 +213,7 @@ class ResultFile:
         with contextlib.ExitStack() as stack:
             stack.callback(self._lock.release)
             self._file = stack.enter_context(open(path, "a+b"))
+            self._identity = os.fstat(self._file.fileno())
             self._scored = {}
             self._read(path)
             self._close = stack.pop_all().close
@@ -184,26 +225,41 @@ class ResultFile:
         self._close()
 
     def has(self, path, stamp):
-        """Tell whether there is a result of an image with this stamp."""
-        return self._scored.get(printable(path)) == stamp
+        """Tell whether there is a result of a file with this stamp or its content.
 
-    def append(self, rows, stamps):
+        There need not be one of this file of results itself.
+        """
+        scored_stamp, content = self._scored.get(path_to_text(path), (None, None))
+        if scored_stamp == stamp:
+            return True
+        if content is not None and scored_stamp[0] == stamp[0]:
+            if _digest_of(path) != content:
+                return False
+            self._scored[path_to_text(path)] = stamp, content
+            return True
+        with contextlib.suppress(OSError):
+            return os.path.samestat(os.stat(path), self._identity)
+        return False
+
+    def append(self, rows, stamps, contents):
         """Write results.
 
         Parameters
         ----------
         rows : list of dict
             As of `score_rows`.
-        stamps : list of tuple of (int, int)
-            Size in bytes and time of the last change in nanoseconds, of each image.
+        stamps : list of tuple of int
+            As of `_stamp_of`, of each image.
+        contents : list of str
+            As of `_digest_of`.
         """
         stamped = [
-            {**row, **dict(zip(_STAMP, stamp, strict=True))}
-            for row, stamp in zip(rows, stamps, strict=True)
+            {**row, **dict(zip(_STAMP, stamp, strict=True)), _CONTENT: content}
+            for row, stamp, content in zip(rows, stamps, contents, strict=True)
         ]
         self._write(encode(stamped, self._format))
-        for row, stamp in zip(rows, stamps, strict=True):
-            self._scored[row["path"]] = stamp
+        for row, stamp, content in zip(rows, stamps, contents, strict=True):
+            self._scored[row["path"]] = stamp, content
 
     def _write(self, content):
         self._file.write(content)
@@ -238,8 +294,9 @@ class ResultFile:
             row = json.loads(text)
         else:
             (values,) = csv.reader([text])
-            row = dict(zip(_NAMES, values, strict=True))
-        self._scored[row["path"]] = tuple(int(row[name]) for name in _STAMP)
+            row = dict(zip(_NAMES, map(unquote, values), strict=True))
+        stamp = tuple(int(row[name]) for name in _STAMP)
+        self._scored[row["path"]] = stamp, str(row[_CONTENT])
 
 
 def _whole_records(file, is_csv):
@@ -264,10 +321,57 @@ def _refuse(path):
     )
 
 
+def _is_over(since):
+    """Tell whether the time to wait for a file that is of no use is over."""
+    return time.monotonic() - since >= _PATIENCE
+
+
 def _stamp_of(path):
     """Return what changes with a file, or None where there is none."""
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _digest_of(path):
+    """Return the SHA-256 of the content of a file, or "" if it cannot be read."""
+    digest = hashlib.sha256()
+    # Pipes and devices may have no end.
+    if not os.path.isfile(path):
+        return ""
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def _is_being_written(path):
+    """Tell whether a process has a file open for writing, where that can be known.
+
+    Linux gives no read lease on such a file.
+    """
+    if not hasattr(fcntl, "F_SETLEASE") or not os.path.isfile(path):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        # If someone opens it meanwhile, a signal comes, and this one is ignored.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        # Of another user, or on a file system without leases.
+        return False
+    else:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
+    finally:
+        os.close(descriptor)

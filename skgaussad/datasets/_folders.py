@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._files import existing_folder, image_files
+from ._files import existing_folder, group_same_files, image_files, name_some
+from ._labels_in_names import check_unlabelled
 
 
 def load_folders(normal, anomalous=None):
@@ -32,7 +33,14 @@ def load_folders(normal, anomalous=None):
     FileNotFoundError
         If a folder does not exist.
     ValueError
-        If a folder holds no images.
+        If a folder holds no images; there are masks beside the normal ones, called
+        ``1_mask.png`` or the like; or a file is among the normal and the anomalous
+        images, through a link or a folder given twice.
+
+    Warns
+    -----
+    UserWarning
+        If there are files that cannot be read as images; names them.
 
     See Also
     --------
@@ -40,9 +48,9 @@ def load_folders(normal, anomalous=None):
 
     Notes
     -----
-    Images are the files directly in the folder with the extension ``.png``, ``.jpg``,
-    ``.jpeg``, ``.bmp``, ``.tif``, ``.tiff`` or ``.webp``, in any case. They are not
-    opened.
+    Images are the files directly in the folder with an extension of PNG, JPEG, TIFF,
+    BMP, GIF, WebP, JPEG 2000, PPM or AVIF in any case, and those without one or with an
+    unknown one that begin as such images do. The others are not opened.
 
     Examples
     --------
@@ -62,8 +70,15 @@ def load_folders(normal, anomalous=None):
     array([ 1,  1, -1])
     """
     paths = image_files(existing_folder("normal", normal))
+    check_unlabelled(normal, paths)
     labels = [1] * len(paths)
     if anomalous is not None:
         paths += image_files(existing_folder("anomalous", anomalous))
         labels += [-1] * (len(paths) - len(labels))
+    for same in group_same_files(paths):
+        if len({labels[paths.index(path)] for path in same}) > 1:
+            raise ValueError(
+                "A file is among the normal and the anomalous images: "
+                f"{name_some(same)}."
+            )
     return Bunch(paths=np.array([str(path) for path in paths]), labels=np.array(labels))

@@ -8,9 +8,9 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
-from .._utils.validation import check_integer, check_real
+from .._utils.validation import check_integer, check_real, validate_data
 from ..covariance import Spectrum
 
 

@@ -15,6 +15,7 @@ from ._tiled import TiledDetector
 from ._variant_mahalanobis import VariantMahalanobisDetector
 from ._walk import (
     find_decider,
+    find_max_value,
     find_part,
     find_threshold,
     find_transformer,

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.validation import check_integer
 from ..augmentation import AugmentedImages, ImageAugmentation
 from ..exceptions import FalseAlarmRateWarning
-from ..features import ImageInputMixin
+from ..features import DeepFeatureTransformer, ImageInputMixin, resolve_max_value
 from ._base import BaseDetector, check_unchanged, working_point_of
 from ._hold_out import number_groups, takes_groups
 from ._walk import find_decider, find_part
@@ -164,12 +164,21 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         augmentation.check()
         self._warn_of_anomalies(y)
         seed = check_random_state(self.random_state).randint(2**31)
-        images = AugmentedImages(X, augmentation, self.n_epochs, seed)
+        images = AugmentedImages(
+            X, augmentation, self.n_epochs, seed, self._find_max_value()
+        )
         n_images = len(images) // self.n_epochs
         groups = number_groups(groups, range(n_images))
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(images, **self._fit_parameters(groups, n_images))
         return self
+
+    def _find_max_value(self):
+        """Return what is white in images of uint16, for the transformer in it."""
+        for part in self.estimator.get_params().values():
+            if isinstance(part, DeepFeatureTransformer):
+                return resolve_max_value(part.max_value)
+        return None
 
     def _fit_parameters(self, groups, n_images):
         """Return the group of each row, by the name that the detector takes it by."""

@@ -1,10 +1,10 @@
 """One Gaussian over all cells of a map, scored cell by cell."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.array_api import like, namespace_of, score_dtype
-from .._utils.validation import check_choice, check_real
+from .._utils.validation import check_choice, check_real, validate_data
 from ..covariance import leave_out_residuals
 from ._aggregation import count_top
 from ._columns import place_cells, resolve_cells

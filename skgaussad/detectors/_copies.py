@@ -8,7 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..exceptions import FalseAlarmRateWarning
-from ..features import identify_image
+
+_N_NAMED = 5
 
 
 def find_copies(X):
@@ -27,7 +28,7 @@ def find_copies(X):
     Warns
     -----
     FalseAlarmRateWarning
-        If there are copies, with the place of one.
+        If there are copies, with the places of some.
     """
     return number_copies(digest_rows(X))
 
@@ -37,10 +38,10 @@ def digest_rows(X):
     return [sha256(row).digest()[:16] for row in np.ascontiguousarray(X)]
 
 
-def find_image_copies(images):
+def find_image_copies(images, preprocessing):
     """Give images numbers as `find_copies` does rows, by their content."""
     rows = range(len(images))
-    return number_copies([identify_image(images, row) for row in rows])
+    return number_copies([preprocessing.identify(images, row) for row in rows])
 
 
 def number_copies(digests):
@@ -49,12 +50,15 @@ def number_copies(digests):
     is_copy = firsts[copies] != np.arange(len(copies))
     if not is_copy.any():
         return None
-    row = int(is_copy.argmax())
+    rows = np.flatnonzero(is_copy)
+    named = [f"X[{row}] = X[{firsts[copies[row]]}]" for row in rows[:_N_NAMED]]
+    if len(rows) > len(named):
+        named.append("...")
     warnings.warn(
-        f"{is_copy.sum()} of the {len(copies)} training samples are copies of others, "
-        f"as X[{row}] is of X[{firsts[copies[row]]}]. Equal samples are held out "
-        "together and count as one for the false-alarm rate. Leave copies out: they "
-        "tell nothing new of what is normal.",
+        f"{len(rows)} of the {len(copies)} training samples are copies of others: "
+        f"{', '.join(named)}. Equal samples are held out together and count as one for "
+        "the false-alarm rate. Leave copies out: they tell nothing new of what is "
+        "normal.",
         FalseAlarmRateWarning,
         stacklevel=4,
     )
@@ -76,5 +80,7 @@ def join_groups(groups, copies):
     """
     n_groups = groups.max() + 1
     size = n_groups + copies.max() + 1
-    links = coo_array((np.ones(len(groups)), (groups, n_groups + copies)), (size, size))
+    # Of 32 bits, which SciPy takes in all its versions.
+    places = groups.astype(np.int32), (n_groups + copies).astype(np.int32)
+    links = coo_array((np.ones(len(groups)), places), shape=(size, size))
     return connected_components(links, directed=False)[1][groups]

@@ -3,10 +3,10 @@
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.array_api import namespace_of, to_host
-from .._utils.validation import check_choice, check_real
+from .._utils.validation import check_choice, check_real, validate_data
 from ..covariance import (
     COVARIANCES,
     DIAGONAL_COVARIANCES,

@@ -11,9 +11,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
     check_consistent_length,
     column_or_1d,
-    validate_data,
 )
 
+from .._utils.validation import validate_data
 from ._copies import join_groups
 
 

@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 from sklearn.base import MetaEstimatorMixin
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.array_api import like, namespace_of, score_dtype, to_host
-from .._utils.validation import check_choice, check_real
+from .._utils.validation import check_choice, check_real, validate_data
 from ..exceptions import FalseAlarmRateWarning
 from ._aggregation import AGGREGATIONS, aggregate
 from ._base import BaseDetector

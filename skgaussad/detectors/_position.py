@@ -193,7 +193,7 @@ class PositionDetector(ImageInputMixin, BaseDetector):
         rows = np.concatenate(
             [some[:, self._counts] for some in self._stream_positions(images)]
         )
-        copies = find_image_copies(images)
+        copies = find_image_copies(images, self.transformer_.preprocessing_)
         fit = self._fit_shared if self.positions == "shared" else self._fit_each
         self._set_held_out(fit(rows, copies).max(axis=1), copies=copies)
         self._set_threshold()

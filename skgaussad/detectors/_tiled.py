@@ -216,12 +216,12 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
                 "Found array with 1 sample(s) while a minimum of 2 is required by "
                 "TiledDetector, which measures each image by the others."
             )
-        copies = find_image_copies(images)
-        groups = number_groups(groups, images, copies)
 
         self._discard_threshold()
         self.tile_estimator_ = clone(self.estimator)
         self.transformer_ = self.tile_estimator_[0].fit(images)
+        copies = find_image_copies(images, self.transformer_.preprocessing_)
+        groups = number_groups(groups, images, copies)
         self.tile_size_ = tile_size or self.transformer_.preprocessing_.image_size
         with progress_bar("tiles", self.verbose, total=len(images)) as bar:
             rows = range(len(images))
@@ -265,8 +265,15 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
 
     def _cut(self, images, rows, grids, bar):
         """Return the tiles of some of the images."""
-        standardize = self.transformer_.preprocessing_.standardize_intensity
-        return TiledImages(images, rows, grids, bar.update, standardize)
+        preprocessing = self.transformer_.preprocessing_
+        return TiledImages(
+            images,
+            rows,
+            grids,
+            bar.update,
+            preprocessing.standardize_intensity,
+            preprocessing.max_value,
+        )
 
     def _stream_tiles(self, images):
         """Yield the tiles of a few images at a time.

@@ -7,11 +7,10 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
-    validate_data,
 )
 
 from .._utils.array_api import like, score_dtype, to_host
-from .._utils.validation import check_integer
+from .._utils.validation import check_integer, validate_data
 from ..calibration import chi2_threshold
 from ..covariance import Gaussian, mean_of
 from ._base import RULES, BaseDetector

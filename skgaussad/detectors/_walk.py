@@ -143,6 +143,12 @@ def find_transformer(estimator):
     return None
 
 
+def find_max_value(estimator):
+    """Return what is white in images of uint16, of a fitted estimator, or None."""
+    transformer = find_transformer(estimator)
+    return None if transformer is None else transformer.preprocessing_.max_value
+
+
 def gaussian_parts(detector):
     """Find the Gaussians of a detector.
 

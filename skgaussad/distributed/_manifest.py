@@ -1,6 +1,7 @@
 """A file that identifies the call that a folder of scores belongs to."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from ._fingerprint import hash_model, hash_paths
 
 # Readers of Parquet folders skip names that begin with an underscore or a dot.
 _NAME = "_manifest.json"
+# Far larger than any of them.
+_MAX_BYTES = 2**16
 _MEANINGS = {
     "version": "layout",
     "model": "fitted pipeline",
@@ -65,7 +68,7 @@ class Manifest:
         """
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _NAME
-        if not path.exists():
+        if not os.path.lexists(path):
             stray = next(folder.glob("*.parquet"), None)
             if stray is not None:
                 raise ValueError(
@@ -76,13 +79,13 @@ class Manifest:
                 Path(temporary).write_text(json.dumps(asdict(self), indent=1))
             return
         try:
-            found = json.loads(path.read_bytes())
+            found = json.loads(_read_start(path))
             differing = [
                 meaning
                 for name, meaning in _MEANINGS.items()
                 if found[name] != getattr(self, name)
             ]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ValueError(
                 f"{str(path)!r} is not a manifest of scores. Take another folder."
             ) from None
@@ -92,3 +95,15 @@ class Manifest:
                 f"{' and '.join(differing)}. Take another folder, or repeat that call "
                 "to go on with it."
             )
+
+
+def _read_start(path):
+    """Read a file that may be of others; raise ValueError if it is no manifest."""
+    # Not of a pipe, which may never end, nor of a link, which may lead to anything.
+    if path.is_symlink() or not path.is_file():
+        raise ValueError("not a file")
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ValueError("too long")
+    return content

@@ -4,6 +4,7 @@ import warnings
 
 import torch
 
+from .._utils.torch_guard import torch_run
 from ._graph import OPSET
 
 
@@ -47,9 +48,9 @@ def export_network(backbone, levels, image_size):
     """
     module = _Maps(backbone.module(torch.device("cpu")), levels).eval()
     # Two images, since the exporter takes sizes of 1 to be fixed.
-    example = torch.zeros(2, 3, *image_size)
+    example = torch.zeros(2, 3, *image_size, dtype=torch.float32, device="cpu")
     try:
-        with warnings.catch_warnings():
+        with torch_run(alone=True), warnings.catch_warnings():
             # From within the exporter.
             warnings.simplefilter("ignore", FutureWarning)
             program = torch.onnx.export(

@@ -121,7 +121,10 @@ def _standardize(batch, seen):
 def _measure(images, preprocessing):
     """Return the sides of a batch of images, height first."""
     graph = images.graph
-    shape = graph.op("Shape", images)
+    # Taking the first pixel fails where there is none, which else would be scored.
+    first = images.take(np.array([0]), axis=1).take(np.array([0]), axis=2)
+    nothing = (first.cast(np.int64) * 0).sum(0, 1, 2, 3)
+    shape = graph.op("Shape", images) + nothing
     height, width = (shape.take(axis, axis=0) for axis in (1, 2))
     high, wide = preprocessing.image_size
     if preprocessing.crop_pct is None:

@@ -136,7 +136,7 @@ def to_onnx(
 
     scoring = Scoring.of(estimator)
     transformer = scoring.transformer
-    _check_resizing(transformer.preprocessing_, resize)
+    _check_preprocessing(transformer.preprocessing_, resize)
     images = prepare_images(images, transformer, resize)
     if with_maps:
         _check_maps(estimator, transformer, images)
@@ -161,10 +161,16 @@ def _check_maps(estimator, transformer, images):
     anomaly_maps(estimator, images[:1])
 
 
-def _check_resizing(preprocessing, resize):
-    """Raise unless the graph can resize, or its user if it shall not."""
+def _check_preprocessing(preprocessing, resize):
+    """Raise unless the graph can scale and resize, or its user if it shall not."""
     from ._resampling import RESAMPLINGS
 
+    if preprocessing.max_value is not None:
+        raise ValueError(
+            f"A graph takes images of 8 bits; got a DeepFeatureTransformer for 16 bits "
+            f"(max_value={preprocessing.max_value}). Fit it to images of 8 bits, with "
+            "max_value=None."
+        )
     if resize and preprocessing.interpolation not in RESAMPLINGS:
         raise ValueError(
             f"resize=True: the graph resizes by {', '.join(RESAMPLINGS)}; got a "

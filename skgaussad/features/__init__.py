@@ -3,11 +3,12 @@
 from ._cache import FeatureCache
 from ._decoding import decode_image, read_image_size
 from ._device import resolve_batch_size, resolve_device
-from ._identity import identify_image
+from ._formats import IMAGE_EXTENSIONS
 from ._ignored import LEAST_FRACTION
 from ._input import LazyImages, as_image_sequence, check_items
 from ._intensity import LEAST_DEVIATION, STANDARD_DEVIATION, STANDARD_MEAN
 from ._parts import slices_of
+from ._preprocessing import resolve_max_value
 from ._replaced_images import ReplacedImages
 from ._tags import ImageInputMixin
 from ._tiles import TiledImages, TileGrid

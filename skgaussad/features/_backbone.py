@@ -2,14 +2,16 @@
 
 import contextlib
 import inspect
-import threading
+import os
 from dataclasses import dataclass
+from functools import partial
 
 import timm
 import torch
 from torch import nn
 
-from ._folding import fold_batch_norms
+from .._utils.torch_guard import torch_build
+from ._folding import fold_as_stored, fold_batch_norms
 from ._levels import auto_level, auto_level_for_grids, resolve_levels
 from ._weight_store import weight_store_in_use
 from ._weights import (
@@ -20,7 +22,10 @@ from ._weights import (
     weights_key,
 )
 
-_module_lock = threading.Lock()
+# Bytes of the largest network that is built for a model file without weights for it,
+# and how many times larger than those at hand, maybe of few of its levels, it may be.
+_LIMIT = 2**25
+_LIMIT_FACTOR = 64
 
 
 class _Chain(nn.Module):
@@ -206,6 +211,9 @@ class Backbone:
         If the weights are not available.
     """
 
+    # Whether it is of a model file that may neither download nor build large networks.
+    _is_limited = False
+
     def __init__(
         self,
         name,
@@ -222,7 +230,7 @@ class Backbone:
         self._image_size = image_size
         self._seed = seed
         self._keep_weights = keep_weights
-        self._module = self._arrays = None
+        self._module = self._arrays = self._device = None
         facts = self._read_once(for_grids) if whole else self._read(levels, for_grids)
         self.levels = resolve_levels(levels, facts.n_levels, facts.auto_level)
         self.n_levels = facts.n_levels
@@ -240,17 +248,18 @@ class Backbone:
         return _known[key]
 
     def _read(self, levels, for_grids):
-        network, source = read_network(self.name, self._weights, self._seed)
-        sha256 = hash_weights(network)
-        data_config = timm.data.resolve_model_data_config(network)
-        n_levels, default = _count_levels(network, for_grids)
-        kept = resolve_levels(levels, n_levels, default)
-        self._module = self._prepare(network, kept)
-        image_size = self._image_size or tuple(data_config["input_size"][1:])
-        shapes = _probe(self._module, kept, image_size)
+        with torch_build():
+            network, source = read_network(self.name, self._weights, self._seed)
+            sha256 = hash_weights(network)
+            data_config = timm.data.resolve_model_data_config(network)
+            n_levels, default = _count_levels(network, for_grids)
+            kept = resolve_levels(levels, n_levels, default)
+            self._module = self._cut(network, kept)
+            shapes = self._fold(self._module, data_config, kept)
         return _Facts(source, sha256, data_config, n_levels, default, shapes)
 
-    def _prepare(self, network, kept):
+    def _cut(self, network, kept):
+        """Cut a network into the levels that are kept, for the input size."""
         native = timm.data.resolve_model_data_config(network)["input_size"][1:]
         # Position embeddings of a transformer belong to one input size.
         if self._image_size not in (None, tuple(native)) and hasattr(
@@ -258,9 +267,12 @@ class Backbone:
         ):
             with explain_image_size(self._image_size):
                 network.set_input_size(img_size=self._image_size)
-        module = _cut(network, kept).eval().requires_grad_(False)
-        fold_batch_norms(module)
-        return module
+        return _cut(network, kept).eval().requires_grad_(False)
+
+    def _fold(self, module, data_config, kept):
+        """Fold a cut network, and return the shapes of its feature maps by level."""
+        image_size = self._image_size or tuple(data_config["input_size"][1:])
+        return _probe(partial(fold_batch_norms, module), kept, image_size)
 
     def module(self, device):
         """Return the network on a device, ready to run.
@@ -281,15 +293,23 @@ class Backbone:
         ValueError
             If the weights were not stored and those found now differ.
         """
-        with _module_lock:
-            if self._module is None:
-                self._restore()
-            return self._module.to(device, memory_format=torch.channels_last)
+        if self._module is None or self._device != device:
+            with torch_build():
+                if self._module is None:
+                    self._restore()
+                self._module.to(device, memory_format=torch.channels_last)
+                self._device = device
+        return self._module
 
     def _restore(self):
         kept = tuple(self.shapes)
+        # Other names could make timm contact a hub, which loading must not do.
+        check_name(self.name)
         if self._arrays is None:
-            network, _ = read_network(self.name, self._weights, self._seed)
+            self._check_size()
+            network, _ = read_network(
+                self.name, self._weights, self._seed, fetch=not self._is_limited
+            )
             found = hash_weights(network)
             if found != self.weights_sha256:
                 raise ValueError(
@@ -298,24 +318,70 @@ class Backbone:
                     f"instead of {self.weights_sha256}. Restore the original weights "
                     "or fit again; store_weights=True stores them with the model."
                 )
-            module = self._prepare(network, kept)
+            module = self._cut(network, kept)
+            self._fold(module, self.data_config, kept)
         else:
-            # Other names could make timm contact a hub, which loading must not do.
-            check_name(self.name)
-            module = self._prepare(create_network(self.name, self._seed), kept)
-            module.load_state_dict(
-                {name: torch.from_numpy(a) for name, a in self._arrays.items()}
-            )
+            module = self._fill(kept)
         # In this order, so that another thread that pickles finds one of the two.
         self._module = module
         self._arrays = None
 
+    def _fill(self, kept):
+        """Build the network with the weights at hand, in no more memory than theirs."""
+        weights = {name: torch.from_numpy(a) for name, a in self._arrays.items()}
+        with torch.device("meta"):
+            module = self._cut(create_network(self.name, self._seed), kept)
+            fold_as_stored(module, self._arrays)
+        try:
+            module.load_state_dict(weights, assign=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The weights stored for backbone {self.name!r} are not its: {error}"
+            ) from error
+        held = [value for part in module.modules() for value in vars(part).values()]
+        held += [*module.parameters(), *module.buffers()]
+        if any(isinstance(value, torch.Tensor) and value.is_meta for value in held):
+            # It has constants that are no weights.
+            self._check_size()
+            module = self._cut(create_network(self.name, self._seed), kept)
+            fold_as_stored(module, self._arrays)
+            module.load_state_dict(weights)
+        return module
+
+    def _check_size(self):
+        """Raise if the network is large for the weights that there are, unbuilt."""
+        is_auto = isinstance(self._weights, str) and self._weights == "auto"
+        if not self._is_limited or (self._arrays is None and is_auto):
+            # Weights of packages are those of small networks.
+            return
+        if self._arrays is not None:
+            n_stored = sum(array.nbytes for array in self._arrays.values())
+            limit = _LIMIT + _LIMIT_FACTOR * n_stored
+        else:
+            is_file = isinstance(self._weights, str | os.PathLike) and os.path.isfile(
+                self._weights
+            )
+            n_stored = os.path.getsize(self._weights) if is_file else 0
+            limit = _LIMIT + 2 * n_stored
+        with torch.device("meta"):
+            network = create_network(self.name, self._seed)
+        n_bytes = sum(
+            tensor.numel() * tensor.element_size()
+            for tensor in network.state_dict().values()
+        )
+        if n_bytes > limit:
+            raise ValueError(
+                f"backbone {self.name!r} is a network of {n_bytes} bytes, and there "
+                f"are {n_stored} bytes of weights for it. If you trust the model "
+                "file, load it with load(path, fetch=True)."
+            )
+
     def __getstate__(self):
-        if self._keep_weights:
-            with _module_lock:
-                if self._module is None and self._arrays is None:
+        if self._keep_weights and self._module is None and self._arrays is None:
+            with torch_build():
+                if self._module is None:
                     self._restore()
-        state = self.__dict__.copy()
+        state = {**self.__dict__, "_device": None}
         if state["_module"] is not None:
             state["_module"] = state["_arrays"] = None
             if self._keep_weights:
@@ -324,14 +390,20 @@ class Backbone:
                     for name, tensor in self._module.state_dict().items()
                 }
         store = weight_store_in_use()
-        if store is not None and state["_arrays"] is not None:
-            state["_arrays"] = store.put(self, state["_arrays"])
+        if store is not None:
+            # Whoever loads the file says so.
+            state.pop("_is_limited", None)
+            if state["_arrays"] is not None:
+                state["_arrays"] = store.put(self, state["_arrays"])
         return state
 
     def __setstate__(self, state):
-        self.__dict__.update(state)
-        if isinstance(self._arrays, str):
-            self._arrays = weight_store_in_use().get(self._arrays)
+        self.__dict__.update(state, _module=None, _device=None)
+        store = weight_store_in_use()
+        if store is not None:
+            self._is_limited = not store.fetch
+            if isinstance(self._arrays, str):
+                self._arrays = store.get(self._arrays)
 
 
 # Facts of the whole networks that this process has read: a grid search whose features
@@ -339,11 +411,11 @@ class Backbone:
 _known = {}
 
 
-def _probe(module, levels, image_size):
+def _probe(network, levels, image_size):
     """Run one black image, and return the shapes of its feature maps by level."""
     black = torch.zeros(1, 3, *image_size)
-    with explain_image_size(image_size), torch.inference_mode():
-        outputs = module(black)
+    with explain_image_size(image_size):
+        outputs = network(black)
     return {
         level: (*feature_map.shape[1:], prefix_tokens is not None)
         for level, (feature_map, prefix_tokens) in zip(levels, outputs, strict=True)

@@ -5,7 +5,6 @@ import os
 import numpy as np
 
 from ._cache import N_STRIPES, lock_stripe, open_store
-from ._identity import identify_image
 from ._parts import slices_of
 
 # Images that are looked up at a time.
@@ -71,7 +70,8 @@ class CachedExtraction:
             for start in range(0, len(rows), _BLOCK):
                 missing = {}
                 for row in rows[start : start + _BLOCK]:
-                    missing.setdefault(identify_image(images, row), []).append(row)
+                    digest = self._preprocessing.identify(images, row)
+                    missing.setdefault(digest, []).append(row)
                 yield from self._look_up(store, missing)
                 for stripe in stripes:
                     striped = {
@@ -152,7 +152,7 @@ _MAX_MEMORY = 2**28
 
 def _recall(store, recipe, images):
     """Return the vectors that are in memory or in the store."""
-    memory = _memory.get(recipe.key, {})
+    memory = _memory.get(recipe, {})
     vectors = {image: memory[image] for image in images if image in memory}
     unknown = [image for image in images if image not in vectors]
     if unknown:
@@ -160,13 +160,12 @@ def _recall(store, recipe, images):
         vectors.update(read)
         if _bytes_in_memory() + 4 * recipe.width * len(read) > _MAX_MEMORY:
             _memory.clear()
-        _memory.setdefault(recipe.key, {}).update(read)
+        _memory.setdefault(recipe, {}).update(read)
     return vectors
 
 
 def _bytes_in_memory():
+    # Other threads add vectors meanwhile, so that none is looked at.
     return sum(
-        len(vectors) * next(iter(vectors.values())).nbytes
-        for vectors in list(_memory.values())
-        if vectors
+        4 * recipe.width * len(vectors) for recipe, vectors in [*_memory.items()]
     )

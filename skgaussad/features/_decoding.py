@@ -7,18 +7,34 @@ has colour.
 """
 
 import io
+import threading
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..exceptions import InvalidImageError
-from ._damage import find_damage
+from ._examination import (
+    check_file_length,
+    examine_content,
+    examine_image,
+    examine_tile,
+    read_tiff,
+)
+from ._formats import IMAGE_FORMATS, open_image
 from ._input import ItemError, check_item, check_not_empty, describe
+from ._meaning import Meaning
+from ._png import is_png, select_chunks
+from ._strict import load_strictly
+from ._tiff import is_tiff
 
 _EXIF_ORIENTATION = 0x0112
+_PLAIN = Meaning()
+# Held while an image of the user is loaded.
+_user_images = threading.Lock()
 
 
-def load_image(images, index, size, resample, crop_pct=None):
+def load_image(images, index, size, resample, crop_pct=None, max_value=None):
     """Decode one image and resize it.
 
     Parameters
@@ -44,6 +60,9 @@ def load_image(images, index, size, resample, crop_pct=None):
         usual evaluation transform of timm and torchvision, ``Resize`` and
         ``CenterCrop``.
 
+    max_value : int or None, default=None
+        What is white in images of uint16; None is 65535.
+
     Returns
     -------
     pixels : ndarray of shape (height, width, 3), dtype float32
@@ -57,7 +76,7 @@ def load_image(images, index, size, resample, crop_pct=None):
     Notes
     -----
     Values are scaled by their type, never by their range in one image: uint8 is
-    divided by 255, uint16 by 65535, and floats must be in [0, 1] already. A grey
+    divided by 255, uint16 by `max_value`, and floats must be in [0, 1] already. A grey
     image is repeated to three channels. Alpha is dropped, not blended with a
     background, and colour profiles are ignored.
 
@@ -73,11 +92,11 @@ def load_image(images, index, size, resample, crop_pct=None):
     several frames (GIF, APNG, TIFF, WebP) is an error, unless it is an MPO, as
     phones write it, whose first frame is the photo.
     """
-    bands = apply_at(images, index, decode)
+    bands = apply_at(images, index, lambda item: decode(item, max_value))
     return resize_bands(bands, size, resample, crop_pct)
 
 
-def decode_image(images, index):
+def decode_image(images, index, max_value=None):
     """Decode one image in its own size and depth.
 
     Parameters
@@ -87,6 +106,9 @@ def decode_image(images, index):
 
     index : int
         Position of the image.
+
+    max_value : int or None, default=None
+        As for `load_image`.
 
     Returns
     -------
@@ -99,7 +121,8 @@ def decode_image(images, index):
     InvalidImageError
         If the item is not an image, or cannot be decoded.
     """
-    return np.dstack([np.asarray(band) for band in apply_at(images, index, decode)])
+    bands = apply_at(images, index, lambda item: decode(item, max_value))
+    return np.dstack([np.asarray(band) for band in bands])
 
 
 def read_image_size(images, index):
@@ -163,8 +186,9 @@ def _explain(error):
         )
     if isinstance(error, UnidentifiedImageError):
         return (
-            "expected an image in a format that Pillow reads, such as PNG, JPEG or "
-            "TIFF, got a file that it cannot identify; convert it or leave it out."
+            f"expected an image in a format that is read ({', '.join(IMAGE_FORMATS)}), "
+            f"got a file that Pillow {PIL.__version__} identifies as none of these; "
+            "convert it to PNG or leave it out."
         )
     return (
         f"expected an intact image, but decoding failed with {error!r}; it is "
@@ -172,47 +196,57 @@ def _explain(error):
     )
 
 
-def decode(item):
-    """Return the bands of an item."""
+def decode(item, max_value=None):
+    """Return the bands of an item; `max_value` is as of `load_image`."""
     check_item(item)
     if isinstance(item, np.ndarray):
-        return _bands_from_array(item)
+        return _bands_from_array(item, max_value)
     if isinstance(item, Image.Image):
-        _select_only_frame(item)
-        # Copied in either case, since the image is the user's. Pillow applies the
-        # orientation of TIFF images on loading; Pillow 10.0 would apply it again.
-        if item.format == "TIFF":
-            return _bands_from_pil(item.copy())
-        return _bands_from_pil(ImageOps.exif_transpose(item))
-    return decode_content(read_file(item))
+        # Two threads cannot load the same image.
+        with _user_images:
+            return _bands_from_user_image(item, max_value)
+    return decode_content(read_file(item), max_value)
 
 
-def decode_content(content):
-    """Return the bands of an image file."""
-    damage = find_damage(content)
-    if damage is not None:
-        raise ItemError(
-            f"expected an intact image, but {damage}; replace it or leave it out."
-        )
+def _bands_from_user_image(image, max_value):
+    """Return the bands of a PIL image that belongs to the user."""
+    _check_format(image)
+    _check_only_frame(image)
+    meaning = examine_tile(image, examine_image(image))
+    load_strictly(image)
+    # Copied in either case, since the image is the user's. Pillow applies the
+    # orientation of TIFF images on loading; Pillow 10.0 would apply it again.
+    is_turned = image.format == "TIFF"
+    copied = image.copy() if is_turned else ImageOps.exif_transpose(image)
+    copied.format = image.format
+    return _bands_from_pil(copied, meaning, max_value)
+
+
+def decode_content(content, max_value=None):
+    """Return the bands of an image file; `max_value` is as of `load_image`."""
+    content, meaning = examine_content(content)
     # Given a path, Pillow 11 and newer map some files into memory, and garble TIFF
     # images whose orientation they also have to apply. Not so with bytes.
-    with Image.open(io.BytesIO(content)) as image:
-        _select_only_frame(image)
+    with open_image(io.BytesIO(content)) as image:
+        _check_only_frame(image)
         if image.format == "PNG" and image.mode == "P" and image.palette is None:
             # Pillow would take the indices for shades of grey.
             raise ItemError(
                 "expected an intact image, but it has no palette (PLTE) where one is "
                 "needed; replace it or leave it out."
             )
+        meaning = examine_tile(image, meaning)
         # exif_transpose of Pillow 10 loads only the images that it changes.
-        image.load()
+        load_strictly(image)
         if image.format != "TIFF":
             ImageOps.exif_transpose(image, in_place=True)
-        return _bands_from_pil(image)
+        return _bands_from_pil(image, meaning, max_value)
 
 
 def read_file(path):
+    """Return the content of an image file, or raise if it is far too long."""
     with open(path, "rb") as file:
+        check_file_length(file)
         return file.read()
 
 
@@ -222,57 +256,87 @@ def _measure(item):
     if isinstance(item, np.ndarray):
         return item.shape[:2]
     if isinstance(item, Image.Image):
+        _check_format(item)
+        if item.format == "TIFF":
+            # Versions of Pillow exchange the sides on opening or on loading.
+            with _user_images:
+                load_strictly(item)
+            return item.height, item.width
         return _shown_size(item)
-    with Image.open(item) as image:
-        return _shown_size(image)
+    with open(item, "rb") as file:
+        check_file_length(file)
+        start = file.read(8)
+        if is_tiff(start):
+            return read_tiff(file).shown_size
+        file.seek(0)
+        if is_png(start):
+            # Pillow may refuse a file for damage to others.
+            file = io.BytesIO(select_chunks(file.read()))
+        with open_image(file) as image:
+            # Pillow decodes a PNG to see whether EXIF data follow the pixels; here
+            # they come before.
+            if is_png(start) and "exif" not in image.info:
+                return image.height, image.width
+            return _shown_size(image)
+
+
+def _check_format(image):
+    """Raise if a PIL image was opened from a file of a format that is not read."""
+    if image.format is not None and image.format not in IMAGE_FORMATS:
+        raise ItemError(
+            f"expected an image that was made in memory or opened from one of the "
+            f"formats {', '.join(IMAGE_FORMATS)}, got {image.format}; pass "
+            "image.convert('RGB') if you trust the file."
+        )
 
 
 def _shown_size(image):
     """Return the height and width of a PIL image after EXIF orientation."""
-    # Orientations 5 to 8 exchange height and width.
-    is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     return (image.width, image.height) if is_turned else (image.height, image.width)
 
 
-def _select_only_frame(image):
+def _check_only_frame(image):
     """Raise if there are several frames, except for MPO: its first is the photo."""
     if image.format == "MPO":
         image.seek(0)
-        return
-    n_frames = getattr(image, "n_frames", 1)
-    if n_frames > 1:
+    # The number of frames is not asked for, since it may take long to count them.
+    elif getattr(image, "is_animated", False):
         raise ItemError(
-            f"expected one image, got {n_frames} frames ({image.format}); split them "
-            "into one image each."
+            f"expected one image, got several ({image.format}); split them into one "
+            "image each."
         )
 
 
-def _bands_from_pil(image):
+def _bands_from_pil(image, meaning, max_value):
     """Return the bands of a PIL image, which may be changed by it."""
     check_not_empty(image.height, image.width)
     # Alpha is dropped, and converting a transparent palette would warn.
     image.info.pop("transparency", None)
+    if meaning.has_deep_colour and max_value is not None:
+        raise ItemError(
+            f"expected a grey image or an array with max_value={max_value}, got a file "
+            "with colours of more than 8 bits, of which Pillow reads the upper 8 only; "
+            "read it with a library of your choice and pass a uint16 array of RGB."
+        )
     if image.mode == "F" or image.mode.startswith("I;16"):
-        return _bands_from_array(np.asarray(image))
+        return _bands_from_array(np.asarray(image), max_value, meaning)
     if image.mode == "I":
-        return _bands_from_array(_to_uint16(np.asarray(image)))
+        if image.format != "PPM":
+            raise ItemError(
+                "expected a PIL image whose mode says what is white, got mode I "
+                "(integers of 32 bits), which does not; if it has values 0..255 pass "
+                "np.asarray(image).astype(np.uint8), if it has values 0..65535 "
+                "np.asarray(image).astype(np.uint16)."
+            )
+        values = np.asarray(image).astype(np.uint16)
+        return _bands_from_array(values, max_value, meaning)
     if image.mode in ("L", "RGB"):
         return [image]
     return [image.convert("L" if image.mode in ("1", "LA") else "RGB")]
 
 
-def _to_uint16(values):
-    """Convert integers to uint16, or raise if they do not fit."""
-    low, high = values.min(), values.max()
-    if low < 0 or high > 65535:
-        raise ItemError(
-            "expected integers in 0..65535 (16 bits) in a PIL image of mode I, got "
-            f"values in {low}..{high}; rescale them."
-        )
-    return values.astype(np.uint16)
-
-
-def _bands_from_array(array):
+def _bands_from_array(array, max_value=None, meaning=_PLAIN):
     """Return the bands of an array that `check_item` accepts."""
     channels = np.atleast_3d(array)[:, :, :3]
     if array.dtype == np.uint8:
@@ -281,14 +345,31 @@ def _bands_from_array(array):
     with np.errstate(over="ignore"):
         values = channels.astype(np.float32)
     if array.dtype.kind == "u":
-        values /= 65535
+        values /= _find_white(channels, max_value, meaning)
     else:
         _check_unit_range(values)
+    if meaning.is_inverted:
+        values = 1 - values
     eight_bits = np.rint(values * 255)
     rounding = 0.07 if array.dtype == np.float16 else 1e-4
     if np.abs(values * 255 - eight_bits).max() <= rounding:
         return _bands_of_eight_bits(eight_bits.astype(np.uint8))
     return [Image.fromarray(values[:, :, c]) for c in range(values.shape[2])]
+
+
+def _find_white(values, max_value, meaning):
+    """Return the integer that is white, or raise if values exceed `max_value`."""
+    if meaning.white is not None:
+        return meaning.white
+    if max_value is None:
+        return 65535
+    largest = values.max()
+    if largest > max_value:
+        raise ItemError(
+            f"expected values of at most max_value={max_value} in an image of 16 bits, "
+            f"got {largest}; give the max_value that is white in all images."
+        )
+    return max_value
 
 
 def _bands_of_eight_bits(channels):

@@ -11,6 +11,7 @@ import numpy as np
 import threadpoolctl
 import torch
 
+from .._utils.torch_guard import torch_run
 from ._intensity import standardize_batch
 
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -46,38 +47,42 @@ class Extractor:
     ):
         module = backbone.module(device)
         self._module = torch.compile(module) if compiled else module
+        self._is_compiled = compiled
         self._parts = parts
         self._levels = tuple(sorted({part.level for part in parts}))
+        self._preprocessing = preprocessing
+        self._device = device
+        self._precision = precision
+        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
+        with torch_run(device.type):
+            self._make_constants(backbone.shapes, kept_area)
+
+    def _make_constants(self, shapes, kept_area):
+        """Put on the device what is the same for all images."""
+        device, image_size = self._device, self._preprocessing.image_size
         self._weights = dict.fromkeys(self._levels)
         self._seen = None
         if kept_area is not None:
-            self._seen = torch.tensor(
-                kept_area.seen(*preprocessing.image_size), device=device
-            )
+            self._seen = torch.tensor(kept_area.seen(*image_size), device=device)
             for level in self._levels:
-                _, height, width, _ = backbone.shapes[level]
+                _, height, width, _ = shapes[level]
                 self._weights[level] = torch.tensor(
                     kept_area.fractions(height, width),
                     dtype=torch.float32,
                     device=device,
                 )
         self._intensity_weights = None
-        if preprocessing.standardize_intensity:
+        if self._preprocessing.standardize_intensity:
             # Zero for all if no pixel is seen.
-            seen = torch.ones(preprocessing.image_size, device=device)
+            seen = torch.ones(image_size, dtype=torch.float32, device=device)
             if self._seen is not None:
                 seen = self._seen.float()
             weights = seen / (3 * seen.sum()).clamp(min=1)
             self._intensity_weights = weights.repeat_interleave(3, dim=1)
-        self._preprocessing = preprocessing
-        self._device = device
-        self._precision = precision
-        self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
-        # torch compiles in one thread at a time, for a fixed number of threads.
-        self._has_lanes = device.type == "cpu" and not compiled
-        shape = (3, 1, 1)
-        self._mean = torch.tensor(preprocessing.mean, device=device).view(shape)
-        self._std = torch.tensor(preprocessing.std, device=device).view(shape)
+        self._mean, self._std = (
+            torch.tensor(values, dtype=torch.float32, device=device).view(3, 1, 1)
+            for values in (self._preprocessing.mean, self._preprocessing.std)
+        )
 
     def stream(
         self, images, rows, *, batch_size, num_workers, load=None, with_maps=False
@@ -120,7 +125,9 @@ class Extractor:
         """
         load = self._preprocessing.load if load is None else load
         n_batches = -(-len(rows) // batch_size)
-        n_lanes = min(torch.get_num_threads(), n_batches) if self._has_lanes else 1
+        # torch compiles in one thread at a time, for a fixed number of threads.
+        has_lanes = self._device.type == "cpu" and not self._is_compiled
+        n_lanes = min(torch.get_num_threads(), n_batches) if has_lanes else 1
         with _decoding_threads(num_workers) as decoders:
             batches = _list_batches(images, rows, batch_size, decoders, load)
             if n_lanes == 1:
@@ -188,7 +195,11 @@ class Extractor:
 
     def _start(self, batch, with_maps):
         """Start computing the features of a batch; return a function to fetch them."""
-        x = torch.from_numpy(batch)
+        with torch_run(self._device.type, alone=self._is_compiled):
+            return self._run(torch.from_numpy(batch), with_maps)
+
+    def _run(self, x, with_maps):
+        """Do what `_start` does, by the settings of torch that are in force."""
         if with_maps:
             maps = self._maps(x.to(self._device))
             features = self._pool(maps)
@@ -257,7 +268,7 @@ class Extractor:
             if dtype is None
             else torch.autocast(self._device.type, dtype=dtype)
         )
-        with torch.inference_mode(), autocast:
+        with autocast:
             outputs = self._module(x, self._levels)
         return {
             level: (feature_map.float(), None if tokens is None else tokens.float())
@@ -272,7 +283,7 @@ class Extractor:
             f"{batch_size}. Set batch_size to that to avoid the failed attempts.",
             RuntimeWarning,
             # The caller of transform, above the wrapper of set_output.
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

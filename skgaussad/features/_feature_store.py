@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 from filelock import FileLock
 
+from .._utils.shared_lock import SharedLock
 from ..exceptions import FeatureCacheWarning
 
 # "skga" in ASCII; tells our files from those of other programs.
@@ -42,6 +43,10 @@ _MAX_VARIABLES = 900
 _OBSTACLES = ("locked", "full", "readonly", "unable to open", "I/O error")
 # Fraction of the limit that remains when least recently used vectors are deleted.
 _KEPT_FRACTION = 0.9
+
+
+# While SQLite is in use, forks wait.
+_in_use = SharedLock()
 
 
 class FeatureStore:
@@ -131,6 +136,11 @@ class FeatureStore:
             self._give_up(error)
 
     def _connect(self):
+        with _in_use.held():
+            self._connection = self._make_connection()
+        self._recipe_ids = {}
+
+    def _make_connection(self):
         connection = sqlite3.connect(self._path, timeout=_TIMEOUT, isolation_level=None)
         with contextlib.ExitStack() as stack:
             stack.callback(connection.close)
@@ -148,12 +158,12 @@ class FeatureStore:
                     raise
                 raise _NotAStoreError(f"damaged ({error})") from error
             stack.pop_all()
-        self._connection = connection
-        self._recipe_ids = {}
+        return connection
 
     def _close(self):
         if self._connection is not None:
-            self._connection.close()
+            with _in_use.held():
+                self._connection.close()
             self._connection = None
 
     def _attempt(self, operation, otherwise=None):
@@ -161,7 +171,8 @@ class FeatureStore:
         if self._connection is None:
             return otherwise
         try:
-            return operation()
+            with _in_use.held():
+                return operation()
         except _ERRORS as error:
             self._close()
             if _is_obstacle(error):

@@ -1,60 +1,127 @@
 """Fusing convolutions with the batch normalizations after them."""
 
+from collections import Counter
+
 import torch
 from timm.layers import BatchNormAct2d, Conv2dSame
-from torch import fx, nn
+from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class _Tracer(fx.Tracer):
-    """Traces a network, with convolutions and normalizations as single nodes."""
-
-    def is_leaf_module(self, module, name):
-        is_leaf = super().is_leaf_module(module, name)
-        return is_leaf or isinstance(module, nn.Conv2d | nn.BatchNorm2d)
-
-
-def fold_batch_norms(network):
+def fold_batch_norms(network, images):
     """Fuse each convolution with the batch normalization that follows it, in place.
 
     In inference mode both are affine, so that one convolution computes the two, up to
-    rounding. A pair is fused only if the traced graph shows that the normalization is
-    the only consumer of the convolution's output.
+    rounding. A pair is fused only if a run shows that the normalization is the only
+    consumer of the convolution's output. Only this thread is watched: symbolic tracing
+    by `torch.fx` would change what all threads of the process compute meanwhile.
 
     Parameters
     ----------
     network : torch.nn.Module
-        In inference mode, with a second argument ``levels=None``. A network that
-        `torch.fx` cannot trace, such as one with control flow that depends on the data,
-        is not changed.
+        In inference mode. A network whose run depends on values of tensors is not
+        changed.
+    images : tensor of shape (n, channels, height, width)
 
     Returns
     -------
-    n_folded : int
-        Number of normalizations that were removed.
+    outputs : object
+        Of the network for these images, before it was changed.
     """
-    try:
-        graph = _Tracer().trace(network, concrete_args={"levels": None})
-    # torch.fx does not document what it raises for networks that it cannot trace.
-    except Exception:
-        return 0
-    modules = dict(network.named_modules())
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    targets = [node.target for node in calls]
-    pairs = [
-        (before.target, node.target)
-        for node in calls
-        if _is_norm(modules[node.target])
-        for before in node.args[:1]
-        if before.op == "call_module"
-        and _is_convolution(modules[before.target])
-        and len(before.users) == 1
-        and targets.count(node.target) == targets.count(before.target) == 1
-    ]
-    for convolution, norm in pairs:
-        _replace(network, convolution, _folded(modules[convolution], modules[norm]))
-        _replace(network, norm, getattr(modules[norm], "act", nn.Identity().eval()))
-    return len(pairs)
+    names = {module: name for name, module in network.named_modules()}
+    recorder = _Recorder(names)
+    with recorder:
+        outputs = network(images)
+    for convolution, norm in recorder.find_pairs():
+        _replace(network, names[convolution], _folded(convolution, norm))
+        _remove(network, names[norm], norm)
+    return outputs
+
+
+def fold_as_stored(network, names):
+    """Make room, in place, for the weights of such a network that was folded before.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        In inference mode.
+    names : container of str
+        Of the tensors of the folded network.
+    """
+    for name, module in list(network.named_modules()):
+        if _is_norm(module) and f"{name}.running_mean" not in names:
+            _remove(network, name, module)
+        elif _is_convolution(module) and f"{name}.bias" in names:
+            bias = module.weight.new_empty(module.out_channels)
+            module.bias = nn.Parameter(bias, requires_grad=False)
+
+
+class _Source:
+    """The convolution that has computed a tensor, and how often that was used."""
+
+    def __init__(self, convolution):
+        self.convolution = convolution
+        self.n_uses = 0
+
+
+class _Recorder(TorchDispatchMode):
+    """Records which normalizations take the outputs of which convolutions.
+
+    Parameters
+    ----------
+    modules : iterable of torch.nn.Module
+    """
+
+    def __init__(self, modules):
+        super().__init__()
+        # A module takes part in an operation that takes a tensor of its own.
+        self._owners = {}
+        for module in modules:
+            if _is_convolution(module):
+                self._owners[id(module.weight)] = module
+            elif _is_norm(module):
+                self._owners[id(module.running_mean)] = module
+        self._n_calls = Counter()
+        self._met = []
+        self._reads_values = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Do one operation on tensors, and take notes."""
+        output = func(*args, **(kwargs or {}))
+        inputs = list(_find_tensors([*args, *(kwargs or {}).values()]))
+        sources = [getattr(tensor, "_source", None) for tensor in inputs]
+        for source in filter(None, sources):
+            source.n_uses += 1
+        for owner in {self._owners.get(id(tensor)) for tensor in inputs} - {None}:
+            self._n_calls[owner] += 1
+            if _is_norm(owner):
+                if "batch_norm" in func.name() and sources[0] is not None:
+                    self._met.append((sources[0], owner))
+            elif "conv" in func.name():
+                output._source = _Source(owner)
+        self._reads_values |= isinstance(output, bool | int | float | complex)
+        return output
+
+    def find_pairs(self):
+        """Return the pairs of a convolution and a normalization that can be fused."""
+        if self._reads_values:
+            return []
+        return [
+            (source.convolution, norm)
+            for source, norm in self._met
+            if source.n_uses == 1
+            and self._n_calls[source.convolution] == self._n_calls[norm] == 1
+        ]
+
+
+def _find_tensors(values):
+    """Yield the tensors among arguments, which may be in lists."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _find_tensors(value)
 
 
 def _is_convolution(module):
@@ -75,6 +142,11 @@ def _folded(convolution, norm):
     with torch.no_grad():
         folded = fuse_conv_bn_eval(convolution.double(), norm.double())
     return folded.to(dtype).requires_grad_(False)
+
+
+def _remove(network, name, norm):
+    """Leave of a normalization its activation, if it has one."""
+    _replace(network, name, getattr(norm, "act", nn.Identity().eval()))
 
 
 def _replace(network, name, module):

@@ -15,12 +15,12 @@ _MAX_KNOWN_FILES = 1_000_000
 _SETTLED_NS = 4_000_000_000
 
 
-def load_identified_image(images, index, size, resample, crop_pct=None):
+def load_identified_image(images, index, size, resample, crop_pct=None, max_value=None):
     """Decode one image and resize it, and return the digest of its content, too.
 
     Parameters
     ----------
-    images, index, size, resample, crop_pct
+    images, index, size, resample, crop_pct, max_value
         As for `load_image`.
 
     Returns
@@ -36,11 +36,13 @@ def load_identified_image(images, index, size, resample, crop_pct=None):
     InvalidImageError
         As of `load_image`.
     """
-    bands, digest = apply_at(images, index, _decode_and_identify)
+    bands, digest = apply_at(
+        images, index, lambda item: _decode_and_identify(item, max_value)
+    )
     return resize_bands(bands, size, resample, crop_pct), digest
 
 
-def identify_image(images, index):
+def identify_image(images, index, max_value=None):
     """Return a digest of the content of one image.
 
     Parameters
@@ -50,6 +52,9 @@ def identify_image(images, index):
 
     index : int
         Position of the image.
+
+    max_value : int or None, default=None
+        As for `load_image`. The digest of an image in memory depends on it.
 
     Returns
     -------
@@ -63,24 +68,24 @@ def identify_image(images, index):
     InvalidImageError
         If the item is not an image, or a file that cannot be read.
     """
-    return apply_at(images, index, _identify)
+    return apply_at(images, index, lambda item: _identify(item, max_value))
 
 
-def _decode_and_identify(item):
+def _decode_and_identify(item, max_value):
     """Return the bands of an item, and its digest."""
     check_item(item)
     if isinstance(item, (str, os.PathLike)):
         content = read_file(item)
-        return decode_content(content), _digest_of_file(content)
-    bands = decode(item)
+        return decode_content(content, max_value), _digest_of_file(content)
+    bands = decode(item, max_value)
     return bands, _digest_of_bands(bands)
 
 
-def _identify(item):
+def _identify(item, max_value):
     """Return the digest of an item."""
     if not isinstance(item, (str, os.PathLike)):
         check_item(item)
-        return _digest_of_bands(decode(item))
+        return _digest_of_bands(decode(item, max_value))
     known = _known_files.get(item)
     if known is not None and known[0] == _stamp(item):
         return known[1]

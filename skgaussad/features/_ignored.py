@@ -2,16 +2,24 @@
 
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from ..exceptions import InvalidImageError
-from ._decoding import decode_image
+from ._decoding import decode_image, read_image_size
+from ._input import LazyImages
 
 # Without weights, positions count if at least this fraction of their area is kept.
 LEAST_FRACTION = 0.5
+# A mask the wrong way round mostly leaves less than that.
+_LITTLE = 1 / 3
+# Of aspect ratios, for rounded sizes.
+_TOLERANCE = 0.02
+# A mask with shorter sides is a coarse grid, of any aspect ratio.
+_SHORT = 30
 
 _EXPECTED = (
     "a rectangle (top, left, bottom, right) in fractions of height and width with "
@@ -39,7 +47,7 @@ class KeptArea:
     is_kept: np.ndarray
 
     @classmethod
-    def resolve(cls, ignore, preprocessing):
+    def resolve(cls, ignore, preprocessing, images=None):
         """Turn the parameter ``ignore`` into the area that is kept.
 
         Parameters
@@ -47,6 +55,8 @@ class KeptArea:
         ignore : tuple of float, list of tuple, path, PIL image, ndarray or None
         preprocessing : Preprocessing
             A mask is cropped like the images.
+        images : sequence or None, default=None
+            The training images, to check a mask by; None for not at all.
 
         Returns
         -------
@@ -56,17 +66,36 @@ class KeptArea:
         Raises
         ------
         ValueError
-            If it is something else, a mask cannot be read, or everything is ignored.
+            If it is something else, a mask cannot be read, or nothing or everything is
+            ignored.
+
+        Warns
+        -----
+        UserWarning
+            If most is ignored, or a mask has another aspect ratio than the images.
         """
         if ignore is None:
             return None
         if isinstance(ignore, np.ndarray | str | os.PathLike | Image.Image):
-            area = cls._of_mask(_read_mask(ignore), preprocessing)
+            is_ignored = read_mask(ignore)
+            area = cls._of_mask(is_ignored, preprocessing)
         else:
+            is_ignored = None
             area = cls._of_rectangles(_list_rectangles(ignore))
+        if area.is_kept.all():
+            raise ValueError(
+                "ignore has no effect: the mask is zero wherever the network looks. "
+                "A mask is nonzero in the regions to leave out (the alpha channel does "
+                "not count); to use all of the images, leave ignore out."
+            )
         if area.fractions(1, 1) == 0:
-            raise ValueError("ignore leaves nothing of the images; ignore less.")
-        return None if area.is_kept.all() else area
+            raise ValueError(
+                "ignore leaves nothing of the images; ignore less. A mask is nonzero "
+                "in the regions to leave out: if it is the other way round, invert it."
+            )
+        if is_ignored is not None and images is not None:
+            _warn_of_mask(is_ignored.shape, area, preprocessing, images)
+        return area
 
     @classmethod
     def _of_mask(cls, is_ignored, preprocessing):
@@ -150,14 +179,40 @@ def _overlaps(edges, size):
     return np.clip(ends - starts, 0, None)
 
 
-def _read_mask(mask):
-    """Return where a mask is nonzero."""
+def _warn_of_mask(shape, area, preprocessing, images):
+    """Warn if a mask seems to be inverted or to belong to other images."""
+    fraction = area.fractions(1, 1)[0, 0]
+    if fraction < _LITTLE:
+        warnings.warn(
+            f"The mask given as ignore leaves {100 * fraction:.2g} % of the images. It "
+            "is nonzero in the regions to leave out: if it is the other way round, "
+            "invert it.",
+            stacklevel=4,
+        )
+    if isinstance(images, LazyImages) or min(shape) < _SHORT:
+        return
+    size = read_image_size(images, 0)
+    fitting = [size] if preprocessing.crop_pct else [size, preprocessing.image_size]
+    aspect = shape[0] / shape[1]
+    if not any(abs(aspect * w / h - 1) < _TOLERANCE for h, w in fitting):
+        warnings.warn(
+            f"The mask given as ignore is {shape[0]} pixels high and {shape[1]} wide, "
+            f"and the first image {size[0]} and {size[1]}: stretched to it, the mask "
+            "may lie elsewhere. Give one of the same aspect ratio.",
+            stacklevel=4,
+        )
+
+
+def read_mask(mask):
+    """Return where a mask is nonzero, as an array of shape (height, width)."""
     if isinstance(mask, np.ndarray):
         if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "biuf":
             raise ValueError(
                 f"ignore must be {_EXPECTED}; got an array of shape {mask.shape}, "
                 f"dtype {mask.dtype}. Rectangles are tuples or lists."
             )
+        if not np.isfinite(mask).all():
+            raise ValueError("ignore must be a mask without NaN and infinite values.")
         return mask != 0
     try:
         return decode_image([mask], 0).any(axis=2)

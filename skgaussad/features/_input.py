@@ -15,7 +15,8 @@ from PIL import Image
 
 from ..exceptions import InvalidImageError
 
-_CHANNELS = (1, 3, 4)
+_SEVERAL_CHANNELS = (3, 4)
+_CHANNELS = (1, *_SEVERAL_CHANNELS)
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 _EXPECTED_X = (
@@ -73,12 +74,16 @@ def as_image_sequence(X):
         generator, a set, a dict, a sparse matrix or a torch tensor.
     ValueError
         If ``X`` is empty, has several columns, or is an array of another shape:
-        a feature matrix, a single image, or images with channels first. An array of
+        a feature matrix, a single image, also as a list of its rows, or images with
+        channels first. An array of
         shape (H, W, 1), (H, W, 3) or (H, W, 4) counts as a single image, not as H
-        images 1, 3 or 4 pixels wide.
+        images 1, 3 or 4 pixels wide, and one of shape (3, H, W) as a single image with
+        channels first, not as 3 grey images; of shape (4, H, W) it is 4 grey images.
     """
     if isinstance(X, (list, tuple, LazyImages)):
         images = X
+        if not isinstance(X, LazyImages):
+            _check_no_rows(X)
     elif isinstance(X, np.ndarray):
         images = _sequence_from_array(X)
     elif hasattr(X, "to_numpy"):
@@ -151,6 +156,12 @@ def _sequence_from_array(X):
             "one image pass X[np.newaxis]; for grey images this narrow pass "
             "X[..., np.newaxis]."
         )
+    if X.ndim == 3 and X.shape[0] == 3:
+        raise ValueError(
+            f"{problem}, which may be one image with channels first or 3 grey images. "
+            "For one image pass np.moveaxis(X, 0, -1)[np.newaxis]; for grey images "
+            "pass X[..., np.newaxis]."
+        )
     if X.ndim == 4 and X.shape[3] not in _CHANNELS:
         if X.shape[1] in _CHANNELS:
             raise ValueError(
@@ -162,6 +173,22 @@ def _sequence_from_array(X):
             "4 (RGBA) of them."
         )
     return X
+
+
+def _check_no_rows(X):
+    """Raise if a list holds the rows of one image with colour."""
+    first = X[0] if len(X) > 1 else None
+    if (
+        isinstance(first, np.ndarray)
+        and first.ndim == 2
+        and first.shape[1] in _SEVERAL_CHANNELS
+        and all(isinstance(x, np.ndarray) and x.shape == first.shape for x in X)
+    ):
+        raise ValueError(
+            f"{_EXPECTED_X}, got a list of {len(X)} arrays of shape {first.shape}, "
+            "which look like the rows of one image. For one image pass [image]; for "
+            "grey images this narrow give each the shape (H, W, 1)."
+        )
 
 
 def _sequence_from_table(X):
@@ -186,6 +213,11 @@ def _wrapping_remedy(X):
     if isinstance(X, (set, frozenset)):
         return "it has no order: pass sorted(X)"
     if hasattr(X, "permute"):
+        if len(X.shape) == 3 and X.shape[0] in _CHANNELS:
+            return (
+                "if it is a tensor of shape (3, H, W) pass "
+                "X.permute(1, 2, 0).numpy()[np.newaxis], which puts channels last"
+            )
         return (
             "if it is a tensor of shape (n, 3, H, W) pass "
             "X.permute(0, 2, 3, 1).numpy(), which puts channels last"
@@ -278,6 +310,8 @@ def _check_path(path):
             f"the file cannot be reached ({error}); check the path and its rights."
         ) from None
     if stat.S_ISDIR(status.st_mode):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise ItemError("the folder may not be read (permission denied).")
         raise ItemError(
             "expected a file, got a directory; pass the paths of the files in it."
         )

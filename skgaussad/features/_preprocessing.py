@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .._utils.validation import check_real
+from .._utils.validation import check_integer, check_real
 from ._decoding import load_image, place_crop
-from ._identity import load_identified_image
+from ._identity import identify_image, load_identified_image
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Preprocessing:
         Normalization of the red, green and blue values, which are in [0, 1].
     standardize_intensity : bool
         Whether each image gets the same mean and standard deviation before that.
+    max_value : int or None
+        What is white in images of uint16; None for 65535.
     """
 
     image_size: tuple
@@ -36,6 +38,7 @@ class Preprocessing:
     mean: tuple
     std: tuple
     standardize_intensity: bool = False
+    max_value: int | None = None
 
     @classmethod
     def resolve(
@@ -48,6 +51,7 @@ class Preprocessing:
         mean,
         std,
         standardize_intensity=False,
+        max_value=None,
     ):
         """Complete the parameters of the user by the network's own settings.
 
@@ -61,6 +65,7 @@ class Preprocessing:
             None takes the whole image, whatever the network's own setting.
         mean, std : float, tuple of (float, float, float) or None
         standardize_intensity : bool, default=False
+        max_value : int or None, default=None
 
         Returns
         -------
@@ -88,6 +93,7 @@ class Preprocessing:
             _resolve_channels("mean", native["mean"] if mean is None else mean),
             _resolve_channels("std", native["std"] if std is None else std, low=0),
             bool(standardize_intensity),
+            resolve_max_value(max_value),
         )
 
     @staticmethod
@@ -120,6 +126,10 @@ class Preprocessing:
         """Return the image as of `load` and its digest; see `load_identified_image`."""
         return load_identified_image(images, index, *self._resizing)
 
+    def identify(self, images, index):
+        """Return the digest of the image; see `identify_image`."""
+        return identify_image(images, index, self.max_value)
+
     def visible_box(self, height, width):
         """Return the rows and columns of an image that are not cropped, as slices."""
         if self.crop_pct is None:
@@ -136,7 +146,19 @@ class Preprocessing:
     @property
     def _resizing(self):
         resample = Image.Resampling[self.interpolation.upper()]
-        return self.image_size, resample, self.crop_pct
+        return self.image_size, resample, self.crop_pct, self.max_value
+
+
+def resolve_max_value(max_value):
+    """Turn the parameter ``max_value`` into an int, or None for None."""
+    if max_value is None:
+        return None
+    check_integer("max_value", max_value, 1)
+    if max_value > 65535:
+        raise ValueError(
+            f"max_value must be at most 65535, the largest uint16; got {max_value!r}."
+        )
+    return int(max_value)
 
 
 def _resolve_interpolation(interpolation):

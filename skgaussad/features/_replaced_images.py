@@ -13,6 +13,8 @@ class ReplacedImages(LazyImages):
     Parameters
     ----------
     paths : list of str
+    max_value : int or None
+        As for `decode_image`.
 
     Attributes
     ----------
@@ -20,8 +22,9 @@ class ReplacedImages(LazyImages):
         By position, the problem of each image that was replaced so far.
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths, max_value):
         self._paths = paths
+        self._max_value = max_value
         self.errors = {}
 
     def __len__(self):
@@ -29,7 +32,7 @@ class ReplacedImages(LazyImages):
 
     def __getitem__(self, index):
         try:
-            return decode_image(self._paths, index)
+            return decode_image(self._paths, index, self._max_value)
         except InvalidImageError as error:
             self.errors[index] = error.problem
             return np.zeros((8, 8), dtype=np.uint8)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..exceptions import InvalidImageError
 from ._decoding import decode_image
-from ._input import LazyImages
+from ._input import LazyImages, describe
 from ._intensity import measure_intensity, standardize
 
 # Decoded images to keep at most: those that threads are cutting at the same time.
@@ -100,6 +101,8 @@ class TiledImages(LazyImages):
         Called with 1 when the last tile of an image is cut for the first time.
     standardize_intensity : bool, default=False
         Whether tiles are standardized, by the mean and deviation of their image.
+    max_value : int or None, default=None
+        As for `decode_image`.
 
     Attributes
     ----------
@@ -115,15 +118,25 @@ class TiledImages(LazyImages):
     Raises
     ------
     InvalidImageError
-        If an image cannot be decoded; names its position in `images`.
+        If an image cannot be decoded, or is not of the size that its tiles cover;
+        names its position in `images`.
     """
 
-    def __init__(self, images, rows, grids, on_done, standardize_intensity=False):
+    def __init__(
+        self,
+        images,
+        rows,
+        grids,
+        on_done,
+        standardize_intensity=False,
+        max_value=None,
+    ):
         self._images = images
         self._rows = rows
         self.grids = grids
         self._on_done = on_done
         self.is_standardized = standardize_intensity
+        self._max_value = max_value
         counts = [len(grid) for grid in grids]
         self.of_image = np.repeat(np.arange(len(grids)), counts)
         self.starts = np.cumsum([0, *counts[:-1]])
@@ -147,11 +160,25 @@ class TiledImages(LazyImages):
         tile = pixels[box]
         return tile if intensity is None else standardize(tile, *intensity)
 
+    def _check_size(self, image, pixels):
+        """Raise if an image is not of the size that its tiles cover."""
+        expected, found = self.grids[image].image_size, pixels.shape[:2]
+        if found != expected:
+            row = self._rows[image]
+            raise InvalidImageError(
+                row,
+                describe(self._images[row]),
+                f"expected an image of height {expected[0]} and width {expected[1]}, "
+                f"which its tiles cover, got {found[0]} x {found[1]}; do not replace "
+                "it while it is read, or give tiles of its size.",
+            )
+
     def _decode(self, image):
         """Return an image, to cut one more tile from, and its mean and deviation."""
         decoded, n_left = self._decoded.pop(image, (None, len(self.grids[image])))
         if decoded is None:
-            pixels = decode_image(self._images, self._rows[image])
+            pixels = decode_image(self._images, self._rows[image], self._max_value)
+            self._check_size(image, pixels)
             intensity = measure_intensity(pixels) if self.is_standardized else None
             decoded = pixels, intensity
         if n_left > 1:

@@ -7,18 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.atomic_write import replacing
 from .._utils.progress import progress_bar
 from .._utils.validation import check_choice
 from ._cache import resolve_cache
-from ._ignored import KeptArea
+from ._ignored import KeptArea, read_mask
 from ._input import as_image_sequence, check_items
 from ._parts import level_slices, list_parts, list_possible_parts
 from ._pooling import resolve_pooling
 from ._preprocessing import Preprocessing
+from ._range import warn_of_dark_images
 from ._tags import ImageInputMixin
 
 # torch and timm are imported in the methods that need them: importing the package must
@@ -93,7 +96,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         `crop_pct` is set), a list of rectangles, or a mask, which is nonzero in the
         regions: an image, or an array of shape (height, width). A mask is
         stretched to the images; with `crop_pct` it is cropped like an image of its
-        size, and must have their aspect ratio. See Notes.
+        size, and must have their aspect ratio. One that ignores nothing or everything
+        is an error. A PIL image is pickled and saved as an array. See Notes.
 
     mean, std : float, tuple of (float, float, float) or None, default=None
         Normalization of the colour values in [0, 1]. None takes the network's own.
@@ -114,6 +118,14 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         is taken as at least one grey level of 8 bits, so that the noise of an almost
         flat image stays small. The tiles of :class:`~skgaussad.TiledDetector` take mean
         and deviation of their whole image, in its own size.
+
+    max_value : int or None, default=None
+        The value of white in images of 16-bit integers, from 1 to 65535, such as 1023
+        for a camera of 10 bits and 4095 for one of 12 whose values are stored as they
+        are; None is 65535. A larger value in an image is an error. Images of 8 bits and
+        floats have their own range, and so do files that state one: PGM, JPEG 2000 and
+        TIFF files of 12 bits. Files with colours of 16 bits, of which Pillow reads the
+        upper 8, are an error with it: pass arrays.
 
     device : str or torch.device, default="auto"
         Where the network runs; ``"auto"`` takes CUDA if available, then MPS, then the
@@ -180,8 +192,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         The columns of each level in the output.
 
     preprocessing_ : Preprocessing
-        Input size, interpolation, crop, normalization and whether intensities are
-        standardized.
+        Input size, interpolation, crop, normalization, whether intensities are
+        standardized, and the value of white of images of uint16.
 
     precision_ : str
         Number format in use.
@@ -200,7 +212,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
     Notes
     -----
     Images are paths, PIL images, or arrays of shape (H, W), (H, W, 1), (H, W, 3) or
-    (H, W, 4) and type uint8, uint16 or float in [0, 1]. A list may mix kinds and sizes;
+    (H, W, 4) and type uint8, uint16 or float in [0, 1], with colours in the order red,
+    green, blue. A list may mix kinds and sizes;
     an array of shape (n, H, W) or (n, H, W, C) holds n of them. Grey is repeated
     to three channels, the alpha channel is dropped, and the EXIF orientation is
     honoured. An image that cannot be used raises
@@ -258,6 +271,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         mean=None,
         std=None,
         standardize_intensity=False,
+        max_value=None,
         device="auto",
         precision="float32",
         batch_size="auto",
@@ -280,6 +294,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.mean = mean
         self.std = std
         self.standardize_intensity = standardize_intensity
+        self.max_value = max_value
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
@@ -292,12 +307,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(self, X, y=None):
-        """Load the network, and check the images without decoding them.
+        """Load the network, and check the images.
 
         Parameters
         ----------
         X : sequence of n_images images
-            Paths, PIL images or arrays; see the notes above. They are not decoded.
+            Paths, PIL images or arrays; see the notes above. They are decoded only
+            until one is found that is not dark.
         y : Ignored
             Present for API consistency.
 
@@ -312,6 +328,15 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             item of `X` is not an image or an image file that does not exist.
         OSError
             If the weights are not available.
+
+        Warns
+        -----
+        DarkImagesWarning
+            If no pixel, of 256 images at most, passes a sixteenth of white.
+        UserWarning
+            If a mask given as `ignore` leaves less than a third of the images, as if it
+            were inverted, or has another aspect ratio than the first image and the
+            network's input.
         """
         from ._backbone import Backbone
         from ._device import resolve_batch_size, resolve_device, resolve_num_workers
@@ -324,7 +349,8 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         resolve_num_workers(self.num_workers, device)
         self._check_call()
         seed = self._resolve_seed()
-        check_items(as_image_sequence(X))
+        images = as_image_sequence(X)
+        check_items(images)
 
         backbone = Backbone(
             self.backbone,
@@ -344,8 +370,9 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             mean=self.mean,
             std=self.std,
             standardize_intensity=self.standardize_intensity,
+            max_value=self.max_value,
         )
-        kept_area = KeptArea.resolve(self.ignore, preprocessing)
+        kept_area = KeptArea.resolve(self.ignore, preprocessing, images)
         parts = list_parts(backbone.levels, poolings, backbone.shapes, kept_area)
 
         self._backbone = backbone
@@ -359,6 +386,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         self.precision_ = self.precision
         self.weights_source_ = backbone.weights_source
         self.weights_sha256_ = backbone.weights_sha256
+        warn_of_dark_images(images, preprocessing.max_value)
         return self
 
     def _resolve_seed(self):
@@ -405,18 +433,37 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             If the weights were not stored and those found now are others.
         """
         check_is_fitted(self)
-        cache = self._check_call()
         images = as_image_sequence(X)
-        stream = self._stream(images, cache)
+        shape = (len(images), sum(part.width for part in self._parts))
+        if self.memmap_folder is None:
+            features = np.empty(shape, dtype=np.float32)
+            self._fill(features, images)
+            return features
+        path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            features = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.float32, shape=shape
+            )
+            try:
+                _reserve(temporary)
+                self._fill(features, images)
+                features.flush()
+            finally:
+                # Windows renames and deletes no file that is mapped.
+                features = None
+        return np.lib.format.open_memmap(path, mode="r+")
+
+    def _fill(self, features, images):
+        """Compute the features of images into a matrix."""
+        stream = self._stream(images, self._check_call())
         with (
-            self._make_matrix(len(images)) as features,
             progress_bar("features", self.verbose, total=len(images)) as bar,
             contextlib.closing(stream),
         ):
             for rows, some_features in stream:
                 features[rows] = some_features
                 bar.update(len(rows))
-        return features
 
     def _stream_with_maps(self, images):
         """Yield what ``Extractor.stream(images, ..., with_maps=True)`` does."""
@@ -493,28 +540,6 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
             preprocessing,
         )
 
-    @contextlib.contextmanager
-    def _make_matrix(self, n_images):
-        """Make the matrix of features; its file is deleted if filling it fails."""
-        shape = (n_images, sum(part.width for part in self._parts))
-        if self.memmap_folder is None:
-            yield np.empty(shape, dtype=np.float32)
-            return
-        path = Path(self.memmap_folder, f"features-{uuid.uuid4().hex}.npy")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            features = np.lib.format.open_memmap(
-                path, mode="w+", dtype=np.float32, shape=shape
-            )
-            _reserve(path)
-            yield features
-            features.flush()
-        except BaseException:
-            # Windows deletes no file that is mapped.
-            features = None
-            path.unlink(missing_ok=True)
-            raise
-
     def get_feature_names_out(self, input_features=None):
         """Names of the output columns, such as ``level7_0012``.
 
@@ -531,6 +556,13 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         names = [name for part in self._parts for name in part.names]
         return np.array(names, dtype=object)
 
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        if isinstance(state["ignore"], Image.Image):
+            # Model files hold arrays, and no objects of Pillow.
+            state["ignore"] = read_mask(state["ignore"])
+        return state
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -544,4 +576,4 @@ def _reserve(path):
     """
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))

@@ -20,14 +20,19 @@ class WeightStore:
     ----------
     read : callable or None, default=None
         For loading: returns the content of the file with a given key.
+    fetch : bool, default=False
+        For loading: whether a network whose weights are in no file may be of any size,
+        and timm may download its weights.
 
     Attributes
     ----------
+    fetch : bool
     files : dict of {str: bytes}
         From saving: the content of each file by its key.
     """
 
-    def __init__(self, read=None):
+    def __init__(self, read=None, *, fetch=False):
+        self.fetch = fetch
         self.files = {}
         self._read = read
         self._keys = {}

@@ -24,7 +24,7 @@ _PACKAGED_WEIGHTS = {
 _CHECKPOINT_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 
 
-def read_network(name, weights, seed):
+def read_network(name, weights, seed, *, fetch=True):
     """Create a network without its classifier, and load its weights.
 
     The global random generators are not changed.
@@ -37,6 +37,8 @@ def read_network(name, weights, seed):
         ``"auto"``, a weights file, or None for random weights.
     seed : int
         Seed of random weights.
+    fetch : bool, default=True
+        Whether timm may look for weights, which it downloads.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def read_network(name, weights, seed):
     if weights is None:
         return create_network(name, seed), f"random, seed {seed}"
     if isinstance(weights, str) and weights == "auto":
-        return _read_pretrained(name, seed)
+        return _read_pretrained(name, seed, fetch)
     if not isinstance(weights, str | os.PathLike):
         raise ValueError(
             "weights must be 'auto', the path of a .pth or .safetensors file, or "
@@ -67,7 +69,7 @@ def read_network(name, weights, seed):
     return network, path
 
 
-def _read_pretrained(name, seed):
+def _read_pretrained(name, seed, fetch):
     package, holder = _PACKAGED_WEIGHTS.get(name.split(".")[0], (None, None))
     distribution = package and package.replace("_", "-")
     tried = []
@@ -81,6 +83,13 @@ def _read_pretrained(name, seed):
             path = found.get_model_file_path()
             _load_in_order(network, _read_file(path), path)
             return network, f"package {distribution}"
+    if not fetch:
+        raise OSError(
+            f"The weights of backbone {name!r} are not in the model file, and timm "
+            "would download them. Three ways out: load(path, fetch=True), if you trust "
+            "the file; save the model with store_weights=True; or choose a backbone "
+            f"whose weights come as a package ({', '.join(_PACKAGED_WEIGHTS)})."
+        )
     try:
         network = create_network(name, seed, pretrained=True)
     except Exception as error:

@@ -4,9 +4,9 @@ import math
 import os
 
 import numpy as np
-from PIL import Image
 
 from .._utils.validation import check_choice, check_integer, check_real
+from ..detectors import find_max_value
 from ..features import as_image_sequence, decode_image
 from ._anomaly_maps import anomaly_maps, map_meaning
 from ._base import BaseDisplay
@@ -179,6 +179,7 @@ class AnomalyMapDisplay(BaseDisplay):
             masks=masks,
             titles=titles,
             meaning=map_meaning(estimator),
+            max_value=find_max_value(estimator),
             ax=ax,
             n_columns=n_columns,
             limit=limit,
@@ -261,7 +262,7 @@ class AnomalyMapDisplay(BaseDisplay):
         )
 
     @classmethod
-    def _draw(cls, images, maps, *, masks, titles, meaning, **kwargs):
+    def _draw(cls, images, maps, *, masks, titles, meaning, max_value=None, **kwargs):
         """Check lengths and sizes, and draw."""
         for name, items in (("maps", maps), ("masks", masks), ("titles", titles)):
             if items is not None and len(items) != len(images):
@@ -270,7 +271,9 @@ class AnomalyMapDisplay(BaseDisplay):
                     f"got {len(items)}."
                 )
         maps = [_check_map(index, of_image) for index, of_image in enumerate(maps)]
-        images = [decode_image(images, index) for index in range(len(images))]
+        images = [
+            decode_image(images, index, max_value) for index in range(len(images))
+        ]
         if masks is not None:
             masks = [
                 _read_mask(index, mask, image.shape[:2])
@@ -407,8 +410,7 @@ def _read_mask(index, mask, size):
     if mask is None:
         return None
     if isinstance(mask, str | os.PathLike):
-        with Image.open(mask) as opened:
-            mask = np.asarray(opened.convert("L"))
+        mask = decode_image([mask], 0).any(axis=2)
     mask = np.asarray(mask)
     if mask.shape != size:
         raise ValueError(

@@ -65,8 +65,11 @@ def _weigh(feature_map, gradients):
     """Sum over channels, in single precision, which is that of the maps."""
     import torch
 
-    weights = torch.from_numpy(gradients).to(feature_map.device, torch.float32)
-    # In the order in which a network leaves them, channels last, nothing is copied.
-    rows = feature_map.permute(0, 2, 3, 1)
-    sums = torch.bmm(rows.flatten(1, 2), weights[:, :, None])
+    from .._utils.torch_guard import torch_run
+
+    with torch_run(feature_map.device.type):
+        weights = torch.from_numpy(gradients).to(feature_map.device, torch.float32)
+        # In the order in which a network leaves them, channels last, nothing is copied.
+        rows = feature_map.permute(0, 2, 3, 1)
+        sums = torch.bmm(rows.flatten(1, 2), weights[:, :, None])
     return sums.reshape(rows.shape[:3]).cpu().numpy().astype(np.float64)

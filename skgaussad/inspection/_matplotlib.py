@@ -1,5 +1,7 @@
 """Matplotlib, which is optional and imported where something is drawn."""
 
+import threading
+
 from .._utils.optional import check_packages
 
 
@@ -24,6 +26,8 @@ def check_matplotlib(user, *, extra="plot"):
 def axes_to_draw_on(ax, user):
     """Return `ax`, or the axes of a new figure where it is None.
 
+    In threads other than the main one, pyplot does not know that figure.
+
     Parameters
     ----------
     ax : matplotlib Axes or None
@@ -35,8 +39,14 @@ def axes_to_draw_on(ax, user):
     ax : matplotlib Axes
     """
     check_matplotlib(user)
-    if ax is None:
-        import matplotlib.pyplot as plt
+    if ax is not None:
+        return ax
+    if threading.current_thread() is not threading.main_thread():
+        # Windows and the figures of pyplot belong to the main thread.
+        from matplotlib.figure import Figure
 
-        _, ax = plt.subplots(layout="constrained")
+        return Figure(layout="constrained").subplots()
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(layout="constrained")
     return ax

@@ -61,8 +61,7 @@ def map_metrics_by_type(masks, maps, defect_types, *, max_fpr=0.3):
     of the size of their images::
 
         masks = [
-            np.zeros(heat.shape) if path is None else np.asarray(Image.open(path)) > 0
-            for path, heat in zip(data.mask_paths, maps)
+            read_mask(path, heat.shape) for path, heat in zip(data.mask_paths, maps)
         ]
 
     Examples

@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import re
+import struct
 import zipfile
 
 from .._utils.atomic_write import replacing
+from .._utils.printable import printable
 from ..exceptions import ModelFileError
 
 FORMAT = "skgaussad model"
@@ -18,8 +20,14 @@ ESTIMATOR = "estimator.skops"
 _MEMBER = re.compile(r"estimator\.skops|weights/[0-9a-f]{64}\.safetensors")
 # Far larger than any manifest, and small enough to read from untrusted files.
 _MAX_MANIFEST_BYTES = 2**22
+_MAX_DEPTH = 20
+# Of what a file says of itself, in messages.
+_MAX_CHARACTERS = 1000
 # What zipfile raises for damaged archives; OSError for negative positions.
-_DAMAGE = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError)
+_DAMAGE = (
+    *(zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError),
+    *(struct.error, OverflowError),
+)
 _SAVE_AGAIN = "Get the file again from where it was saved, or save the model again."
 
 
@@ -46,7 +54,7 @@ def write_container(path, facts, members):
     text = json.dumps(manifest, indent=2, allow_nan=False).encode()
     with (
         replacing(path, durable=True) as temporary,
-        zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED) as archive,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
     ):
         for member, content in {MANIFEST: text, **members}.items():
             # With a fixed date, so that equal models give equal files.
@@ -82,7 +90,8 @@ class Container:
 
     def refuse(self, reason, advice=_SAVE_AGAIN):
         """Return the error to raise for this file."""
-        return ModelFileError(f"{self.path!r} cannot be loaded: {reason}. {advice}")
+        text = f"{self.path!r} cannot be loaded: {shorten(reason)}. {shorten(advice)}"
+        return ModelFileError(printable(text))
 
     def read(self, name):
         """Return the content of a member, checked against its SHA-256.
@@ -132,6 +141,9 @@ class Container:
                 "these for your own files only.",
             ) from error
         problem = find_unstored(archive, size)
+        # The end of a file that was cut may be that of an archive in it.
+        if min((info.header_offset for info in archive.infolist()), default=0) > 0:
+            problem = "it is truncated or damaged: it does not begin with a member"
         if problem is not None:
             raise self.refuse(problem)
         return archive
@@ -159,6 +171,8 @@ class Container:
             if isinstance(error, ModelFileError):
                 raise
             raise self.refuse(f"its {MANIFEST} is not JSON ({error})") from error
+        if _is_deep(facts, _MAX_DEPTH):
+            raise self.refuse(f"its {MANIFEST} has more than {_MAX_DEPTH} levels")
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             raise self.refuse(
                 f"its {MANIFEST} does not say {{'format': {FORMAT!r}}}, so it is not a "
@@ -259,6 +273,19 @@ def find_unstored(archive, size):
     if total > size:
         return f"its members have {total} bytes together, and the file only {size}"
     return None
+
+
+def shorten(text):
+    """Cut a text that comes from a file, for a message."""
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+
+
+def _is_deep(item, levels):
+    """Tell whether lists and dicts are in each other for more than some levels."""
+    if not isinstance(item, dict | list):
+        return False
+    children = item.values() if isinstance(item, dict) else item
+    return levels == 0 or any(_is_deep(child, levels - 1) for child in children)
 
 
 def _raise_if_of_the_disk(error):

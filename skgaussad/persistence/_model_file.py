@@ -2,26 +2,26 @@
 
 import io
 import json
+import warnings
 import zipfile
 
 from sklearn.base import BaseEstimator
 
 from ..exceptions import ModelFileError
 from ..features import WeightStore
+from ._classes import RUN_PARAMETERS, InvalidObjectError, examine
 from ._container import ESTIMATOR, open_container, weights_name, write_container
 from ._metadata_requests import owners_by_name
+from ._schema import Schema, UntrustedError
 from ._summary import installed_versions, summarize
-from ._trust import TRUSTED, UntrustedError, check_trust
-
-# Skops is imported in the functions that need it: it imports all of scikit-learn.
 
 
 def save(estimator, path):
     """Save a fitted estimator to one file that contains no code.
 
     The file is written under another name in the same folder and then renamed to
-    `path`, so that readers find the old or the new file, never a part of it. A killed
-    process may leave a file ``.NAME.*.tmp``.
+    `path`, so that readers find the old or the new file, never a part of it. What a
+    killed process leaves, ``.NAME.*.tmp``, is removed by the next save in the folder.
 
     Parameters
     ----------
@@ -68,6 +68,7 @@ def save(estimator, path):
     >>> facts["detector"]["fpr"]
     0.02
     """
+    # It imports all of scikit-learn, which loading does not need.
     import skops.io
 
     if not isinstance(estimator, BaseEstimator):
@@ -79,11 +80,14 @@ def save(estimator, path):
     with WeightStore().in_use() as store, owners_by_name(estimator):
         try:
             content = _shorten(skops.io.dumps(estimator))
-            check_trust(content)
+            Schema(content)
+            examine(estimator)
         except (
             UntrustedError,
+            InvalidObjectError,
             TypeError,
             AttributeError,
+            LookupError,
             ValueError,
             RecursionError,
         ) as error:
@@ -93,7 +97,7 @@ def save(estimator, path):
     write_container(path, summarize(estimator), members)
 
 
-def load(path):
+def load(path, *, fetch=False):
     """Load an estimator from a model file, without running code from the file.
 
     Whoever can change the file decides how the estimator scores images: load files from
@@ -104,21 +108,34 @@ def load(path):
     path : path
         Of a file written by :func:`~skgaussad.save`.
 
+    fetch : bool, default=False
+        Whether a network whose weights are not in the file, as with
+        ``store_weights=False``, may be of any size, and timm may download its weights,
+        when the estimator first scores. Otherwise scoring raises an error where the
+        weights come neither from an installed weight package nor from the path in
+        ``weights``, or the network is large for them. Only for files from people you
+        trust.
+
     Returns
     -------
     estimator : estimator
-        With the same parameters and fitted attributes, bit for bit.
+        With the same parameters and fitted attributes, bit for bit, but for how it
+        runs: see Warns.
 
     Raises
     ------
     ModelFileError
         If the file is damaged, not a model file, of a newer format, or contains types
-        that are not trusted.
+        that are not trusted or values that do not go together.
     OSError
         If the file cannot be read.
 
     Warns
     -----
+    UserWarning
+        If ``n_jobs``, ``num_workers``, ``torch_compile``, ``cache``, ``memmap_folder``
+        or ``memory`` of an estimator were set: they are back at their defaults, so that
+        no file starts processes, compiles or writes. ``set_params`` sets them again.
     InconsistentVersionWarning
         From scikit-learn, if its estimators in the file were saved with another
         version.
@@ -131,34 +148,57 @@ def load(path):
     -----
     The whole file is checked before any object is created: the sizes of its members and
     arrays, their SHA-256, and each type against a fixed list of estimators of this
-    package and scikit-learn. Nothing is unpacked to the disk.
+    package and scikit-learn. Then the shapes and ranges of what each object holds are
+    checked. Nothing is unpacked to the disk.
     """
-    import skops.io
-
     with open_container(path) as container:
-        content = container.read(ESTIMATOR)
-        store = WeightStore(lambda key: container.read(weights_name(key)))
         try:
-            check_trust(content)
+            schema = Schema(container.read(ESTIMATOR))
         except UntrustedError as error:
             raise _refuse_untrusted(container, error) from error
+        except (ModelFileError, MemoryError):
+            raise
         except Exception as error:
             raise container.refuse(
                 f"its member {ESTIMATOR!r} is not an archive of skops "
                 f"({type(error).__name__}: {error})"
             ) from error
+        store = WeightStore(lambda key: container.read(weights_name(key)), fetch=fetch)
         with store.in_use():
             try:
-                estimator = skops.io.loads(content, trusted=TRUSTED)
-            except ModelFileError:
+                estimator = schema.make()
+                parts = examine(estimator)
+            except (ModelFileError, MemoryError):
                 raise
+            except InvalidObjectError as error:
+                raise container.refuse(str(error)) from error
             except Exception as error:
                 raise _refuse_unmade(container, error) from error
     if not isinstance(estimator, BaseEstimator):
         raise container.refuse(
             f"it holds an object of type {type(estimator).__name__}, not an estimator"
         )
+    _reset_run_parameters(parts)
     return estimator
+
+
+def _reset_run_parameters(parts):
+    """Set what says where and how estimators run to the defaults, with a warning."""
+    found = set()
+    for part in parts:
+        for name, default in RUN_PARAMETERS.items():
+            value = vars(part).get(name, default)
+            # By type first: values may be arrays.
+            if type(value) is not type(default) or value != default:
+                found.add(f"{name}={value!r:.80} of {type(part).__name__}")
+                setattr(part, name, default)
+    if found:
+        warnings.warn(
+            f"The model file sets {', '.join(sorted(found))}, which a file may not: "
+            "they are at their defaults. Use set_params if you want them.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def model_info(path):

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..detectors import find_part, offers, p_values
+from ..detectors import find_max_value, find_part, offers, p_values
 from ..features import as_image_sequence, decode_image
 from ..inspection import color_map, map_meaning
 
@@ -66,7 +66,7 @@ class ScoredImages:
     @property
     def flagged(self):
         """Which images are above the threshold."""
-        return self.distances > self.threshold
+        return ~(self.threshold - self.distances >= 0)
 
     def truth(self, row):
         """Return the label of an image in words; empty without labels."""
@@ -161,14 +161,15 @@ def make_cards(estimator, scored, rows, maps):
     if offers(find_part(estimator, "p_values"), "p_values"):
         p = p_values(estimator, [scored.images[row] for row in rows])
     meaning = map_meaning(estimator)
+    white = find_max_value(estimator)
     return {
-        row: _make_card(scored, row, maps.get(row), meaning, p_value)
+        row: _make_card(scored, row, maps.get(row), meaning, p_value, white)
         for row, p_value in zip(rows, p, strict=True)
     }
 
 
-def _make_card(scored, row, anomaly_map, meaning, p_value):
-    picture = _thumbnail(decode_image(scored.images, row))
+def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
+    picture = _thumbnail(decode_image(scored.images, row, max_value))
     distance = scored.distances[row]
     ratio = distance / scored.threshold
     name, truth = scored.names[row], scored.truth(row)

@@ -34,7 +34,8 @@ class Evaluation:
 
 def evaluate(y_true, y_score, offset, *, defect_types=None, fpr=None, confidence=0.95):
     """Compare labels with scores, of which those below `offset` are flagged."""
-    is_normal, is_flagged = y_true == 1, y_score < offset
+    # As predict does, also where either is NaN.
+    is_normal, is_flagged = y_true == 1, ~(y_score - offset >= 0)
     found_by_type, area, interval = {}, None, None
     if defect_types is not None:
         types = defect_types[~is_normal]

@@ -90,7 +90,12 @@ def setting_facts(estimator):
             (
                 "Input",
                 f"{width} x {height} pixels, {preprocessing.interpolation}"
-                + ", standardized intensity" * preprocessing.standardize_intensity,
+                + ", standardized intensity" * preprocessing.standardize_intensity
+                + (
+                    ""
+                    if preprocessing.max_value is None
+                    else f", white is {preprocessing.max_value} in 16 bits"
+                ),
             ),
         ]
     facts.append(

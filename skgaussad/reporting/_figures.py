@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 
+from .._utils.shared_lock import SharedLock
 from ..inspection import (
     COLORS,
     ScoreDistributionDisplay,
@@ -68,6 +69,10 @@ def draw_roc(scored, fpr):
     return _draw(draw)
 
 
+# The settings of matplotlib are those of the process.
+_settings_in_use = SharedLock()
+
+
 def _draw(draw):
     """Draw on a figure of its own, as SVG whose letters need no font."""
     import matplotlib
@@ -78,7 +83,8 @@ def _draw(draw):
     draw(figure.subplots())
     buffer = io.BytesIO()
     # Without a date, so that the same data give the same page.
-    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "skgaussad"}):
+    settings = {"svg.fonttype": "path", "svg.hashsalt": "skgaussad"}
+    with _settings_in_use.held(alone=True), matplotlib.rc_context(settings):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     encoded = base64.b64encode(buffer.getvalue()).decode()
     return f"data:image/svg+xml;base64,{encoded}"

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.atomic_write import replacing
 from .._utils.labels import check_labels
+from .._utils.score_table import path_to_text
 from .._utils.validation import check_integer, check_real
 from ..exceptions import InvalidImageError
 from ..inspection import (
@@ -160,7 +161,8 @@ def write_report(
         without_maps=without_maps,
     )
     with replacing(path) as temporary:
-        Path(temporary).write_text(page, encoding="utf-8")
+        # Names of files may be no text.
+        Path(temporary).write_text(page, "utf-8", errors="backslashreplace")
     return path
 
 
@@ -177,6 +179,7 @@ def _check_labels_and_names(X, y, defect_types, names):
         check_consistent_length(X, y)
     if defect_types is not None:
         defect_types = column_or_1d(np.asarray(defect_types, dtype=str))
+        defect_types = np.array([path_to_text(str(name)) for name in defect_types])
         check_consistent_length(X, defect_types)
     if names is None:
         names = [_name_of(X[index], index) for index in range(len(X))]
@@ -184,7 +187,7 @@ def _check_labels_and_names(X, y, defect_types, names):
         raise ValueError(
             f"names must have one entry an image; got {len(names)} for {len(X)} images."
         )
-    return y, defect_types, [str(name) for name in names]
+    return y, defect_types, [path_to_text(str(name)) for name in names]
 
 
 def _name_of(item, index):

@@ -150,11 +150,11 @@ def test_residual_is_largest_in_a_pasted_square(trained, cells):
 
 
 def test_residual_maps_are_squared_differences_to_the_reconstruction(trained, cells):
-    pixels = torch.from_numpy(cells[:3] / np.float32(255))
+    pixels = torch.from_numpy(cells[:4] / np.float32(255))
     pixels = pixels[:, None].expand(-1, 3, -1, -1)
     with torch.inference_mode():
         difference = trained.network_(pixels) - pixels
-    maps = trained.residual_maps(cells[:3])
+    maps = trained.residual_maps(cells[:4])
     assert maps.dtype == np.float32
     expected = (difference**2).sum(dim=1) / 3
     np.testing.assert_allclose(maps, expected, rtol=1e-3, atol=1e-7)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from skgaussad import (
@@ -85,7 +87,7 @@ def test_too_few_images_are_warned_of_in_one_line(run, parts, tiny_options, tmp_
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.png", b"no image", "x.png': expected an image in a format"),
+        ("x.png", b"no image", "x.png': expected an i"),
         ("x.txt", b"no image", "There are no images in"),
     ],
 )
@@ -271,6 +273,7 @@ def test_options_have_the_defaults_of_the_python_parameters():
         "backbone",
         "fpr",
         "levels",
+        "max_value",
         "method",
         "pooling",
         "precision",
@@ -340,3 +343,59 @@ def test_an_interrupt_is_quiet(run, model, monkeypatch):
 
     monkeypatch.setattr(_scoring, "load", interrupt)
     assert run("score", model, "a.png", "--quiet") == (130, "", "")
+
+
+def test_fit_refuses_the_root_of_a_labelled_data_set(
+    run, parts, tiny_options, tmp_path
+):
+    output = tmp_path / "m.skgaussad"
+    options = [*tiny_options, "--quiet", "-o", output]
+    status, out, err = run("fit", parts, *options)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"skgaussad: '{parts}' looks like a labelled data set: it ")
+    assert f"such as '{parts / 'good'}'" in err
+    assert err.count("\n") == 1
+    assert not output.exists()
+
+
+def test_fit_counts_files_once_and_names_copies(run, parts, tiny_options, tmp_path):
+    folder = tmp_path / "photos"
+    shutil.copytree(parts / "good", folder)
+    shutil.copy(folder / "00.png", folder / "copy.png")
+    with Image.open(folder / "01.png") as image:
+        image.save(folder / "other.bmp")
+    (folder / "link.png").symlink_to("02.png")
+    sources = [folder, f"{folder}/*.png", folder / ".." / "photos" / "03.png"]
+    options = [*tiny_options, "--levels", "4", "--quiet", "-o", tmp_path / "m"]
+    status, out, err = run("fit", *sources, *options)
+    assert status == 0
+    assert re.search(r"images +42\n", out)
+    # The folder has 43 paths to 42 files, the pattern 42 paths again.
+    assert "44 of the 86 paths lead to files that others name, too" in err
+    assert "2 of the 42 training samples are copies of others: " in err
+    assert f"{folder / 'copy.png'} = {folder / '00.png'}" in err
+    assert f"{folder / 'other.bmp'} = {folder / '01.png'}" in err
+
+
+def test_report_of_names_that_are_no_text(run, parts, model, tmp_path):
+    folder = os.fsencode(tmp_path) + b"/photos"
+    shutil.copytree(os.fsencode(parts / "new" / "good"), folder + b"/good")
+    shutil.copytree(os.fsencode(parts / "new" / "cut"), folder + b"/Br\xfcche")
+    os.rename(folder + b"/good/40.png", folder + b"/good/\xe4.png")
+    output = tmp_path / "report.html"
+    status, _, _ = run("report", model, os.fsdecode(folder), "-o", output, "--quiet")
+    assert status == 0
+    page = output.read_text(encoding="utf-8")
+    assert "good/\\xe4.png" in page
+    assert "Br\\xfcche" in page
+    status, out, _ = run("evaluate", model, os.fsdecode(folder), "--quiet")
+    assert status == 0
+    assert "  Br\\xfcche " in out
+
+
+def test_a_file_in_two_folders_is_not_evaluated(run, parts, model, tmp_path):
+    shutil.copytree(parts / "new", tmp_path / "new")
+    (tmp_path / "new" / "cut" / "x.png").symlink_to(tmp_path / "new/good/40.png")
+    status, _, err = run("evaluate", model, tmp_path / "new", "--quiet")
+    assert status == 1
+    assert "One file is there more than once: " in err

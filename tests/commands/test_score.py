@@ -1,4 +1,6 @@
+import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -306,3 +308,188 @@ def test_a_model_that_does_not_score_images_is_refused(run, tmp_path):
     status, _, err = run("score", path, "a.png")
     assert status == 1
     assert "a MahalanobisDetector that cannot score images" in err
+
+
+def test_a_folder_of_many_formats_is_scored_and_the_rest_named(
+    run, parts, model, tmp_path
+):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    names = ["a.jfif", "b.JP2", "c.ppm", "d.TIF", "e.Gif", "f.pgm", "g", "h.dat"]
+    with Image.open(parts / "good" / "00.png") as image:
+        for name in names:
+            kind = Image.registered_extensions().get(os.path.splitext(name)[1].lower())
+            image.save(folder / name, kind or "PNG")
+    for name in ("x.heic", "y.dng", "notes.txt"):
+        (folder / name).write_bytes(b"no image")
+    status, out, err = run("score", model, folder, "--json", "--quiet")
+    assert status == 0
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [os.path.basename(row["path"]) for row in rows] == names
+    assert all(row["error"] is None for row in rows)
+    assert err.count("\n") == 1
+    assert "2 files cannot be read as images and were left out, 'x.heic', 'y.d" in err
+
+
+def test_names_that_are_formulas_stay_text(run, parts, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["+b.png", "-c.png", "=1+1.png", "@d.png", "'e.png", "f=.png"]
+    for name in names:
+        shutil.copy(parts / "good" / "00.png", name)
+    status, out, _ = run("score", model, "*.png", "--quiet")
+    assert status == 0
+    table = pd.read_csv(io.StringIO(out))
+    assert table["path"].str[0].isin(["'", "f"]).all()
+    assert sorted(map(_outputs.unquote, table["path"])) == sorted(names)
+    _, out, _ = run("score", model, "*.png", "--json", "--quiet")
+    assert sorted(json.loads(line)["path"] for line in out.splitlines()) == sorted(
+        names
+    )
+
+
+def test_negative_numbers_are_no_formulas():
+    row = score_rows(["a.png"], [-3.0], -2.0)[0]
+    assert _outputs.encode([row], "csv") == b"a.png,-3.0,,,1,\n"
+
+
+@pytest.mark.parametrize("threshold", [np.nan, np.inf, 2.0])
+@pytest.mark.parametrize("distance", [np.nan, np.inf, 2.0, 1.0, np.nextafter(2, 3)])
+def test_labels_are_those_of_predict(threshold, distance):
+    from skgaussad import MahalanobisDetector
+
+    class Fixed(MahalanobisDetector):
+        offset_ = -threshold
+
+        def score_samples(self, X):
+            return np.array([-distance])
+
+    with np.errstate(invalid="ignore"):
+        expected = Fixed().predict([[0.0]])[0]
+        (row,) = score_rows(["a.png"], np.array([distance]), threshold)
+    assert row["label"] == expected
+
+
+@pytest.fixture
+def photos(parts, model, tmp_path, monkeypatch):
+    """Two images, a model and a map, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("00.png", "01.png"):
+        shutil.copy(parts / "good" / name, tmp_path / "photos")
+    shutil.copy(model, "model.bin")
+    shutil.copy(model, "other.skgaussad")
+    os.symlink("photos/00.png", "link")
+    os.link("photos/01.png", "hard")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["photos", "-o", "photos/00.png"],
+        ["photos", "-o", "link"],
+        ["photos", "-o", "hard"],
+        ["photos/*.png", "-o", "hard"],
+        ["-", "-o", "hard"],
+        ["photos/../photos/01.png", "-o", "hard"],
+        ["photos", "-o", "model.bin"],
+        ["photos", "-o", "other.skgaussad"],
+        ["photos/01.png", "-o", "photos/00.png"],
+        ["photos", "-o", "model.bin", "--watch"],
+        ["photos", "-o", "photos/00.png", "--watch"],
+        ["photos", "--maps", "model.bin"],
+        ["photos", "--maps", "a.csv", "-o", "a.csv"],
+        ["photos", "--maps", ".", "-o", "./00.png.png"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_replaced_that_is_read(run, photos, arguments):
+    before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    status, out, err = run("score", "model.bin", *arguments, stdin=b"photos/01.png")
+    assert status == 1
+    assert out == ""
+    assert "name another" in err
+    after = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    # The lock of --watch is there, too.
+    assert before == {path: after[path] for path in before}
+    assert all(path.name.startswith(".") for path in set(after) - set(before))
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("export", ["--onnx", "model.bin"]),
+        ("report", ["photos", "-o", "model.bin"]),
+        ("report", ["photos", "-o", "hard"]),
+        ("report", ["photos", "-o", "other.skgaussad"]),
+    ],
+)
+def test_nothing_is_replaced_that_other_commands_read(run, photos, command, options):
+    before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    status, _, err = run(command, "model.bin", *options)
+    assert status == 1
+    assert "would be replaced" in err
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize("output", ["hard", "weights.pth", "photos/00.png"])
+def test_fit_replaces_no_input(run, photos, tiny_options, output):
+    (photos / "weights.pth").write_bytes(b"weights")
+    before = (photos / output).read_bytes()
+    options = [*tiny_options[:2], "--weights", "weights.pth", "--quiet"]
+    status, _, err = run("fit", "photos", *options, "-o", output)
+    assert status == 1
+    assert "would be replaced" in err
+    assert (photos / output).read_bytes() == before
+
+
+def test_a_map_replaces_maps_only(run, photos):
+    shutil.copy("photos/01.png", "photos/00.png.png")
+    before = (photos / "photos" / "00.png.png").read_bytes()
+    for images in ("photos/00.png", "photos/0[01].png"):
+        arguments = ["photos/00.png", images, "--maps", "photos", "--quiet"]
+        status, out, err = run("score", "model.bin", *arguments)
+        assert status == 1
+        assert "is no map" in err or "No image matches" in err
+        assert out == ""
+        assert (photos / "photos" / "00.png.png").read_bytes() == before
+        assert not (photos / "photos" / "01.png.png").exists()
+
+
+def test_record_goes_on_in_all_of_these(run, photos, monkeypatch):
+    folder = photos / "photos"
+    long_name = "x" * 251 + ".png"
+    shutil.copy(folder / "00.png", folder / long_name)
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "closed").mkdir()
+    (folder / "dir.png.png").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    too_long = "y" * 300 + ".png"
+    # A folder is where the map of 00.png should be.
+    (photos / "maps" / "photos" / "00.png.png").mkdir(parents=True)
+    options = ["--on-error", "record", "--maps", "maps", "-o", "a.csv", "--quiet"]
+    status, _, err = run(
+        "score", "model.bin", "-", too_long, *options, stdin=b"photos/00.png"
+    )
+    assert status == 0
+    assert "photos/00.png: no map: " in err
+    assert "maps missing: 1" in err
+    table = pd.read_csv("a.csv")
+    assert table["error"].isna().tolist() == [True, False]
+    shutil.rmtree("maps")
+    status, _, _ = run("score", "model.bin", "photos", *options)
+    assert status == 0
+    table = pd.read_csv("a.csv").set_index("path")
+    assert len(table) == 5
+    assert table["error"].dropna().index.tolist() == [
+        "photos/loop.png",
+        "photos/closed",
+    ]
+    assert len(list((photos / "maps").iterdir())) == 3

@@ -13,6 +13,7 @@ import pytest
 
 from skgaussad import load
 from skgaussad._utils.score_table import score_rows
+from skgaussad.commands import _watch
 from skgaussad.commands._main import main
 from skgaussad.commands._watch import ResultFile, Watcher
 
@@ -107,6 +108,158 @@ def test_a_new_image_under_an_old_name_is_scored(folder, start, tmp_path):
     assert read(tmp_path / "a.csv")["size"].tolist() == [5, 7]
 
 
+def test_a_file_of_equal_size_and_time_that_was_replaced_is_scored(
+    folder, start, tmp_path
+):
+    path, other = folder / "1.png", tmp_path / "other"
+    path.write_bytes(b"first")
+    watcher = start(Stub())
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+    times = os.stat(path).st_atime_ns, os.stat(path).st_mtime_ns
+    # By another file, and in place.
+    other.write_bytes(b"other")
+    os.utime(other, ns=times)
+    os.replace(other, path)
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+    path.write_bytes(b"third")
+    os.utime(path, ns=times)
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+    assert [look(start(Stub())) for _ in range(3)] == [0, 0, 0]
+    table = read(tmp_path / "a.csv")
+    assert table["modified_ns"].tolist() == [times[1]] * 3
+    assert table["sha256"].nunique() == 3
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_the_same_content_is_not_scored_again(folder, start, tmp_path, name):
+    path, other = folder / "1.png", folder.parent / "other"
+    path.write_bytes(b"first")
+    watcher = start(Stub(), name)
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+    shutil.copy(path, other)
+    os.replace(other, path)
+    assert [look(watcher) for _ in range(3)] == [0, 0, 0]
+    os.utime(path, (0, 0))
+    watcher = start(Stub(), name)
+    assert [look(watcher) for _ in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs leases on files")
+def test_a_file_that_is_open_for_writing_waits(folder, start):
+    watcher = start(Stub())
+    with open(folder / "1.png", "wb") as file:
+        file.write(b"half")
+        file.flush()
+        assert [look(watcher) for _ in range(4)] == [0] * 4
+        file.write(b" and half")
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+
+
+def test_a_copy_that_stalls_gets_one_row_and_no_error(folder, start, tmp_path, capsys):
+    watcher = start(Stub())
+    path = folder / "1.png"
+    path.write_bytes(b"bad: half of it")
+    assert [look(watcher) for _ in range(6)] == [0] * 6
+    path.write_bytes(b"all of it")
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+    table = read(tmp_path / "a.csv")
+    assert table["distance"].tolist() == [9]
+    assert table["error"].isna().all()
+    assert capsys.readouterr().err == ""
+
+
+def test_names_that_are_formulas_are_found_again(folder, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    names = ["=1+1.png", "@a.png", "'b.png", "+c.png", "-d.png", "\te.png"]
+    for name in names:
+        (folder / name).write_bytes(b"x")
+
+    def look_into_here():
+        watcher = start(Stub())
+        watcher._folder = ""
+        monkeypatch.setattr(_watch, "walk_images", lambda *_, **__: names)
+        return [look(watcher) for _ in range(3)]
+
+    assert look_into_here() == [0, 6, 0]
+    assert look_into_here() == [0, 0, 0]
+    found = read(tmp_path / "a.csv")["path"]
+    assert sorted(found) == sorted(f"'{name}" for name in names)
+
+
+def test_links_to_themselves_and_unreadable_folders_do_not_end_it(
+    folder, start, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "loops").symlink_to("loops")
+    (folder / "closed").mkdir()
+    (folder / "1.png").write_bytes(b"x")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    class OfFiles(Stub):
+        def score(self, paths):
+            files = [path for path in paths if os.path.isfile(path)]
+            return super().score(files) + score_rows(
+                [path for path in paths if path not in files],
+                [0.0] * (len(paths) - len(files)),
+                100,
+                errors={0: "a folder"},
+            )
+
+    watcher = start(OfFiles())
+    assert [look(watcher) for _ in range(3)] == [0, 2, 0]
+    assert sorted(read(tmp_path / "a.csv")["path"]) == [
+        str(folder / "1.png"),
+        str(folder / "closed"),
+    ]
+    assert "closed: a folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_pipes_and_devices_do_not_stop_it(folder, start, tmp_path, monkeypatch):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
+    os.mkfifo(folder / "pipe.png")
+    os.mkfifo(folder / "pipe")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    (folder / "1.png").write_bytes(b"x")
+
+    class OfFiles:
+        def score(self, paths):
+            errors = {i: "none" for i, p in enumerate(paths) if not os.path.isfile(p)}
+            return score_rows(paths, [0.0] * len(paths), 100, errors=errors)
+
+    watcher = start(OfFiles())
+    assert [look(watcher) for _ in range(3)] == [0, 3, 0]
+    assert read(tmp_path / "a.csv")["error"].notna().sum() == 2
+
+
+def test_messages_hold_no_commands_for_a_terminal(folder, start, monkeypatch, capsys):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
+    (folder / "\x1b[2Ja\x07.png").write_bytes(b"bad")
+    watcher = start(Stub())
+    assert [look(watcher) for _ in range(3)] == [0, 1, 0]
+    message = capsys.readouterr().err
+    assert message.removesuffix("\n").isprintable()
+    assert r"\x1b[2Ja\x07.png: it is bad" in message
+
+
+def test_files_that_are_no_images_are_named_once(folder, start, monkeypatch, capsys):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
+    for name in ("a.heic", "notes.txt", "b.png"):
+        (folder / name).write_bytes(b"x")
+    watcher = start(Stub())
+    assert [look(watcher) for _ in range(5)] == [0, 1, 0, 0, 0]
+    message = f"skgaussad: {folder / 'a.heic'}: cannot be read as an image"
+    assert capsys.readouterr().err.count(message) == 1
+
+
 def test_files_that_change_or_vanish_while_read_get_no_row(folder, start, tmp_path):
     def disturb(path):
         if path.endswith("1.png"):
@@ -126,18 +279,23 @@ def test_files_that_change_or_vanish_while_read_get_no_row(folder, start, tmp_pa
 
 
 def test_a_bad_file_is_tried_again_before_it_is_recorded(
-    folder, start, tmp_path, capsys
+    folder, start, tmp_path, capsys, monkeypatch
 ):
     (folder / "1.png").write_bytes(b"bad")
-    watcher = start(Stub())
-    assert [look(watcher) for _ in range(5)] == [0, 0, 0, 1, 0]
+    scorer = Stub()
+    watcher = start(scorer)
+    assert [look(watcher) for _ in range(5)] == [0] * 5
+    assert scorer.n_scored == 1, "not again until some time has passed"
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
+    assert [look(watcher) for _ in range(3)] == [1, 0, 0]
     table = read(tmp_path / "a.csv")
     assert table["error"].tolist() == ["it is bad"]
     assert table["distance"].isna().all()
     assert capsys.readouterr().err == f"skgaussad: {folder / '1.png'}: it is bad\n"
 
 
-def test_raise_raises_at_a_bad_file(folder, start):
+def test_raise_raises_at_a_bad_file(folder, start, monkeypatch):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0)
     (folder / "1.png").write_bytes(b"bad")
     watcher = start(Stub(), on_error="raise")
     with pytest.raises(ValueError, match="it is bad"):
@@ -253,7 +411,10 @@ def stop_when(condition):
     return thread
 
 
-def test_the_command_watches_and_draws_maps(parts, model, folder, tmp_path, capsys):
+def test_the_command_watches_and_draws_maps(
+    parts, model, folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(_watch, "_PATIENCE", 0.1)
     output, maps = tmp_path / "a.csv", folder / "maps"
     for name in ("00.png", "01.png"):
         shutil.copy(parts / "good" / name, folder)
@@ -276,4 +437,4 @@ def test_the_command_watches_and_draws_maps(parts, model, folder, tmp_path, caps
     assert sorted(path.name for path in maps.iterdir()) == ["00.png.png", "01.png.png"]
     expected = -load(model).score_samples(table["path"].tolist()[:2])
     np.testing.assert_allclose(table["distance"][:2], expected, rtol=1e-6)
-    assert "02.png: expected an image" in capsys.readouterr().err
+    assert "02.png: expected an i" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skgaussad.datasets import load_mvtec
+from skgaussad.datasets import load_mvtec, read_mask
 
 
 def add(root, *names):
@@ -217,3 +217,68 @@ def test_cookies(test_data):
                 assert np.asarray(mask).any()
     categories = load_mvtec(test_data / "data", "cookies")
     np.testing.assert_array_equal(categories.paths, data.paths)
+
+
+def draw(path, *pixels):
+    """Write a mask of 4 x 3 pixels."""
+    mask = np.zeros((3, 4), dtype=np.uint8)
+    for row, column in pixels:
+        mask[row, column] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(path)
+
+
+@pytest.fixture
+def loco(tmp_path):
+    add(
+        tmp_path,
+        "box/train/good/000.png",
+        "box/validation/good/000.png",
+        "box/validation/good/001.png",
+        "box/test/good/000.png",
+        "box/test/logical_anomalies/000.png",
+        "box/test/logical_anomalies/001.png",
+        "box/test/structural_anomalies/000.png",
+    )
+    masks = tmp_path / "box" / "ground_truth"
+    draw(masks / "logical_anomalies/000/000.png", (0, 0))
+    draw(masks / "logical_anomalies/000/001.png", (0, 0), (2, 3))
+    draw(masks / "logical_anomalies/001/000.png", (1, 1))
+    draw(masks / "structural_anomalies/000/000.png", (1, 2))
+    return tmp_path
+
+
+def test_layout_of_mvtec_loco(loco):
+    data = load_mvtec(loco, "box", split="test")
+    assert data.defect_types.tolist() == [
+        "good",
+        "logical_anomalies",
+        "logical_anomalies",
+        "structural_anomalies",
+    ]
+    assert data.labels.tolist() == [1, -1, -1, -1]
+    masks = [read_mask(path, (3, 4)) for path in data.mask_paths]
+    assert [mask.sum() for mask in masks] == [0, 2, 1, 1]
+    assert masks[1][0, 0]
+    assert masks[1][2, 3]
+    assert relative(load_mvtec(loco, "box", split="validation").paths, loco) == [
+        "box/validation/good/000.png",
+        "box/validation/good/001.png",
+    ]
+    assert load_mvtec(loco, "box").is_train.tolist() == [True] + [False] * 4
+
+
+def test_images_of_mvtec_loco_without_masks(loco):
+    for mask in (loco / "box/ground_truth/logical_anomalies/000").iterdir():
+        mask.unlink()
+    with pytest.raises(ValueError, match="no images in the folder '.*anomalies.000'"):
+        load_mvtec(loco, "box")
+    (loco / "box/ground_truth/logical_anomalies/000").rmdir()
+    with pytest.raises(FileNotFoundError, match="nor a folder 000 of masks"):
+        load_mvtec(loco, "box")
+
+
+def test_a_mask_of_another_size_is_named(loco):
+    path = str(loco / "box/ground_truth/logical_anomalies/001/000.png")
+    with pytest.raises(ValueError, match=r"mask '.*000.png' has .* \(3, 4\).*\(4, 3\)"):
+        read_mask(path, (4, 3))

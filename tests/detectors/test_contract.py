@@ -214,8 +214,9 @@ def test_a_rate_inside_is_found_wherever_it_is(inner):
 def test_a_detector_fitted_elsewhere_gets_a_threshold():
     """Split conformal prediction: the samples were not in its fit."""
     frozen = FrozenEstimator(MahalanobisDetector().fit(X))
-    with pytest.warns(FalseAlarmRateWarning, match=r"copies .* as X\[1\] is of X\[0\]"):
-        detector = ConformalDetector(frozen).fit(X_TEST[:0:-1].repeat(2, axis=0))
+    detector = ConformalDetector(frozen, fpr=0.1)
+    with pytest.warns(FalseAlarmRateWarning, match=r"copies .*: X\[1\] = X\[0\]"):
+        detector.fit(X_TEST[:0:-1].repeat(2, axis=0))
     np.testing.assert_allclose(
         detector.calibration_distances_,
         -frozen.score_samples(X_TEST[:0:-1].repeat(2, axis=0)),

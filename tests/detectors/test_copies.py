@@ -80,7 +80,7 @@ def test_equal_rows_count_once(name):
 def test_the_message_names_two_copies():
     _, messages = fit(MahalanobisDetector(), DISTINCT[[*range(20), 1, 2, 2]])
     assert "3 of the 23 training samples are copies" in messages[0]
-    assert "as X[20] is of X[1]" in messages[0]
+    assert "others: X[20] = X[1], X[21] = X[2], X[22] = X[2]. " in messages[0]
 
 
 def test_a_doubled_training_set_keeps_the_rate():
@@ -175,7 +175,7 @@ OF_IMAGES = {
 @pytest.mark.parametrize("name", OF_IMAGES)
 def test_equal_images_are_left_out_together(name):
     detector, messages = fit(OF_IMAGES[name], IMAGES[COPIED])
-    assert any("as X[21] is of X[0]" in message for message in messages)
+    assert any("others: X[21] = X[0]" in message for message in messages)
     for row in (3, 15):
         others = clone(OF_IMAGES[name]).fit(IMAGES[COPIED[row != COPIED]])
         expected = -others.score_samples(IMAGES[[row]])[0]

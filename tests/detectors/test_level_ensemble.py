@@ -312,6 +312,7 @@ def test_level_pipeline_detects_and_extracts_once(cells, monkeypatch):
     assert roc_auc_score(labels[40:] == 1, scores) > 0.9
 
 
+@pytest.mark.filterwarnings("ignore:.* alone sets the threshold")
 def test_level_pipeline_in_a_grid_search(cells):
     paths, labels = cells
     pipe = make_detector(

@@ -220,10 +220,27 @@ def test_folder_of_something_else_is_refused(client, local, paths, tmp_path):
     ):
         score_to_parquet(local, paths, tmp_path)
     stray.unlink()
-    for content in ("[", "[]", '{"version": 1}'):
-        (tmp_path / "_manifest.json").write_text(content)
+    manifest = tmp_path / "_manifest.json"
+    for content in ("[", "[]", '{"version": 1}', "[" * 10**5, " " * 10**6):
+        manifest.write_text(content)
         with pytest.raises(ValueError, match=r"_manifest.json' is not a manifest"):
             score_to_parquet(local, paths, tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")
+def test_manifest_that_has_no_end_is_refused(client, local, paths, tmp_path):
+    manifest = tmp_path / "_manifest.json"
+    makers = (
+        lambda: manifest.symlink_to("/dev/zero"),
+        lambda: manifest.symlink_to(tmp_path / "missing"),
+        lambda: os.mkfifo(manifest),
+        lambda: manifest.mkdir(),
+    )
+    for make in makers:
+        make()
+        with pytest.raises(ValueError, match=r"_manifest.json' is not a manifest"):
+            score_to_parquet(local, paths, tmp_path)
+        (os.rmdir if manifest.is_dir() else os.unlink)(manifest)
 
 
 def test_bad_image_ends_the_scoring(
@@ -289,7 +306,8 @@ def test_progress_counts_what_was_there(client, local, paths, tmp_path, capsys):
     folder = score_to_parquet(local, paths, tmp_path, partition_size=80)
     assert capsys.readouterr().err == ""
     (folder / "part-00000001.parquet").unlink()
-    (folder / ".part-00000001.parquet-0123.tmp").write_bytes(b"killed")
+    left = f".part-00000001.parquet.skgaussad_{'0' * 32}.tmp"
+    (folder / left).write_bytes(b"killed")
     score_to_parquet(local, paths, tmp_path, partition_size=80, verbose=True)
     shown = capsys.readouterr().err
     assert "80/160" in shown

@@ -436,6 +436,20 @@ def test_what_cannot_be_written(make, options, message, normal, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("crop_pct", [None, 0.9])
+@pytest.mark.parametrize("shape", [(0, 60), (40, 0), (0, 0)])
+def test_image_without_pixels_is_refused(normal, tmp_path, crop_pct, shape):
+    """Whatever it would be resized to is no image, and has no score."""
+    pipe = make_pipeline(transformer(crop_pct=crop_pct), MahalanobisDetector())
+    to_onnx(pipe.fit(normal), tmp_path / "file.onnx")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(tmp_path / "file.onnx", options)
+    empty = np.zeros((1, *shape, 3), dtype=np.uint8)
+    with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
+        session.run(None, {"images": empty})
+
+
 def test_detector_without_a_network(normal, tmp_path):
     detector = MahalanobisDetector().fit(np.random.default_rng(0).normal(size=(30, 3)))
     with pytest.raises(ValueError, match="begins with a DeepFeatureTransformer"):

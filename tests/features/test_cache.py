@@ -22,6 +22,7 @@ from skgaussad import DeepFeatureTransformer, MahalanobisDetector, NegatedPCA
 from skgaussad.exceptions import FeatureCacheWarning, InvalidImageError
 from skgaussad.features import FeatureCache
 from skgaussad.features import _cached_extraction as cached_extraction
+from skgaussad.features import _preprocessing as preprocessing
 from skgaussad.features._extraction import Extractor
 
 SETTINGS = {"weights": None, "image_size": 32, "device": "cpu", "batch_size": 4}
@@ -238,7 +239,7 @@ def test_grid_search_extracts_each_image_once(paths, cache, computed):
 def test_network_is_not_read_while_all_is_cached(paths, cache, monkeypatch):
     expected = make_transformer(cache=cache).fit_transform(paths)
 
-    def fail(*args):
+    def fail(*args, **kwargs):
         raise AssertionError("the network was read")
 
     monkeypatch.setattr("skgaussad.features._backbone.read_network", fail)
@@ -371,19 +372,19 @@ def test_file_that_changes_between_calls(paths, cache):
 def test_file_that_changes_while_it_is_used(paths, cache, monkeypatch):
     """It is identified as one image, and then decoded as another."""
     shutil.copy(paths[7], paths[8])
-    original = make_transformer().fit_transform(paths)
-    identify = cached_extraction.identify_image
+    original = make_transformer().fit(paths).transform(paths)
+    identify = preprocessing.identify_image
 
-    def identify_and_change(images, row):
-        digest = identify(images, row)
+    def identify_and_change(images, row, max_value):
+        digest = identify(images, row, max_value)
         if row == 29:
             change(paths[7])
         return digest
 
-    monkeypatch.setattr(cached_extraction, "identify_image", identify_and_change)
+    monkeypatch.setattr(preprocessing, "identify_image", identify_and_change)
     transformer = make_transformer(cache=cache).fit(paths)
     found = transformer.transform(paths)
-    monkeypatch.setattr(cached_extraction, "identify_image", identify)
+    monkeypatch.setattr(preprocessing, "identify_image", identify)
     expected = make_transformer().fit_transform(paths)
     assert not np.allclose(expected[7], original[7], rtol=1e-4)
     # What was decoded, and the copy of what it was before.

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
-from skgaussad import DeepFeatureTransformer
+from skgaussad import DeepFeatureTransformer, MahalanobisDetector, load, save
 from skgaussad.features import FeatureCache
 from skgaussad.features import _cached_extraction as cached_extraction
 from skgaussad.features._ignored import KeptArea
@@ -113,9 +114,8 @@ def test_masks_of_all_kinds(kind, tmp_path):
     np.testing.assert_array_equal(resolve(given).pixels(4, 6), ~mask)
 
 
-@pytest.mark.parametrize("nothing", [None, np.zeros((3, 4))], ids=["None", "zeros"])
-def test_nothing_is_ignored(nothing):
-    assert resolve(nothing) is None
+def test_nothing_is_ignored():
+    assert resolve(None) is None
 
 
 def test_mask_goes_through_the_crop_of_the_images(images):
@@ -386,3 +386,83 @@ def test_digest_is_of_the_fractions_at_all_sizes():
     others = resolve([(0, 0.25, 1, 0.5), (0, 0.75, 1, 1)])
     assert stripes.digest((1, 2)) == others.digest((1, 2))
     assert stripes.digest((1, 2), (4, 4)) != others.digest((1, 2), (4, 4))
+
+
+@pytest.fixture
+def transformer():
+    return DeepFeatureTransformer(
+        "test_resnet", weights=None, image_size=32, levels=2, batch_size=2
+    )
+
+
+IMAGES = np.full((2, 30, 60), 128, dtype=np.uint8)
+
+
+def corner(height, width):
+    """Make a mask of a corner, a sixteenth of the images."""
+    mask = np.zeros((height, width), dtype=np.uint8)
+    mask[: height // 4, : width // 4] = 255
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((30, 60)), "ignore has no effect: .*zero wherever"),
+        (Image.new("RGBA", (60, 30), (0, 0, 0, 255)), "has no effect.* alpha"),
+        (np.ones((30, 60)), "leaves nothing .*invert"),
+        (np.full((30, 60), np.nan), "without NaN"),
+    ],
+    ids=["empty", "alpha", "full", "NaN"],
+)
+def test_masks_of_nothing_and_of_everything_are_refused(transformer, mask, message):
+    with pytest.raises(ValueError, match=message):
+        transformer.set_params(ignore=mask).fit(IMAGES)
+
+
+def test_a_mask_of_what_is_cropped_has_no_effect(transformer):
+    mask = np.zeros((40, 40))
+    mask[:2] = 1
+    transformer.set_params(ignore=mask, crop_pct=0.8)
+    with pytest.raises(ValueError, match="no effect"):
+        transformer.fit(np.full((2, 40, 40), 128, dtype=np.uint8))
+
+
+def test_a_mask_the_wrong_way_round_is_warned_of(transformer):
+    transformer.set_params(ignore=corner(30, 60)).fit(IMAGES)
+    transformer.set_params(ignore=255 - corner(30, 60))
+    with pytest.warns(UserWarning, match=r"leaves 5\.8 % of the .*invert it"):
+        transformer.fit(IMAGES)
+
+
+@pytest.mark.parametrize("size", [(60, 30), (30, 45), (64, 48)])
+def test_a_mask_of_another_aspect_ratio_is_warned_of(transformer, size):
+    transformer.set_params(ignore=corner(*size))
+    with pytest.warns(UserWarning, match="same aspect ratio"):
+        transformer.fit(IMAGES)
+
+
+@pytest.mark.parametrize("size", [(30, 60), (99, 200), (32, 32), (224, 224), (8, 9)])
+def test_masks_of_the_images_or_the_input_fit(transformer, size):
+    transformer.set_params(ignore=corner(*size)).fit(IMAGES)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGB"])
+def test_a_picture_as_a_mask_can_be_saved(transformer, tmp_path, mode):
+    mask = Image.fromarray(corner(30, 60)).convert(mode)
+    rng = np.random.default_rng(0)
+    X = rng.integers(256, size=(20, 30, 60), dtype=np.uint8)
+    pipe = make_pipeline(transformer.set_params(ignore=mask), MahalanobisDetector())
+    pipe.fit(X)
+    for loaded in (
+        load(save_to(pipe, tmp_path / "m.skgaussad")),
+        pickle.loads(pickle.dumps(pipe)),
+    ):
+        np.testing.assert_array_equal(loaded.score_samples(X), pipe.score_samples(X))
+        np.testing.assert_array_equal(loaded[0].ignore, corner(30, 60) > 0)
+    assert transformer.ignore is mask
+
+
+def save_to(pipe, path):
+    save(pipe, path)
+    return path

@@ -266,6 +266,26 @@ def test_sequence_of_wrong_kind(X, words):
     assert_message(str(caught.value), ["Expected a list of images", "got", *words])
 
 
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.zeros((1, 5, 6)),
+        np.zeros((2, 5, 6)),
+        np.zeros((4, 5, 6)),
+        np.zeros((3, 5, 6, 1)),
+        list(np.zeros((3, 5, 6))),
+        [np.zeros((6, 3))],
+        list(np.zeros((5, 6, 3, 1))),
+        [np.zeros((6, 3)), np.zeros((5, 6))],
+    ],
+    ids=lambda X: f"{type(X).__name__} {np.shape(X[0])} x {len(X)}",
+)
+def test_what_is_several_images_by_its_shape(X):
+    images = as_image_sequence(X)
+    check_items(images)
+    assert len(images) == len(X)
+
+
 SHAPES = "(n, H, W), (n, H, W, 1), (n, H, W, 3) or (n, H, W, 4)"
 
 
@@ -294,6 +314,20 @@ SHAPES = "(n, H, W), (n, H, W, 1), (n, H, W, 3) or (n, H, W, 4)"
             [SHAPES, "(5, 6, 3)", "one image", "X[np.newaxis]", "X[..., np.newaxis]"],
         ),
         (np.zeros((5, 6, 1)), [SHAPES, "(5, 6, 1)", "one image", "X[np.newaxis]"]),
+        (
+            np.zeros((3, 5, 6)),
+            [
+                SHAPES,
+                "(3, 5, 6)",
+                "channels first",
+                "np.moveaxis(X, 0, -1)[np.newaxis]",
+            ],
+        ),
+        (np.zeros((1, 3, 5, 6)), [SHAPES, "(1, 3, 5, 6)", "channels first"]),
+        (
+            list(np.zeros((5, 6, 3))),
+            [SHAPES, "5 arrays of shape (6, 3)", "rows of one image", "[image]"],
+        ),
         (np.array("a.png"), ["(n,) or (n, 1)", "shape (), dtype <U5", "per row"]),
         (
             np.array([["a.png", "b.png"]]),
@@ -736,7 +770,7 @@ def deep_image(mode):
     return Image.frombytes(mode, (7, 6), data)
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I"])
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B"])
 def test_pil_images_of_16_bits(mode):
     """Modes of 16 bits keep their depth."""
     image = deep_image(mode)
@@ -744,11 +778,11 @@ def test_pil_images_of_16_bits(mode):
     np.testing.assert_allclose(load(image), DEEP_PIXELS, rtol=1e-6)
 
 
-@pytest.mark.parametrize("values", [(0, 65536), (-1, 5)])
-def test_mode_i_out_of_range(values):
-    """Mode I is taken for 16 bits, and nothing else."""
+@pytest.mark.parametrize("values", [(0, 255), (0, 65535), (0, 65536), (-1, 5)])
+def test_mode_i_does_not_say_what_is_white(values):
+    """It is refused like arrays of int32, which it holds."""
     image = Image.fromarray(np.array([values] * 3, dtype=np.int32))
-    words = ["0..65535", "mode I", f"got values in {values[0]}..{values[1]}", "rescale"]
+    words = ["mode I", "0..255", "astype(np.uint8)", "0..65535", "astype(np.uint16)"]
     assert_invalid(image, *words, described="PIL image of mode I, size 2 x 3")
 
 
@@ -777,7 +811,6 @@ FORMATS = [
     ("tif", {"compression": "tiff_lzw"}, "1 L LA P RGB RGBA CMYK"),
     ("bmp", {}, "1 L P RGB"),
     ("gif", {}, "L P P-index"),
-    ("tga", {}, "1 L LA P RGB RGBA"),
     ("webp", {"lossless": True, "exact": True}, "L RGB RGBA"),
     ("ppm", {}, "1 L RGB"),
     ("jp2", {}, "L LA RGB RGBA"),
@@ -829,7 +862,6 @@ def test_jpeg(tmp_path, mode, tolerance):
         ("jp2", "I;16"),
         ("tif", "I;16"),
         ("tif", "I;16B"),
-        ("tif", "I"),
     ],
 )
 def test_files_of_16_bits(tmp_path, extension, mode):
@@ -926,7 +958,7 @@ def test_several_frames(tmp_path, extension, name, opened):
     path = tmp_path / f"a.{extension}"
     frames = [Image.new("RGB", (9, 8), (60 * i, 0, 0)) for i in range(3)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    words = ["expected one image", f"got 3 frames ({name})", "split them"]
+    words = ["expected one image", f"got several ({name})", "split them"]
     assert_invalid(path, *words)
     with Image.open(path) as image:
         image.seek(1)
@@ -954,7 +986,7 @@ def test_file_that_is_no_image(tmp_path):
     """A file in no format of Pillow is told apart from a damaged one."""
     path = tmp_path / "a.png"
     path.write_text("<html>404</html>")
-    words = ["expected an image", "PNG, JPEG", "cannot identify", "leave it out"]
+    words = ["an image in a format", "PNG, JPEG", "as none of these", "leave it out"]
     error = assert_invalid(path, *words, described=repr(str(path)))
     assert isinstance(error.__cause__, Image.UnidentifiedImageError)
 
@@ -1044,7 +1076,7 @@ def test_any_error_in_decoding(tmp_path, monkeypatch, cause):
     """Each error that Pillow may raise is passed on in ours."""
     Image.fromarray(RGB).save(tmp_path / "a.png")
 
-    def fail(*args):
+    def fail(*_, **__):
         raise cause("of bad luck")
 
     monkeypatch.setattr(Image, "open", fail)
@@ -1056,7 +1088,7 @@ def test_interruption_is_passed_on(tmp_path, monkeypatch):
     """Who presses Ctrl-C does not want to hear of an image."""
     Image.fromarray(RGB).save(tmp_path / "a.png")
 
-    def interrupt(*args):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Image, "open", interrupt)

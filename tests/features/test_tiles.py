@@ -70,9 +70,9 @@ def decoded(monkeypatch):
     rows = []
     decode = _tiles.decode_image
 
-    def counting(images, row):
+    def counting(images, row, max_value):
         rows.append(row)
-        return decode(images, row)
+        return decode(images, row, max_value)
 
     monkeypatch.setattr(_tiles, "decode_image", counting)
     return rows
@@ -188,3 +188,33 @@ def test_bad_image_is_named_by_its_own_position(images, tmp_path):
     tiles = TiledImages([images[0], path], [0, 1], grids, lambda n: None)
     with pytest.raises(InvalidImageError, match=r"^X\[1\] \('.*bad.png'\)"):
         tiles[len(grids[0])]
+
+
+def test_tiles_that_do_not_cover_the_image_are_refused(tmp_path):
+    """Else its lower or right part would not be looked at, without an error."""
+    path = tmp_path / "a.png"
+    Image.new("L", (30, 20)).save(path)
+    for image_size in ((30, 20), (20, 20), (20, 40)):
+        grid = TileGrid.covering(image_size, (10, 10), 0)
+        tiles = TiledImages([path, path], [1], [grid], lambda _: None)
+        words = f"height {image_size[0]} and width {image_size[1]}.*got 20 x 30"
+        with pytest.raises(InvalidImageError, match=words) as caught:
+            tiles[0]
+        assert caught.value.index == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiles_see_all_of_an_image_that_is_turned(tmp_path, orientation):
+    """Pillow exchanges the sides of TIFF images on opening since version 11."""
+    values = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for extension in ("png", "tif"):
+        path = tmp_path / f"a.{extension}"
+        Image.fromarray(values).save(path, exif=exif)
+        size = read_image_size([path], 0)
+        assert size == ((30, 20) if orientation >= 5 else (20, 30))
+        grid = TileGrid.covering(size, (10, 10), 0)
+        tiles = list(TiledImages([path], [0], [grid], lambda _: None))
+        seen = np.rint(65535 * np.stack(tiles)).astype(int)
+        assert sorted(seen.ravel()) == list(range(600))

@@ -378,6 +378,23 @@ def test_memory_mapped_features(tiny, images, tiny_features, tmp_path):
     assert len(os.listdir(folder)) == 2
 
 
+def test_a_file_has_its_name_when_all_is_there(tiny, images, tmp_path, monkeypatch):
+    mapping = clone(tiny).set_params(memmap_folder=tmp_path).fit(images)
+    left = tmp_path / f".features-0.npy.skgaussad_{'0' * 32}.tmp"
+    left.touch()
+    fill, seen = DeepFeatureTransformer._fill, []
+
+    def fill_and_look(self, *arguments):
+        fill(self, *arguments)
+        seen.extend(os.listdir(tmp_path))
+
+    monkeypatch.setattr(DeepFeatureTransformer, "_fill", fill_and_look)
+    features = mapping.transform(images)
+    (name,) = seen
+    assert name.startswith(".features-")
+    assert os.listdir(tmp_path) == [os.path.basename(features.filename)]
+
+
 def test_no_half_file_is_left(tiny, images, tmp_path):
     mapping = clone(tiny).set_params(memmap_folder=tmp_path).fit(images)
     broken = [*images, np.full((9, 9), np.nan, dtype=np.float32)]

@@ -53,7 +53,7 @@ from skgaussad.calibration import ConformalMonitor
 from skgaussad.datasets import load_solar_cells
 from skgaussad.features import FeatureCache
 from skgaussad.model_selection import GroupNormalKFold, NormalKFold
-from skgaussad.persistence import _trust, model_info
+from skgaussad.persistence import _classes, model_info
 
 DATA = Path(__file__).parent / "data"
 TINY = {"backbone": "test_resnet", "weights": None, "image_size": 64, "device": "cpu"}
@@ -254,6 +254,8 @@ def assert_same(left, right, where="estimator"):
             # The order in memory decides how products round.
             assert left.flags.c_contiguous == right.flags.c_contiguous, where
     elif isinstance(left, dict):
+        # What a network from a file may do, which is not in the file.
+        left, right = ({**state, "_is_limited": None} for state in (left, right))
         # The names of weights have no order.
         order = sorted if where.endswith("['_arrays']") else list
         assert order(left) == order(right), where
@@ -296,7 +298,12 @@ def test_estimator_comes_back(case, X, images, path):
         warnings.simplefilter("ignore", skgaussad.exceptions.FalseAlarmRateWarning)
         estimator = fit(data)
     save(estimator, path)
-    loaded = load(path)
+    with warnings.catch_warnings():
+        if "paths" in case:
+            warnings.filterwarnings("ignore", "The model file sets cache=", UserWarning)
+        loaded = load(path)
+    if "paths" in case:
+        estimator.set_params(cache=None, memmap_folder=None)
     assert_same(estimator, loaded)
     assert list(loaded.get_params()) == list(estimator.get_params())
     clone(loaded)
@@ -502,7 +509,7 @@ class Foreign(BaseEstimator):
         (make_pipeline(Foreign()), "test_model_file.Foreign"),
         (
             IsolationForest(n_estimators=2).fit([[0], [1], [2]]),
-            "sklearn.tree._tree.Tree",
+            "sklearn.ensemble._iforest.IsolationForest",
         ),
         (LevelEnsemble(columns={(1, 2): [0]}), "keys"),
         (LevelEnsemble(columns={1: [0], "1": [1]}), "keys other than str or int"),
@@ -525,7 +532,7 @@ def test_what_is_no_estimator_is_refused(thing, path):
 
 def test_trusted_types_are_where_the_list_says():
     """A class that moves takes the files that name it along, or they load no more."""
-    for name in _trust._SKGAUSSAD | _trust._SKLEARN:
+    for name in _classes.CLASSES:
         module, _, attribute = name.rpartition(".")
         member = getattr(importlib.import_module(module), attribute)
         assert inspect.isclass(member), name
@@ -691,6 +698,8 @@ def test_kill_leaves_a_whole_file(path, tell):
     tell(f"model file: {len(loaded)} kills, {len(loaded)} whole files")
     assert len(loaded) == 20
     leftovers = [name for name in os.listdir(path.parent) if name != path.name]
+    # That of the last kill; those before were removed by the next save.
+    assert len(leftovers) <= 1
     assert all(
         re.fullmatch(r"\.model\.skgaussad\.\w+\.tmp", name) for name in leftovers
     )
