@@ -1,10 +1,12 @@
 """Running images through the network in batches and threads."""
 
 import contextlib
+import functools
 import itertools
+import os
 import warnings
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
 import numpy as np
@@ -16,6 +18,28 @@ from ._intensity import standardize_batch
 
 _AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = tuple(_AUTOCAST)
+
+
+@functools.cache
+def _open_lanes(n_lanes, n_threads):
+    """Return lasting threads for the network, each with some OpenMP threads.
+
+    Threads that end hold locks of the libraries for a while, and a process that is
+    forked meanwhile would wait for these for ever.
+    """
+
+    def limit_threads():
+        # First, since torch sets its own limit at the first call in a thread.
+        torch.get_num_threads()
+        # For this thread only, so it ends with the pool.
+        threadpoolctl.threadpool_limits(n_threads, user_api="openmp")
+
+    return ThreadPoolExecutor(n_lanes, "skgaussad-lane", limit_threads)
+
+
+if hasattr(os, "register_at_fork"):
+    # A child does not have the threads of its parent.
+    os.register_at_fork(after_in_child=_open_lanes.cache_clear)
 
 
 class Extractor:
@@ -167,31 +191,24 @@ class Extractor:
 
         Threads that share each convolution would wait for one another at its end.
         """
-        n_threads = torch.get_num_threads() // n_lanes
-
-        def limit_threads():
-            # First, since torch sets its own limit at the first call in a thread.
-            torch.get_num_threads()
-            # For this thread only, so it ends with the pool.
-            threadpoolctl.threadpool_limits(n_threads, user_api="openmp")
+        lanes = _open_lanes(n_lanes, torch.get_num_threads() // n_lanes)
 
         def compute(positions, load_batch):
             return self._finish(positions, self._start(load_batch(), with_maps))
 
-        lanes = ThreadPoolExecutor(n_lanes, "skgaussad-lane", limit_threads)
+        pending = deque()
         try:
             # Two per thread, so that none waits for the caller.
-            pending = deque(
-                lanes.submit(compute, *batch)
-                for batch in itertools.islice(batches, 2 * n_lanes)
-            )
+            for batch in itertools.islice(batches, 2 * n_lanes):
+                pending.append(lanes.submit(compute, *batch))
             while pending:
                 result = pending.popleft().result()
                 for batch in itertools.islice(batches, 1):
                     pending.append(lanes.submit(compute, *batch))
                 yield result
         finally:
-            lanes.shutdown(cancel_futures=True)
+            running = [future for future in pending if not future.cancel()]
+            wait(running)
 
     def _start(self, batch, with_maps):
         """Start computing the features of a batch; return a function to fetch them."""

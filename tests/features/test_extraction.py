@@ -79,11 +79,11 @@ def assert_close(found, expected, tolerance=1e-5):
 
 
 def running_threads():
-    """The threads of an extraction that are there."""
+    """The decoding threads that are there; those of the network last."""
     return [
         thread.name
         for thread in threading.enumerate()
-        if thread.name.startswith("skgaussad")
+        if thread.name.startswith("skgaussad-decode")
     ]
 
 
@@ -460,6 +460,17 @@ def test_lanes_are_a_few_batches_ahead_and_end_with_the_stream(
     stream.close()
     assert running_threads() == []
     assert len(counting.asked) <= 3 + 4 + num_workers
+
+
+def test_lanes_last(set_threads, extractor, images):
+    """Threads that end would hold locks that a forked process waits for."""
+    set_threads(2)
+    found = []
+    for _ in range(2):
+        extract(extractor, images, batch_size=1)
+        threads = [t for t in threading.enumerate() if "skgaussad-lane" in t.name]
+        found.append({thread.ident for thread in threads})
+    assert found[0] == found[1] != set()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -1,6 +1,6 @@
 """Fuzzing of image reading: no crash, no hang, no other error, no flood of memory.
 
-    python tests/robustness/fuzz_images.py --seconds 600
+    python benchmarks/fuzz_images.py --seconds 600
 
 Needs atheris. It starts from the files of ``tests/features/test_differential.py``,
 changes them, and keeps in ``--corpus`` what reaches new code of Pillow or of this
@@ -31,7 +31,7 @@ with atheris.instrument_imports(include=["PIL", "skgaussad.features"]):
     from skgaussad.exceptions import InvalidImageError
     from skgaussad.features._decoding import decode_image, read_image_size
 
-SEEDS = Path(__file__).parents[1] / "features" / "test_differential.py"
+SEEDS = Path(__file__).parents[1] / "tests" / "features" / "test_differential.py"
 
 
 def read(path):
@@ -79,6 +79,7 @@ def write_seeds(folder):
 
 
 def main():
+    """Fuzz for some seconds, or until something is found."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--corpus", type=Path, help="default: a temporary folder")
