@@ -7,6 +7,8 @@ from ._arguments import add_command, add_fpr, add_images, add_quiet
 
 _EXAMPLES = """
   skgaussad fit photos/good --fpr 0.02 -o model.skgaussad
+  # photos/good/2026-11-27, photos/good/2026-11-28 and so on: a rate for a new day
+  skgaussad fit photos/good --lots folder -o model.skgaussad
   # the paper's sum of the distances of all levels of the network
   skgaussad fit photos/good --method paper --levels all -o model.skgaussad
   # another network, at its own size
@@ -31,6 +33,14 @@ def add_parser(commands):
         "-o", "--output", metavar="FILE", required=True, help="the model file to write"
     )
     add_fpr(parser)
+    parser.add_argument(
+        "--lots",
+        metavar="WHERE",
+        help="where the lot, shift or day of each image stands: folder, for the one it "
+        "lies in, or a regular expression whose first group is the lot, such as "
+        "'lot(\\d+)_', searched in its path below the folder that all have in common. "
+        "Whole lots are then held out, and the rate is that in a new lot",
+    )
     parser.add_argument(
         "--threshold",
         choices=("quantile", "tail", "chi2"),
@@ -113,6 +123,7 @@ def run(arguments):
 
     from ..persistence import save
     from ._inputs import list_normal
+    from ._lots import find_lots
     from ._outputs import check_output
 
     started = time.perf_counter()
@@ -120,11 +131,12 @@ def run(arguments):
     paths = list_normal(arguments.images)
     inputs = [*paths, arguments.weights]
     check_output(arguments.output, inputs=inputs, is_model=True)
+    lots = find_lots(arguments.lots, paths, arguments.images)
     pipeline = _make_pipeline(arguments)
     warnings.showwarning = partial(_show_named, warnings.showwarning, paths)
-    pipeline.fit(paths)
+    pipeline.fit(paths, **({} if lots is None else {"detector__groups": lots}))
     save(pipeline.set_params(features__verbose=False), arguments.output)
-    for name, value in _summarize(pipeline, paths, arguments.output):
+    for name, value in _summarize(pipeline, paths, lots, arguments.output):
         print(f"{name:<14}{value}")
     print(f"{'time':<14}{time.perf_counter() - started:.2f} s")
 
@@ -154,14 +166,16 @@ def _make_pipeline(arguments):
     )
 
 
-def _summarize(pipeline, paths, output):
+def _summarize(pipeline, paths, lots, output):
     """Yield the names and values of the summary."""
     import os
+
+    from ._lots import describe
 
     transformer, detector = pipeline[0], pipeline[-1]
     height, width = transformer.preprocessing_.image_size
     levels = ", ".join(map(str, transformer.levels_))
-    yield "images", len(paths)
+    yield "images", len(paths) if lots is None else f"{len(paths)} of {describe(lots)}"
     yield (
         "network",
         f"{transformer.backbone}, {width} x {height} pixels, level {levels} of "
@@ -173,7 +187,7 @@ def _summarize(pipeline, paths, output):
         "false alarms",
         f"{100 * detector.fpr:g} % asked for; at most "
         f"{100 * detector.fpr_bound(_CONFIDENCE):.2g} % with {100 * _CONFIDENCE:g} % "
-        "confidence, for images like these",
+        f"confidence, for {'images like these' if lots is None else 'a new lot'}",
     )
     yield "model", f"{output}, {os.path.getsize(output) / 1e6:.1f} MB"
 
