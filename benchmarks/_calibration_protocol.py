@@ -167,6 +167,8 @@ def extract_solar_cells(n_images=None, image_size=None, verbose=True):
         By cell type, then by name of the setting.
     labels : dict of {str: ndarray}
         By cell type: +1 for functional cells, -1 for defective ones.
+    modules : dict of {str: ndarray}
+        By cell type: the solar module of each cell.
     """
     cells = {}
     data = load_solar_cells()
@@ -193,16 +195,16 @@ def extract_solar_cells(n_images=None, image_size=None, verbose=True):
     by_cell, _ = transform(7, GRID)
     cellwise, _ = transform(6, CELLWISE_GRID)
     matrices = (by_level[:, slices[7]], by_level, by_cell, by_cell, cellwise)
-    features, labels, start = {}, {}, 0
+    features, labels, modules, start = {}, {}, {}, 0
     for kind, rows in cells.items():
         part = slice(start, start + len(rows))
         features[kind] = {
             setting.name: matrix[part]
             for setting, matrix in zip(SETTINGS, matrices, strict=True)
         }
-        labels[kind] = data.labels[rows]
+        labels[kind], modules[kind] = data.labels[rows], data.modules[rows]
         start = part.stop
-    return features, labels
+    return features, labels, modules
 
 
 def thresholds(detector, training_distances):

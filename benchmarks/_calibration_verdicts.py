@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from _calibration_lots import LOT_TARGETS
 from _harness import Verdict
-from scipy.stats import betabinom, binomtest
+from scipy.stats import betabinom, binom, binomtest
 
 from skgaussad.calibration import required_samples
 from skgaussad.calibration._held_out import HeldOutDistances
@@ -231,3 +232,51 @@ def _show_failures(cell):
         f"{100 * cell.failure_fraction:.1f} % ({100 * low:.1f} to {100 * high:.1f} %), "
         f"{100 * cell.expected_failure_fraction:.1f} % expected"
     )
+
+
+def check_lots(measurements):
+    """Whether rates in new lots hold where they are promised.
+
+    Parameters
+    ----------
+    measurements : list of LotMeasurement
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    above, failing, n_promised, n_sets = [], [], 0, 0
+    for m in measurements:
+        n_sets = len(m.rates)
+        for at, target in enumerate(LOT_TARGETS):
+            name = f"{m.name}, {m.n_lots} lots at {100 * target:.3g} %"
+            rates = m.rates[:, 0, at]
+            error = rates.std(ddof=1) / np.sqrt(len(rates))
+            if m.is_promised[at]:
+                n_promised += 1
+                if rates.mean() > target + 3 * error:
+                    above.append(f"{name}: {100 * rates.mean():.1f}")
+            failed = np.count_nonzero(rates > m.bounds[:, at])
+            # Not by chance alone, of a bound that fails in 5 %.
+            if m.name.startswith("simulated") and failed > binom.ppf(
+                0.999, n_sets, 0.05
+            ):
+                failing.append(f"{name}: {failed} of {n_sets}")
+    rising = [f"{m.name}, {m.n_lots} lots" for m in measurements if m.n_rising]
+    return [
+        Verdict(
+            f"at most the target and three standard errors, of {n_promised} promised",
+            not above,
+            "; ".join(above) or "all",
+        ),
+        Verdict(
+            "the threshold never rises with the rate",
+            not rising,
+            "; ".join(rising) or "in no training set",
+        ),
+        Verdict(
+            "the 95 % bound fails in at most 5 % of simulated training sets",
+            not failing,
+            "; ".join(failing) or "up to chance (0.1 %)",
+        ),
+    ]

@@ -27,6 +27,12 @@ target may seem to be above it. The fraction of splits in which a bound that kee
 promise exactly would seem to fail stands beside the fraction measured; it follows from
 the numbers of samples alone.
 
+``lots`` fits to some lots and measures in others, by the threshold that whole lots left
+out set, and by single samples left out: simulated lots whose means differ by 0 to 3
+standard deviations of the samples, and the cells of solar modules that were not in the
+fit (see :func:`skgaussad.datasets.load_solar_cells` on which are of one module). Each
+new lot counts alike.
+
 ``contamination`` mixes defective cells into the training images, and compares a robust
 fit with one to the functional ones alone.
 
@@ -39,6 +45,8 @@ import sys
 
 import numpy as np
 from _calibration_contamination import FITS, FRACTIONS, measure_contamination
+from _calibration_lots import LOT_TARGETS, measure_lots
+from _calibration_lots import RULES as LOT_RULES
 from _calibration_protocol import (
     BOUND_TARGETS,
     CELL_TYPES,
@@ -59,13 +67,14 @@ from _calibration_verdicts import (
     check_bound,
     check_contamination,
     check_cost,
+    check_lots,
     check_tail,
 )
 from _harness import format_table, make_parser, print_verdicts
 
 # The rules whose threshold is one of the distances, which may be too few.
 RANKED = ("leave-one-out", "95 % confidence")
-TABLES = ("rates", "bound", "contamination", "cost")
+TABLES = ("rates", "bound", "lots", "contamination", "cost")
 FULL = {
     "sizes": (100, 300, 700),
     "n_images": None,
@@ -172,6 +181,37 @@ def _show_failures(cell):
     )
 
 
+def print_lots(measurements):
+    """Print rates in new lots, then the verdicts.
+
+    Parameters
+    ----------
+    measurements : list of LotMeasurement
+    """
+    print(
+        "\nFalse-alarm rates in new lots, in percent: mean over training sets, standard"
+    )
+    print("error; share of training sets whose rate by lot is above its 95 % bound")
+    print("* too few lots to promise the rate\n")
+    targets = "".join(f"{100 * target:>22.3g}" for target in LOT_TARGETS)
+    print(f"{'':44}{targets}")
+    for m in measurements:
+        for number, rule in enumerate(LOT_RULES):
+            name = f"{m.name}, {m.n_lots} lots, {rule}" if number == 0 else rule
+            shown = ""
+            for at in range(len(LOT_TARGETS)):
+                rates = m.rates[:, number, at]
+                error = rates.std(ddof=1) / np.sqrt(len(rates))
+                cell = f"{100 * rates.mean():.1f} {100 * error:.1f}"
+                if number == 0:
+                    failed = np.mean(rates > m.bounds[:, at])
+                    mark = " " if m.is_promised[at] else "*"
+                    cell += f"{mark} ({100 * failed:.0f})"
+                shown += f"{cell:>22}"
+            print(f"{name:>44}{shown}")
+    print_verdicts("Lots", check_lots(measurements))
+
+
 def print_contamination(figures):
     """Print AUROC and false alarms of each fraction of defects, then the verdict.
 
@@ -217,9 +257,26 @@ def main(argv=None):
     scale = QUICK if arguments.quick else FULL
     if "cost" in arguments.sections:
         print_cost(*scale["cost"])
-    if {"rates", "bound", "contamination"} & set(arguments.sections):
-        features, labels = extract_solar_cells(
+    if {"rates", "bound", "lots", "contamination"} & set(arguments.sections):
+        features, labels, modules = extract_solar_cells(
             scale["n_images"], scale["image_size"], verbose=not arguments.quiet
+        )
+    if "lots" in arguments.sections:
+        cells = {
+            kind: (
+                {name: matrix[labels[kind] == 1] for name, matrix in by_name.items()},
+                modules[kind][labels[kind] == 1],
+            )
+            for kind, by_name in features.items()
+        }
+        print_lots(
+            measure_lots(
+                cells,
+                arguments.splits,
+                arguments.seed,
+                arguments.n_jobs,
+                verbose=not arguments.quiet,
+            )
         )
     if "contamination" in arguments.sections:
         print_contamination(

@@ -101,7 +101,7 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     >>> from skgaussad import AugmentedDetector
     >>> from skgaussad.augmentation import ImageAugmentation
     >>> from skgaussad.datasets import make_textures
-    >>> data = make_textures(20, 4, size=96, random_state=0)
+    >>> data = make_textures(40, 4, size=96, random_state=0)
     >>> pipe = Pipeline(
     ...     [
     ...         ("features", DeepFeatureTransformer(image_size=96)),

@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import _calibration_lots as lots
 import _calibration_protocol as protocol
 import calibration
 import numpy as np
@@ -9,6 +12,7 @@ from _calibration_verdicts import (
     check_average,
     check_bound,
     check_cost,
+    check_lots,
     check_tail,
 )
 from scipy.stats import beta, kurtosis
@@ -81,7 +85,7 @@ def test_settings_fit_the_columns_they_name():
 
 
 def test_features_of_solar_cells_are_those_of_the_settings():
-    features, labels = protocol.extract_solar_cells(5, image_size=128, verbose=False)
+    features, labels, _ = protocol.extract_solar_cells(5, image_size=128, verbose=False)
     data = load_solar_cells("poly")
     paths = [*data.paths[data.labels == 1][:5], data.paths[data.labels == -1][0]]
     transformer = DeepFeatureTransformer(
@@ -335,7 +339,7 @@ def test_quick_run_prints_every_table(capsys):
         for setting in SETTINGS:
             assert f"{source}, {setting.name}" in printed
     assert all(rule in printed for rule in RULES)
-    assert printed.count("[holds]") + printed.count("[FAILS]") == 7
+    assert printed.count("[holds]") + printed.count("[FAILS]") == 10
 
 
 def test_contaminated_fits_are_those_of_the_estimators():
@@ -381,7 +385,7 @@ def test_cells_hold_the_rates_of_their_rule_and_target(small_settings):
 
 @pytest.mark.parametrize(
     "tables",
-    [["rates"], ["bound"], ["cost"], ["contamination"], ["bound", "cost"]],
+    [["rates"], ["bound"], ["lots"], ["cost"], ["contamination"], ["bound", "cost"]],
 )
 def test_only_computes_and_prints_the_tables_asked_for(tables, monkeypatch):
     called = []
@@ -390,14 +394,18 @@ def test_only_computes_and_prints_the_tables_asked_for(tables, monkeypatch):
         ("bound", "bounds"),
         ("cost", "cost"),
         ("contamination", "contamination"),
+        ("lots", "lots"),
     ):
         monkeypatch.setattr(
             calibration, f"print_{name}", lambda *_, table=table: called.append(table)
         )
-    monkeypatch.setattr(calibration, "extract_solar_cells", lambda *_, **__: ({}, {}))
+    monkeypatch.setattr(
+        calibration, "extract_solar_cells", lambda *_, **__: ({}, {}, {})
+    )
     monkeypatch.setattr(calibration, "measure", lambda *_, **__: called.append("fits"))
+    monkeypatch.setattr(calibration, "measure_lots", lambda *_, **__: None)
     calibration.main(["--quick", "--quiet", *tables])
-    needs_fits = tables not in (["cost"], ["contamination"])
+    needs_fits = bool({"rates", "bound"} & set(tables))
     assert sorted(called) == sorted(tables + ["fits"] * needs_fits)
 
 
@@ -410,3 +418,30 @@ def test_measured_rates_follow_the_rule(small_settings):
     assert single.setting == "one"
     for rule in ("leave-one-out", "chi-square", "training scores"):
         assert single.of(rule, 0.1).mean() == pytest.approx(0.1, abs=0.015)
+
+
+def test_new_lots_are_measured_and_a_rate_too_high_fails(monkeypatch, capsys):
+    monkeypatch.setattr(lots, "N_LOTS", (5,))
+    monkeypatch.setattr(lots, "EFFECTS", (3.0,))
+    rng = np.random.default_rng(0)
+    modules = np.repeat(np.arange(8), 12)
+    features = rng.normal(size=(96, 98)) + 2 * rng.normal(size=(8, 98))[modules]
+    cells = {"mono": ({"level 7": features, "7 x 7 cellwise": features}, modules)}
+    measurements = lots.measure_lots(cells, 4, n_jobs=1, verbose=False)
+    assert [m.n_lots for m in measurements] == [5] * 4
+    for m in measurements:
+        by_lot, by_sample = m.rates.mean(axis=0)
+        assert np.all(by_lot < by_sample - 0.2)
+        assert m.is_promised.tolist() == [True, False, False, False]
+        assert np.all(np.diff(m.rates[:, 0], axis=1) <= 0)
+        assert m.n_rising == 0
+    calibration.print_lots(measurements)
+    assert "[holds] at most the target" in capsys.readouterr().out
+    assert all(verdict.holds for verdict in check_lots(measurements))
+    worse = replace(
+        measurements[0],
+        rates=measurements[0].rates + 0.5,
+        bounds=0 * measurements[0].bounds,
+        n_rising=1,
+    )
+    assert not any(verdict.holds for verdict in check_lots([worse]))

@@ -58,11 +58,12 @@ def test_lots_in_order_are_seen_and_shuffled_ones_are_not(name):
 
 
 def test_the_rate_is_that_of_fits_without_a_tenth():
-    X, _ = draw_lots(np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    X, _ = draw_lots(rng)
     (message,) = warnings_of_order(detector := MahalanobisDetector(), X)
     beyond = 0
     for part in np.array_split(np.arange(200), 10):
-        rest = MahalanobisDetector().fit(np.random.permutation(np.delete(X, part, 0)))
+        rest = MahalanobisDetector().fit(rng.permutation(np.delete(X, part, 0)))
         beyond += np.count_nonzero(rest.score_samples(X[part]) < detector.offset_)
     assert message.startswith(f"{beyond / 200:.2g} of the training samples")
 
