@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import KFold
+from sklearn.model_selection import GroupKFold, KFold
 
 from skgaussad import DeepFeatureTransformer
 from skgaussad.datasets import load_mvtec, load_solar_cells
@@ -17,6 +17,8 @@ N_LEVELS = 9
 FOLDS = {
     "random": KFold(N_FOLDS, shuffle=True, random_state=0),
     "file": KFold(N_FOLDS),
+    # Of sets whose images are of known lots.
+    "lots": GroupKFold(N_FOLDS),
 }
 GREY = 127.5
 
@@ -30,11 +32,19 @@ class ImageSet:
     name : str
     normal, anomalous : ndarray of shape (n_images,), dtype str
         Paths, in the order of the data set.
+    lots : ndarray of shape (n_normal,) or None
+        Lot of each normal image, where that is known.
     """
 
     name: str
     normal: np.ndarray
     anomalous: np.ndarray
+    lots: np.ndarray | None = None
+
+    @property
+    def orders(self):
+        """The kinds of folds that the set has."""
+        return [order for order in FOLDS if order != "lots" or self.lots is not None]
 
     @property
     def paths(self):
@@ -43,11 +53,12 @@ class ImageSet:
 
     def only_normal(self):
         """Return the set without its anomalies."""
-        return ImageSet(self.name, self.normal, self.anomalous[:0])
+        return ImageSet(self.name, self.normal, self.anomalous[:0], self.lots)
 
     def split(self, order, number):
         """Return the positions of normal images to fit on, and of those held out."""
-        return list(FOLDS[order].split(self.normal))[number]
+        folds = FOLDS[order].split(self.normal, groups=self.lots)
+        return list(folds)[number]
 
 
 def read_sets(folders):
@@ -55,9 +66,9 @@ def read_sets(folders):
     sets = []
     for cells in ("mono", "poly"):
         data = load_solar_cells(cells)
-        sets.append(
-            ImageSet(cells, *(data.paths[data.labels == label] for label in (1, -1)))
-        )
+        normal, anomalous = (data.paths[data.labels == label] for label in (1, -1))
+        modules = data.modules[data.labels == 1]
+        sets.append(ImageSet(cells, normal, anomalous, modules))
     for folder in folders:
         train, test = (load_mvtec(folder, split=split) for split in ("train", "test"))
         normal = np.concatenate([test.paths[test.labels == 1], train.paths])

@@ -25,14 +25,15 @@ def print_tables(table):
 def _tabulate_set(table):
     """Means over folds, with their standard errors, of all methods on a set."""
     columns = {"": ""}
-    for order in FOLDS:
+    orders = [order for order in FOLDS if (table["order"] == order).any()]
+    for order in orders:
         formats = {"AUROC": ".2f", "SEM": ".2f", "5 %": ".1f", "1 %": ".1f", "n": "d"}
         columns |= {f"{head} {order}": spec for head, spec in formats.items()}
     columns |= {"fit CPU s": ".2f", "CPU ms/image": ".2f", "MB": ".1f"}
     rows = []
     for method, of_method in table.groupby("method", sort=False):
         row = [method]
-        for order in FOLDS:
+        for order in orders:
             some = of_method[of_method["order"] == order]
             row += [some["auroc"].mean(), some["auroc"].sem()]
             row += [some["found_at_5"].mean(), some["found_at_1"].mean(), len(some)]
@@ -48,7 +49,7 @@ def _tabulate_means(table):
     means = table.groupby(["method", "order", "set"], sort=False)["auroc"].mean()
     means = means.groupby(["method", "order"], sort=False).mean().unstack("order")
     rows = [_blank([name, *row, row.mean()]) for name, row in means.iterrows()]
-    columns = {"": "", **dict.fromkeys(means.columns, ".2f"), "both": ".2f"}
+    columns = {"": "", **dict.fromkeys(means.columns, ".2f"), "mean": ".2f"}
     return format_table(columns, rows)
 
 

@@ -1,8 +1,9 @@
 """The study of accuracy: all methods on the same images, folds, weights and resizing.
 
 Sets are the solar cells, mono and poly, and folders in the layout of MVTec AD. Their
-normal images, of all splits, are divided into five folds, at random and in file order,
-where neighbours stay together; a method is fitted to four of them and tested on the
+normal images, of all splits, are divided into five folds, at random, in file order,
+where neighbours stay together, and for solar cells by module (inferred: see
+:func:`skgaussad.datasets.load_solar_cells`); a method is fitted to four of them and tested on the
 fifth and all anomalies. Means over folds, in percent: AUROC, and the defects found
 where 5 and 1 % of the held-out normal images are called defective. Times are processor
 time of all threads without the network, which is the same for all.
@@ -103,6 +104,7 @@ def main():
         Fold(images, features, order, number)
         for images in sets
         for order in options.order
+        if order in images.orders
         for number in options.folds
     ]
     families = {name: FAMILIES[name] for name in chosen if name in FAMILIES}

@@ -26,7 +26,7 @@ labels = data.labels[20:]
 pipe = Pipeline(
     [
         ("features", DeepFeatureTransformer(image_size=96)),
-        ("detector", MahalanobisDetector(fpr=0.05)),
+        ("detector", MahalanobisDetector(fpr=0.1)),
     ]
 )
 
