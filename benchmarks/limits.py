@@ -3,7 +3,7 @@
     python benchmarks/limits.py
     python benchmarks/limits.py tail robust --sets 50
 
-Training sets are drawn anew, of level 7 of the solar cells or simulated, and the rate is
+Training sets are drawn anew, of level 7 of the solar cells or simulated; the rate is
 that among all other normal samples, or 20,000 new ones.
 
 ``batch``: `predict_batch` with ``fdr=0.05`` on batches with some clear anomalies: the

@@ -18,6 +18,13 @@ _FARTHEST = 10
 _FEW_FOR_TAIL = 60
 
 
+def _sort(distances, weights):
+    """Sort distances; return them, and the weight of those from each on."""
+    order = np.argsort(distances, kind="stable")
+    from_each = np.append(np.cumsum(weights[order][::-1])[::-1], 0.0)
+    return distances[order], from_each
+
+
 @dataclass(frozen=True)
 class HeldOutDistances:
     """Distances of normal samples, each to a model fitted without it.
@@ -31,27 +38,72 @@ class HeldOutDistances:
         were held out. Each group then counts as much as any other.
     tail : GeneralizedParetoTail or None
         A distribution of what lies beyond the largest distance. Not with groups.
+    folds : ndarray of shape (n_samples,), dtype int, or None
+        Number of each sample's fold, where the models fitted without each fold are kept
+        to score by: see `join_folds`.
     """
 
     distances: np.ndarray
     groups: np.ndarray | None = None
     tail: GeneralizedParetoTail | None = None
+    folds: np.ndarray | None = None
 
     @property
     def n_units(self):
         """Number of samples, or of groups, that were held out one by one."""
         return len(self.distances) if self.groups is None else self.groups.max() + 1
 
+    @property
+    def _weights(self):
+        """What each distance counts: those of a group one together."""
+        if self.groups is None:
+            return np.ones(len(self.distances))
+        return (1 / np.bincount(self.groups))[self.groups]
+
     @cached_property
     def _sorted(self):
         """Distances in rising order, and the weight of those from each on."""
-        if self.groups is None:
-            n_samples = len(self.distances)
-            return np.sort(self.distances), np.arange(n_samples, -1.0, -1.0)
-        order = np.argsort(self.distances, kind="stable")
-        weights = (1 / np.bincount(self.groups))[self.groups[order]]
-        from_each = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
-        return self.distances[order], from_each
+        return _sort(self.distances, self._weights)
+
+    def join_folds(self, by_fold):
+        """Make one distance of those to the models of the folds, by CV+.
+
+        The p-value of a sample x, with R_i the distances and s_k(x) that of x to the
+        model without fold k, to which sample i belongs, is
+
+            (1 + number of i with R_i >= s_k(i)(x)) / (n + 1)
+
+        [1]_. The joined distance is the mean of s_k(x) over the folds, moved by as
+        little as gives it that p-value, or the next higher one where distances are
+        equal.
+
+        Parameters
+        ----------
+        by_fold : ndarray of shape (n_samples, n_folds)
+            Distances of other samples to the model without each fold.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_samples,)
+
+        References
+        ----------
+        .. [1] R. F. Barber, E. J. Candès, A. Ramdas and R. J. Tibshirani, "Predictive
+           inference with the jackknife+", Annals of Statistics 49 (2021), 486-507.
+        """
+        weight = np.zeros(len(by_fold))
+        for fold, distances in enumerate(by_fold.T):
+            of_fold = self.folds == fold
+            held_out, from_each = _sort(self.distances[of_fold], self._weights[of_fold])
+            # Those that are equal but for rounding count as no less.
+            least = np.where(distances > 0, 1 - _TOLERANCE, 1 + _TOLERANCE) * distances
+            weight += from_each[np.searchsorted(held_out, least)]
+        held_out, from_each = self._sorted
+        # The last distance from which on they weigh no less.
+        place = np.searchsorted(-from_each, _TOLERANCE - weight, side="right") - 1
+        low = np.nextafter(np.append(-np.inf, held_out), np.inf)[place]
+        high = np.append(held_out, np.inf)[place]
+        return np.clip(by_fold.mean(axis=1), low, high)
 
     def n_exceeding(self, threshold):
         """Count the units above a threshold: of groups, their fractions rounded up."""

@@ -106,16 +106,22 @@ class BaseDetector(OutlierMixin, BaseEstimator):
                 stacklevel=3,
             )
 
-    def _set_held_out(self, distances, groups=None, copies=None):
-        """Keep the held-out distances, with a distribution of their tail if asked."""
+    def _set_held_out(self, distances, groups=None, copies=None, folds=None):
+        """Keep the held-out distances, with a distribution of their tail if asked.
+
+        With `folds`, numbers of the folds that were held out, new samples are to be
+        measured by ``_held_out.join_folds``.
+        """
         self._copies = copies if groups is None else None
         if self._copies is not None:
             # Equal samples count once.
-            distances = distances[np.unique(copies, return_index=True)[1]]
+            first = np.unique(copies, return_index=True)[1]
+            distances = distances[first]
+            folds = None if folds is None else folds[first]
         tail = None
         if self.threshold == "tail":
             tail = GeneralizedParetoTail.fit(distances)
-        self._held_out_distances = HeldOutDistances(distances, groups, tail)
+        self._held_out_distances = HeldOutDistances(distances, groups, tail, folds)
         self._fitted_scoring = _values_of(self, self._scoring_parameters)
 
     def _set_threshold(self):

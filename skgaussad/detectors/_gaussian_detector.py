@@ -17,6 +17,7 @@ from ..covariance import (
 from ._base import RULES, BaseDetector
 from ._copies import find_copies
 from ._hold_out import number_groups
+from ._learned_steps import warn_of_learned_steps
 from ._order import warn_of_order
 
 _SHRINKAGE = 0.1
@@ -122,7 +123,8 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
             rates; or if some samples are copies, equal to the last bit, which are left
             out together and count as one; or, without groups, if neighbours resemble
             each other: where they are left out a tenth at a time in order, clearly more
-            of them than `fpr` are beyond the threshold.
+            of them than `fpr` are beyond the threshold; or if the features are
+            principal components of the same samples.
         """
         self._check_parameters(groups)
         self._warn_of_anomalies(y)
@@ -130,6 +132,7 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         copies = find_copies(X)
         self._fit_samples(X, number_groups(groups, X, copies), copies)
         self._set_threshold()
+        warn_of_learned_steps(self, X)
         if groups is None:
             warn_of_order(self, X, copies)
         return self
@@ -372,6 +375,7 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         )
         self._set_left_out(left_out, copies=copies)
         self._set_threshold()
+        warn_of_learned_steps(self, X)
         return self
 
     def __sklearn_is_fitted__(self):

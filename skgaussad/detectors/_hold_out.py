@@ -2,6 +2,7 @@
 
 import inspect
 import numbers
+import warnings
 
 import numpy as np
 from sklearn.base import clone
@@ -14,6 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from .._utils.validation import validate_data
+from ..exceptions import FalseAlarmRateWarning
 from ._copies import join_groups
 
 
@@ -144,20 +146,32 @@ def hold_out(fit, X, folds, *, n_jobs=None, prefer=None):
     -------
     distances : ndarray of shape (n_samples,)
         Minus the scores.
+    detectors : list of outlier detector
+        By fold.
     """
-    parts = Parallel(n_jobs=n_jobs, prefer=prefer)(
+    results = Parallel(n_jobs=n_jobs, prefer=prefer)(
         delayed(_fit_and_score)(fit, X, train, test) for train, test in folds
     )
+    parts, detectors = zip(*results, strict=True)
     held_out = np.concatenate([test for _, test in folds])
     distances = np.empty(len(held_out))
     distances[held_out] = np.concatenate(parts)
-    return distances
+    return distances, list(detectors)
 
 
 def _fit_and_score(fit, X, train, test):
-    """Distances of the test samples to a detector fitted to the others."""
+    """Fit a detector to some samples; return the others' distances to it, and it."""
     detector = fit(take_rows(X, train), train)
-    return -np.asarray(detector.score_samples(take_rows(X, test)), dtype=np.float64)
+    scores = detector.score_samples(take_rows(X, test))
+    return -np.asarray(scores, dtype=np.float64), detector
+
+
+def number_folds(folds):
+    """Return the number of the fold that holds each sample out."""
+    numbers_ = np.empty(sum(len(test) for _, test in folds), dtype=int)
+    for number, (_, test) in enumerate(folds):
+        numbers_[test] = number
+    return numbers_
 
 
 def validate_named(estimator, X, **options):
@@ -177,5 +191,8 @@ def take_rows(X, rows):
 
 def fit_clone(estimator, X, rows=None):
     """Fit a clone: what :func:`functools.partial` makes the `fit` of `hold_out` of."""
-    # FrozenEstimator insists on y.
-    return clone(estimator).fit(X, None)
+    with warnings.catch_warnings():
+        # Its own working point plays no part.
+        warnings.simplefilter("ignore", FalseAlarmRateWarning)
+        # FrozenEstimator insists on y.
+        return clone(estimator).fit(X, None)

@@ -16,7 +16,15 @@ from ._base import BaseDetector
 from ._columns import resolve_columns
 from ._copies import find_copies
 from ._gaussian_detector import fit_part
-from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
+from ._hold_out import (
+    fit_clone,
+    hold_out,
+    is_automatic,
+    number_folds,
+    number_groups,
+    split_folds,
+)
+from ._learned_steps import warn_of_learned_steps
 from ._mahalanobis import MahalanobisDetector
 from ._order import warn_of_order
 from ._walk import innermost
@@ -69,9 +77,10 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         :class:`~skgaussad.MahalanobisDetector` or
         :class:`~skgaussad.CellwiseMahalanobisDetector`. For any other, such as a
         pipeline with :class:`~skgaussad.NegatedPCA`, all its steps are
-        fitted again without each of 5 folds of samples (or without each group). An
-        integer or splitter sets the folds;
-        :class:`~sklearn.model_selection.LeaveOneOut` fits once for each sample.
+        fitted again without each of 5 folds of samples (or without each group), and
+        samples are scored by the detectors of the folds as
+        :class:`~skgaussad.ConformalDetector` does. An integer or splitter sets the
+        folds; :class:`~sklearn.model_selection.LeaveOneOut` fits once for each sample.
 
     n_jobs : int or None, default=None
         Threads over which the fits are spread. None is 1 unless in a
@@ -80,7 +89,11 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
     Attributes
     ----------
     estimators_ : list of estimators
-        The fitted detectors, one a group.
+        The detectors fitted to all samples, one a group.
+
+    fold_estimators_ : list of lists of estimators, or None
+        Those fitted without each fold, which score where folds are held out; None where
+        `estimators_` do.
 
     columns_ : dict of {str: ndarray of int}
         The columns of each group, by its name, in the order of `estimators_`.
@@ -108,9 +121,7 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
     No distribution is known for a sum of Mahalanobis distances, so the paper sets no
     threshold for it. Here each training sample is measured by detectors that were
     fitted without it, its distances are aggregated, and the threshold is the ceil((1 -
-    fpr) (n + 1))-th smallest of the n sums. Detectors fitted on fewer samples, as with
-    folds, lie a little farther from new ones, so that the achieved rate tends to be
-    below `fpr` rather than above it.
+    fpr) (n + 1))-th smallest of the n sums.
 
     The detectors in `estimators_` have thresholds of their own that play no part, so
     `threshold`, `fpr` and `confidence` of `estimator` must be left at their defaults.
@@ -193,8 +204,10 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         copies = find_copies(X)
         self._fit_samples(X, number_groups(groups, X, copies), copies)
         self._set_threshold()
-        if groups is None and self._is_closed_form:
-            warn_of_order(self, X, copies)
+        if self._is_closed_form:
+            warn_of_learned_steps(self, X)
+            if groups is None:
+                warn_of_order(self, X, copies)
         return self
 
     def _check_parameters(self, groups=None):
@@ -218,6 +231,7 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         self.columns_ = resolve_columns(self.columns, X.shape[1], names)
         blocks = [X[:, columns] for columns in self.columns_.values()]
         self._discard_threshold()
+        self.fold_estimators_, numbers = None, None
         with warnings.catch_warnings():
             # The working points of the parts are not that of the ensemble.
             warnings.simplefilter("ignore", FalseAlarmRateWarning)
@@ -233,12 +247,20 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
                     delayed(fit_clone)(estimator, block) for block in blocks
                 )
                 fit = partial(fit_clone, estimator)
-                held_out = [
-                    # Threads: NumPy and SciPy release the interpreter's lock.
-                    hold_out(fit, block, folds, n_jobs=self.n_jobs, prefer="threads")
-                    for block in blocks
-                ]
-        self._set_held_out(self._aggregate(np.column_stack(held_out)), groups, copies)
+                held_out, of_columns = zip(
+                    *(
+                        # Threads: NumPy and SciPy release the interpreter's lock.
+                        hold_out(
+                            fit, block, folds, n_jobs=self.n_jobs, prefer="threads"
+                        )
+                        for block in blocks
+                    ),
+                    strict=True,
+                )
+                self.fold_estimators_ = [list(f) for f in zip(*of_columns, strict=True)]
+                numbers = number_folds(folds)
+        distances = self._aggregate(np.column_stack(held_out))
+        self._set_held_out(distances, groups, copies, numbers)
 
     def _distances_without(self, X, groups, copies):
         """Distances of the training samples without their group, in closed form."""
@@ -287,16 +309,20 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         Returns
         -------
         scores : ndarray of shape (n_samples, n_groups)
-            What the detectors' ``score_samples`` give, in the order of `columns_`:
+            What ``score_samples`` of `estimators_` gives, in the order of `columns_`:
             for :class:`~skgaussad.MahalanobisDetector` minus the
             Mahalanobis distance (not squared).
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False)
+        return self._score_groups(X, self.estimators_)
+
+    def _score_groups(self, X, estimators):
+        """Scores of each group of columns by its detector."""
         scores = self._parallel(
             delayed(_score_columns)(detector, X, columns)
             for detector, columns in zip(
-                self.estimators_, self.columns_.values(), strict=True
+                estimators, self.columns_.values(), strict=True
             )
         )
         return namespace_of(X).stack(scores, axis=1)
@@ -311,8 +337,17 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
+            With held-out folds that of CV+, see :class:`~skgaussad.ConformalDetector`.
         """
-        return -self._aggregate(-self.group_scores(X))
+        if getattr(self, "fold_estimators_", None) is None:
+            return -self._aggregate(-self.group_scores(X))
+        X = validate_data(self, X, reset=False)
+        by_fold = [
+            to_host(self._aggregate(-self._score_groups(X, estimators)))
+            for estimators in self.fold_estimators_
+        ]
+        distances = self._held_out.join_folds(np.column_stack(by_fold))
+        return like(-distances, X, score_dtype(X))
 
 
 def _score_columns(detector, X, columns):

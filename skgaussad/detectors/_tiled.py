@@ -254,7 +254,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
             for fold in split_folds(cv, of_image[-1] + 1, groups, copies)
         ]
         fit = partial(fit_clone, clone(detector))
-        distances = hold_out(fit, features, folds, n_jobs=self.n_jobs)
+        distances, _ = hold_out(fit, features, folds, n_jobs=self.n_jobs)
         self.tile_estimator_.steps[1:] = detector.fit(features).steps
         return distances
 

@@ -232,7 +232,7 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
             others.n_features_in_ = self.n_features_in_
             return others._fit_variants(X, None if variants is None else variants[rows])
 
-        self._set_held_out(hold_out(fit, X, folds), groups, copies)
+        self._set_held_out(hold_out(fit, X, folds)[0], groups, copies)
         self._set_threshold()
         return self
 

@@ -216,6 +216,15 @@ class Scoring:
                 "rounds in other places than a graph does. Fit it with "
                 "precision='float32'."
             )
+        by_folds = find_part(estimator, "fold_estimators_")
+        if by_folds is not None:
+            raise ValueError(
+                f"step {type(by_folds).__name__}: it scores by the detectors of "
+                f"{len(by_folds.fold_estimators_)} folds, and to_onnx writes one. Fit "
+                "CellwiseMahalanobisDetector, MahalanobisDetector or a LevelEnsemble "
+                "of the latter to the features, whose thresholds need no folds, or "
+                "score in Python."
+            )
         if threshold is None or not np.isfinite(threshold):
             raise ValueError(
                 f"The threshold of {type(detector).__name__} is {threshold}, and a "

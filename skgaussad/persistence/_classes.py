@@ -389,7 +389,21 @@ def _examine_cells(detector):
 
 
 def _examine_levels(ensemble):
-    return _examine_columns(ensemble, vars(ensemble).get("columns_", {}).values())
+    columns = vars(ensemble).get("columns_", {}).values()
+    return _examine_columns(ensemble, columns) or _examine_folds(ensemble)
+
+
+def _examine_folds(detector):
+    held_out = vars(detector).get("_held_out_distances")
+    detectors = vars(detector).get("fold_estimators_")
+    if held_out is None or (held_out.folds is None and detectors is None):
+        return None
+    if held_out.folds is None or detectors is None:
+        return "it has detectors of folds without folds, or folds without detectors"
+    folds = held_out.folds
+    if len(folds) == 0 or not 0 <= folds.min() <= folds.max() < len(detectors):
+        return "folds are not numbered by its detectors"
+    return None
 
 
 def _examine_columns(detector, columns):
@@ -426,6 +440,7 @@ _OURS = {
             "distances": _array("n"),
             "groups": _optional(_array("n", kinds="iu")),
             "tail": _optional(_part("GeneralizedParetoTail")),
+            "folds": _optional(_array("n", kinds="iu")),
             "_sorted": _sequence(_array(None)),
         },
         examine=_examine_held_out,
@@ -507,13 +522,19 @@ _OURS = {
         examine=_examine_cells,
     ),
     "detectors._conformal.ConformalDetector": _Class(
-        {**_DETECTOR, "estimator_": _estimator}
+        {
+            **_DETECTOR,
+            "estimator_": _estimator,
+            "fold_estimators_": _sequence(_estimator),
+        },
+        examine=_examine_folds,
     ),
     "detectors._level_ensemble.LevelEnsemble": _Class(
         {
             **_DETECTOR,
             "columns_": _mapping((str, int), _array(None, kinds="iu"), "c"),
             "estimators_": _sequence(_estimator, "c"),
+            "fold_estimators_": _optional(_sequence(_sequence(_estimator, "c"))),
         },
         examine=_examine_levels,
     ),

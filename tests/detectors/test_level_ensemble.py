@@ -123,14 +123,36 @@ def test_top_fraction_rounds_up_to_whole_groups(share, n_top):
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: type(d).__name__)
 def test_works_with_any_detector(samples, detector):
     X, X_test, _ = samples
+    cv = KFold(5, shuffle=True, random_state=0)
     ensemble = LevelEnsemble(clone(detector), columns=COLUMNS).fit(X)
-    expected = sum(
-        clone(detector).fit(X[:, part]).score_samples(X_test[:, part])
-        for part in COLUMNS.values()
+    expected = np.column_stack(
+        [
+            clone(detector).fit(X[:, part]).score_samples(X_test[:, part])
+            for part in COLUMNS.values()
+        ]
     )
-    np.testing.assert_allclose(ensemble.score_samples(X_test), expected)
-    flagged = (ensemble.predict(X_test) == -1).mean()
-    assert flagged == (expected < ensemble.offset_).mean() < 0.25
+    np.testing.assert_allclose(ensemble.group_scores(X_test), expected)
+    if isinstance(detector, MahalanobisDetector):
+        # In closed form, without folds.
+        np.testing.assert_allclose(ensemble.score_samples(X_test), expected.sum(axis=1))
+        return
+    # CV+, one test sample and one training sample at a time.
+    n_as_far = np.zeros(len(X_test))
+    for train, test in cv.split(X):
+        by_train = [clone(detector).fit(X[train][:, part]) for part in COLUMNS.values()]
+        held_out, new = (
+            -sum(
+                fitted.score_samples(rows[:, part])
+                for fitted, part in zip(by_train, COLUMNS.values(), strict=True)
+            )
+            for rows in (X[test], X_test)
+        )
+        n_as_far += (held_out >= new[:, np.newaxis]).sum(axis=1)
+    p_values = (1 + n_as_far) / (len(X) + 1)
+    np.testing.assert_allclose(ensemble.p_values(X_test), p_values)
+    flagged = ensemble.predict(X_test) == -1
+    np.testing.assert_array_equal(flagged, p_values <= 0.05)
+    assert flagged.mean() < 0.25
 
 
 def test_levels_come_from_the_names_of_a_data_frame(samples):
@@ -155,7 +177,8 @@ def test_threshold_is_the_quantile_of_held_out_distances(samples):
     ensemble = LevelEnsemble(columns=COLUMNS, fpr=0.1, cv=cv).fit(X)
     held_out = np.empty(len(X))
     for train, test in cv.split(X):
-        held_out[test] = -clone(ensemble).fit(X[train]).score_samples(X[test])
+        apart = LevelEnsemble(columns=COLUMNS).fit(X[train])
+        held_out[test] = -apart.score_samples(X[test])
     np.testing.assert_allclose(ensemble.calibration_distances_, held_out)
     # ceil(0.9 * 121) = 109
     assert -ensemble.offset_ == pytest.approx(np.sort(held_out)[108])

@@ -99,14 +99,7 @@ PIPELINES = {
     "highest of cells": lambda: level_pipeline(
         pooling=2, columns="cell", aggregation="top", top_fraction=0.4
     ),
-    "NPCA in levels": lambda: level_pipeline(
-        make_pipeline(NegatedPCA(9), MahalanobisDetector())
-    ),
     "overlapping columns": lambda: level_pipeline(columns=OVERLAPPING),
-    "conformal": lambda: make_pipeline(
-        transformer(),
-        ConformalDetector(make_pipeline(NegatedPCA(8), MahalanobisDetector()), fpr=0.2),
-    ),
     "robust": lambda: make_pipeline(transformer(), RobustDetector(fpr=0.2)),
     "augmented": lambda: AugmentedDetector(
         make_pipeline(transformer(), MahalanobisDetector()), n_epochs=1
@@ -123,10 +116,6 @@ PIPELINES = {
     "cells, robust": lambda: make_pipeline(
         transformer([3, 4], pooling=2).set_output(transform="pandas"),
         RobustDetector(CellwiseMahalanobisDetector(), fpr=0.2),
-    ),
-    "cells, conformal": lambda: make_pipeline(
-        transformer(pooling=2),
-        ConformalDetector(CellwiseMahalanobisDetector(cells=4), fpr=0.2),
     ),
     "cells, augmented": lambda: AugmentedDetector(cell_pipeline(), n_epochs=1),
     "cells, search": lambda: GridSearchCV(
@@ -392,7 +381,7 @@ def scaled_ensemble(normal):
                 transformer(), ConformalDetector(LocalOutlierFactor(novelty=True))
             ),
             {},
-            "step LocalOutlierFactor: .*Fit one of them",
+            "step ConformalDetector: it scores by the detectors of 5 folds",
         ),
         (
             lambda X: make_pipeline(transformer(), VariantMahalanobisDetector()),
@@ -400,9 +389,11 @@ def scaled_ensemble(normal):
             "step VariantMahalanobisDetector: .*Fit one of them",
         ),
         (
-            lambda X: level_pipeline(LocalOutlierFactor(novelty=True)),
+            lambda X: level_pipeline(
+                make_pipeline(NegatedPCA(9), MahalanobisDetector())
+            ),
             {},
-            "step LocalOutlierFactor: .*Fit one of them",
+            "step LevelEnsemble: it scores by the detectors of 5 folds",
         ),
         (scaled_ensemble, {}, "step StandardScaler: .*Give the step to LevelEnsemble"),
         (uncalibrated, {}, "threshold of MahalanobisDetector is None.* Call calibrate"),

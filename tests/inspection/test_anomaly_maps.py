@@ -104,10 +104,21 @@ SUMS = {
 }
 
 
+def score_of_all(estimator, X):
+    """Score by the models of all samples, which maps show, where folds' ones score."""
+    detector = estimator[-1] if hasattr(estimator, "steps") else estimator
+    if getattr(detector, "fold_estimators_", None) is None:
+        return estimator.score_samples(X)
+    X = estimator[:-1].transform(X)
+    if hasattr(detector, "estimator_"):
+        return detector.estimator_.score_samples(X)
+    return -detector._aggregate(-detector.group_scores(X))
+
+
 @pytest.mark.parametrize("name", [*SINGLE, *SUMS])
 def test_contributions_add_up_to_the_score(name, normal, tested):
     estimator = (SINGLE | SUMS)[name].fit(normal)
-    distances = -estimator.score_samples(tested)
+    distances = -score_of_all(estimator, tested)
     expected = distances if name in SUMS else distances**2
     split = split_distance(estimator, tested)
     # scikit-learn's PCA computes with as many digits as it is given.
@@ -151,7 +162,7 @@ def test_contributions_add_up_whatever_the_pipeline(normal, data):
     estimator.fit(normal)
     seed = draw(st.integers(0, 2**32 - 1))
     X = np.random.default_rng(seed).integers(0, 256, (2, 9, 7), dtype=np.uint8)
-    distances = -estimator.score_samples(X)
+    distances = -score_of_all(estimator, X)
     split = split_distance(estimator, X)
     sums = sum(
         contributions.sum(axis=(1, 2)) for contributions in split.positions.values()
@@ -290,7 +301,7 @@ def test_map_is_on_the_scale_of_the_threshold(normal, tested):
             continue
         estimator.fit(normal)
         detector = estimator[-1]
-        ratios = estimator.score_samples(tested) / detector.offset_
+        ratios = score_of_all(estimator, tested) / detector.offset_
         expected = ratios if name in SUMS else ratios**2
         # As many pixels as positions or a multiple, so that interpolation keeps means.
         maps = anomaly_maps(estimator, tested, size=(64, 96))

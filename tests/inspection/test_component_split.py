@@ -75,7 +75,13 @@ ESTIMATORS = {
 
 def assert_is_split(estimator, X):
     split = split_by_component(estimator, X)
-    distances = -estimator.score_samples(X)
+    if hasattr(estimator, "estimator_") and hasattr(estimator, "fold_estimators_"):
+        # Shown is the detector of all samples, and those of folds score.
+        distances = -estimator.estimator_.score_samples(X)
+    elif getattr(estimator, "fold_estimators_", None) is not None:
+        distances = -estimator.group_scores(X).sum(axis=1)
+    else:
+        distances = -estimator.score_samples(X)
     is_sum = len(split.groups) > 1
     np.testing.assert_allclose(
         split.totals, distances if is_sum else distances**2, rtol=1e-9

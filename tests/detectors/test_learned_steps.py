@@ -1,0 +1,94 @@
+"""Steps before a detector that learn from the samples it leaves out."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import QuantileTransformer, StandardScaler
+
+from skgaussad import (
+    CellwiseMahalanobisDetector,
+    ConformalDetector,
+    LevelEnsemble,
+    MahalanobisDetector,
+    NegatedPCA,
+)
+from skgaussad.exceptions import FalseAlarmRateWarning
+
+LEARNED = "learned from the same samples"
+
+
+def draw(n_samples=60, n_features=30, seed=0):
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(n_features, n_features))
+    return rng.normal(size=(n_samples, n_features)) @ mixing + 5
+
+
+def says_so(estimator, X, **fit):
+    """Whether a fit warns of steps that learned."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FalseAlarmRateWarning)
+        estimator.fit(X, **fit)
+    return any(LEARNED in str(warning.message) for warning in caught)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        NegatedPCA(0.1),
+        NegatedPCA(5),
+        PCA(0.9),
+        PCA(5),
+        PCA(whiten=True),
+        make_pipeline(StandardScaler(), PCA(8)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n_samples", [20, 60])
+def test_components_are_seen_in_any_pipeline(step, n_samples):
+    X = draw(n_samples)
+    ensemble = LevelEnsemble(columns={"a": [0, 1], "b": [2]})
+    for detector in (MahalanobisDetector(), ensemble):
+        assert says_so(make_pipeline(step, detector), X)
+        assert says_so(make_pipeline(step, detector), X.astype(np.float32))
+    assert not says_so(ConformalDetector(make_pipeline(step, MahalanobisDetector())), X)
+
+
+def test_components_are_seen_with_groups_and_by_calibrate():
+    X = PCA(10).fit_transform(draw())
+    assert says_so(MahalanobisDetector(fpr=0.3), X, groups=np.arange(60) % 10)
+    assert says_so(CellwiseMahalanobisDetector(cells=2), X)
+    detector = MahalanobisDetector().partial_fit(X)
+    with pytest.warns(FalseAlarmRateWarning, match=LEARNED) as caught:
+        detector.calibrate(X)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "step",
+    [StandardScaler(), QuantileTransformer(n_quantiles=30), "passthrough"],
+    ids=str,
+)
+def test_other_features_are_silent(step):
+    for n_samples in (20, 60):
+        assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(n_samples))
+    binary = (draw() > 5).astype(float)
+    assert not says_so(make_pipeline(step, MahalanobisDetector()), binary)
+    other = PCA(10).fit(draw(seed=1)).transform(draw())
+    assert not says_so(MahalanobisDetector(), other), "of other samples"
+
+
+def test_a_distribution_is_not_judged():
+    X = PCA(5).fit_transform(draw())
+    assert not says_so(MahalanobisDetector(threshold="chi2"), X)
+
+
+def test_the_warning_is_deserved():
+    """Of principal components, most new samples are beyond the threshold."""
+    X = draw(400, 50)
+    pipe = make_pipeline(NegatedPCA(10), MahalanobisDetector())
+    with pytest.warns(FalseAlarmRateWarning, match=LEARNED):
+        pipe.fit(X[:60])
+    assert np.mean(pipe.predict(X[60:]) == -1) > 0.3
