@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from _calibration_folds import FOLD_TARGETS
 from _calibration_lots import LOT_TARGETS
 from _harness import Verdict
 from scipy.stats import betabinom, binom, binomtest
@@ -15,6 +16,8 @@ from skgaussad.calibration._held_out import HeldOutDistances
 _Z_95 = 1.96
 # The least fraction of cells that must have their target in the interval.
 _FRACTION_WITHIN = 0.95
+# Of AUROC, by models of four fifths of the samples.
+_MOST_LOST = 0.02
 # A rate that equals a limit must not miss it by rounding.
 _ROUNDING = 1e-12
 
@@ -278,5 +281,41 @@ def check_lots(measurements):
             "the 95 % bound fails in at most 5 % of simulated training sets",
             not failing,
             "; ".join(failing) or "up to chance (0.1 %)",
+        ),
+    ]
+
+
+def check_folds(measurements):
+    """Whether CV+ keeps its rates, and the ranking of the detector of all samples.
+
+    Parameters
+    ----------
+    measurements : list of FoldMeasurement
+
+    Returns
+    -------
+    verdicts : list of Verdict
+    """
+    above, worse = [], []
+    for m in measurements:
+        errors = m.rates.std(axis=0, ddof=1) / np.sqrt(len(m.rates))
+        for at, target in enumerate(FOLD_TARGETS):
+            rate = m.rates[:, 0, at].mean()
+            if rate > target + 3 * errors[0, at]:
+                above.append(f"{m.name} at {100 * target:g} %: {100 * rate:.1f}")
+        loss = m.aurocs[:, 1].mean() - m.aurocs[:, 0].mean()
+        if loss > _MOST_LOST:
+            worse.append(f"{m.name}: {100 * loss:.1f}")
+    n_rates = len(measurements) * len(FOLD_TARGETS)
+    return [
+        Verdict(
+            f"CV+ at most the target and three standard errors, of {n_rates} rates",
+            not above,
+            "; ".join(above) or "all",
+        ),
+        Verdict(
+            "CV+ loses at most two points of AUROC to the detector of all samples",
+            not worse,
+            "; ".join(worse) or "nowhere more",
         ),
     ]

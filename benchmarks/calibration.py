@@ -34,6 +34,10 @@ fit (see :func:`skgaussad.datasets.load_solar_cells` on which are of one module)
 new lot counts alike. Then the same for one module that some good cells of were in the
 fit, beside all others.
 
+``folds`` measures :class:`skgaussad.ConformalDetector` around steps that learn and
+detectors of scikit-learn, by CV+ and by the detector of all samples, whose distances
+are ranked among the same held-out ones.
+
 ``contamination`` mixes defective cells into the training images, and compares a robust
 fit with one to the functional ones alone.
 
@@ -46,6 +50,7 @@ import sys
 
 import numpy as np
 from _calibration_contamination import FITS, FRACTIONS, measure_contamination
+from _calibration_folds import FOLD_TARGETS, SIZES, WAYS, measure_folds
 from _calibration_lots import LOT_TARGETS, N_ADDED, measure_added, measure_lots
 from _calibration_lots import RULES as LOT_RULES
 from _calibration_protocol import (
@@ -68,6 +73,7 @@ from _calibration_verdicts import (
     check_bound,
     check_contamination,
     check_cost,
+    check_folds,
     check_lots,
     check_tail,
 )
@@ -75,7 +81,7 @@ from _harness import format_table, make_parser, print_verdicts
 
 # The rules whose threshold is one of the distances, which may be too few.
 RANKED = ("leave-one-out", "95 % confidence")
-TABLES = ("rates", "bound", "lots", "contamination", "cost")
+TABLES = ("rates", "bound", "lots", "folds", "contamination", "cost")
 FULL = {
     "sizes": (100, 300, 700),
     "n_images": None,
@@ -83,6 +89,7 @@ FULL = {
     "n_test": None,
     "cost": (500, 3072, 5),
     "n_added": N_ADDED,
+    "fold_sizes": SIZES,
 }
 # To see that everything runs; the figures mean little.
 QUICK = {
@@ -92,6 +99,7 @@ QUICK = {
     "n_test": 200,
     "cost": (50, 300, 1),
     "n_added": N_ADDED[:2],
+    "fold_sizes": (40,),
 }
 
 
@@ -244,6 +252,33 @@ def print_added(figures):
     print(format_table(columns, rows))
 
 
+def print_folds(measurements):
+    """Print rates and AUROC, then the verdicts.
+
+    Parameters
+    ----------
+    measurements : list of FoldMeasurement
+    """
+    print("\nFalse-alarm rates of ConformalDetector and AUROC, in percent: mean over")
+    print("splits (standard error); by the detector of all samples beside it\n")
+    columns = {"": ""}
+    for way in WAYS:
+        for target in FOLD_TARGETS:
+            columns |= {f"{way}, {100 * target:g} %": ".1f"}
+            if way == WAYS[0]:
+                columns |= {f"error, {100 * target:g} %": ".1f"}
+        columns |= {f"AUROC, {way}": ".1f"}
+    rows = []
+    for m in measurements:
+        means, n_splits = 100 * m.rates.mean(axis=0), len(m.rates)
+        errors = 100 * m.rates.std(axis=0, ddof=1) / np.sqrt(n_splits)
+        aurocs = 100 * m.aurocs.mean(axis=0)
+        interleaved = np.column_stack([means[0], errors[0]]).ravel()
+        rows.append((m.name, *interleaved, aurocs[0], *means[1], aurocs[1]))
+    print(format_table(columns, rows))
+    print_verdicts("Folds", check_folds(measurements))
+
+
 def print_contamination(figures):
     """Print AUROC and false alarms of each fraction of defects, then the verdict.
 
@@ -289,7 +324,8 @@ def main(argv=None):
     scale = QUICK if arguments.quick else FULL
     if "cost" in arguments.sections:
         print_cost(*scale["cost"])
-    if {"rates", "bound", "lots", "contamination"} & set(arguments.sections):
+    on_images = {"rates", "bound", "lots", "folds", "contamination"}
+    if on_images & set(arguments.sections):
         features, labels, modules = extract_solar_cells(
             scale["n_images"], scale["image_size"], verbose=not arguments.quiet
         )
@@ -320,6 +356,21 @@ def main(argv=None):
                 }
                 for kind, by_name in features.items()
             }
+        )
+    if "folds" in arguments.sections:
+        cells = {
+            kind: tuple(by_name["level 7"][labels[kind] == label] for label in (1, -1))
+            for kind, by_name in features.items()
+        }
+        print_folds(
+            measure_folds(
+                cells,
+                scale["fold_sizes"],
+                arguments.splits,
+                arguments.seed,
+                arguments.n_jobs,
+                verbose=not arguments.quiet,
+            )
         )
     if "contamination" in arguments.sections:
         print_contamination(

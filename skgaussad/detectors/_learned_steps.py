@@ -53,11 +53,11 @@ def _are_components(X):
     scales = X.std(axis=0)
     # The last of n components of n samples is rounding.
     vary = scales > _ROUNDING * scales.max()
-    if np.count_nonzero(vary) < 2 or len(X) <= 2:
+    centred = vary & (np.abs(X.mean(axis=0)) <= _CENTRED * scales)
+    # Whitened, the last component is rounding as large as the others.
+    if np.count_nonzero(centred) < max(2, np.count_nonzero(vary) - 1) or len(X) <= 2:
         return False
-    if np.any(np.abs(X[:, vary].mean(axis=0)) > _CENTRED * scales[vary]):
-        return False
-    some = X[:, vary][:, :_N_FEATURES] / scales[vary][:_N_FEATURES]
+    some = X[:, centred][:, :_N_FEATURES] / scales[centred][:_N_FEATURES]
     correlations = some.T @ some / len(some)
     np.fill_diagonal(correlations, 0)
     return np.abs(correlations).max() < _UNCORRELATED

@@ -134,7 +134,7 @@ class MahalanobisDetector(GaussianDetector):
     tail gave for 0.3 and 0.1 % were within a factor of two of these in 100 of 110
     settings. In the others, all at 0.1 %, they were 0.20 to 0.23 % on images and heavy
     tails, and 0.04 % on Gaussian samples. That is on average over training sets: in one
-    set of twenty the rate was 5 to 12 times that asked for on solar cells, with 60 to
+    set of twenty the rate was 3 to 10 times that asked for on solar cells, with 60 to
     300 samples and rates below 1 / (n + 1). With 20 and 30 samples it was up to 2.7
     times on average for 1 %, and 8 to 11 times in one set of twenty. `fit` warns where
     such a rate is asked of fewer than 60 samples, or one more than ten times below
@@ -146,7 +146,7 @@ class MahalanobisDetector(GaussianDetector):
     times D numbers as well, but for ``"diagonal"`` and ``"isotropic"``.
 
     Where distances are equal, as of few binary features that are mostly 0, hardly any
-    rate but 0 can be had, and the one that comes may lie far below `fpr`: 0 to 5.8 %
+    rate but 0 can be had, and the one that comes may lie far below `fpr`: 0 to 5.6 %
     for 5 % in simulations of 30 to 300 samples of 5 to 500 such features, with each
     covariance.
 

@@ -103,9 +103,9 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
     it takes the held-out distances of all. So the false-positive rate is about kept
     where all training samples are normal. Good images that are taken for suspects
     leave the Gaussian without them: of 30 and 60 solar cells the rate for 5 % was up to
-    1.9 points higher than that of a plain fit (4.6 % and 2.7 %, mono, n = 30), at most
-    6.0 %; of 100 and more up to 0.7 points. Where they are not, the threshold is too
-    high; leave the confirmed anomalies out of `X` and fit again.
+    1.7 points higher than that of a plain fit (5.8 % and 4.1 %, mono, n = 60); of 100
+    and more up to 0.7 points. Where they are not, the threshold is too high; leave the
+    confirmed anomalies out of `X` and fit again.
 
     References
     ----------

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import _calibration_folds as by_folds
 import _calibration_lots as lots
 import _calibration_protocol as protocol
 import calibration
@@ -12,6 +13,7 @@ from _calibration_verdicts import (
     check_average,
     check_bound,
     check_cost,
+    check_folds,
     check_lots,
     check_tail,
 )
@@ -339,7 +341,7 @@ def test_quick_run_prints_every_table(capsys):
         for setting in SETTINGS:
             assert f"{source}, {setting.name}" in printed
     assert all(rule in printed for rule in RULES)
-    assert printed.count("[holds]") + printed.count("[FAILS]") == 10
+    assert printed.count("[holds]") + printed.count("[FAILS]") == 12
 
 
 def test_contaminated_fits_are_those_of_the_estimators():
@@ -385,7 +387,15 @@ def test_cells_hold_the_rates_of_their_rule_and_target(small_settings):
 
 @pytest.mark.parametrize(
     "tables",
-    [["rates"], ["bound"], ["lots"], ["cost"], ["contamination"], ["bound", "cost"]],
+    [
+        ["rates"],
+        ["bound"],
+        ["lots"],
+        ["folds"],
+        ["cost"],
+        ["contamination"],
+        ["bound", "cost"],
+    ],
 )
 def test_only_computes_and_prints_the_tables_asked_for(tables, monkeypatch):
     called = []
@@ -395,6 +405,7 @@ def test_only_computes_and_prints_the_tables_asked_for(tables, monkeypatch):
         ("cost", "cost"),
         ("contamination", "contamination"),
         ("lots", "lots"),
+        ("folds", "folds"),
     ):
         monkeypatch.setattr(
             calibration, f"print_{name}", lambda *_, table=table: called.append(table)
@@ -403,7 +414,8 @@ def test_only_computes_and_prints_the_tables_asked_for(tables, monkeypatch):
         calibration, "extract_solar_cells", lambda *_, **__: ({}, {}, {})
     )
     monkeypatch.setattr(calibration, "measure", lambda *_, **__: called.append("fits"))
-    monkeypatch.setattr(calibration, "measure_lots", lambda *_, **__: None)
+    for name in ("measure_lots", "measure_folds"):
+        monkeypatch.setattr(calibration, name, lambda *_, **__: None)
     calibration.main(["--quick", "--quiet", *tables])
     needs_fits = bool({"rates", "bound"} & set(tables))
     assert sorted(called) == sorted(tables + ["fits"] * needs_fits)
@@ -445,3 +457,17 @@ def test_new_lots_are_measured_and_a_rate_too_high_fails(monkeypatch, capsys):
         n_rising=1,
     )
     assert not any(verdict.holds for verdict in check_lots([worse]))
+
+
+def test_cv_plus_keeps_rates_that_all_samples_miss(monkeypatch, capsys):
+    inner = {"PCA(0.99)": by_folds.INNER["PCA(0.99)"]}
+    monkeypatch.setattr(by_folds, "INNER", inner)
+    (found,) = by_folds.measure_folds({}, (80,), 5, n_jobs=1, verbose=False)
+    assert found.name == "Gaussian, n = 80, PCA(0.99)"
+    plus, of_all = found.rates.mean(axis=0)
+    assert np.all(of_all > 0.15 + plus)
+    assert np.all((found.aurocs > 0.7) & (found.aurocs < 1))
+    calibration.print_folds([found])
+    assert "0 of 2 criteria failed" in capsys.readouterr().out
+    turned = replace(found, rates=found.rates[:, ::-1], aurocs=found.aurocs - [0.1, 0])
+    assert not any(verdict.holds for verdict in check_folds([turned]))
