@@ -119,6 +119,12 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
     often. In `fit` the features of all tiles are in memory, unless the transformer has
     a `memmap_folder`.
 
+    The rate is kept where images are left out in closed form. By fits without each
+    image it is near, as these hardly differ from the fit to all. With folds of several
+    images (an integer `cv`) and steps that learn from the tiles, such as
+    :class:`~skgaussad.NegatedPCA`, it may be many times the rate asked for, as no
+    distance by a model of all images is comparable with those by fewer.
+
     All tiles share one model, wherever they lie in the image, so that something normal
     at one place is normal at all. The transformer's `ignore`, which would be the same
     part of every tile, is refused, and so is `crop_pct`. Its `standardize_intensity`
