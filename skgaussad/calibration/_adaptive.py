@@ -356,8 +356,8 @@ class AdaptiveThreshold:
         for identity, label in zip(ids, labels, strict=True):
             if identity not in self._index:
                 raise ValueError(
-                    f"No part with the id {identity!r} has been decided; ids_ has those "
-                    "of the last call of predict or decide."
+                    f"No part with the id {identity!r} has been decided; ids_ has "
+                    "those of the last call of predict or decide."
                 )
             number = self._index[identity]
             before = verdicts.get(number, self._verdicts[number])
@@ -556,7 +556,7 @@ class AdaptiveThreshold:
     # -- State -------------------------------------------------------------------------
 
     def _origin(self):
-        """What a journal must have in common with this threshold."""
+        """Return what a journal must have in common with this threshold."""
         return {
             "fpr": self.fpr_,
             "step": self.step,
@@ -584,8 +584,8 @@ class AdaptiveThreshold:
             if list(last.values()) != [self._origin()]:
                 raise ValueError(
                     f"The journal {journal.path!r} goes on from {last}, and this is "
-                    f"{self._origin()}. Give the detector and parameters it was written "
-                    "with, or another file."
+                    f"{self._origin()}. Give the detector and parameters that it was "
+                    "written with, or another file."
                 )
             for number, event in enumerate(events):
                 self._apply(event)
