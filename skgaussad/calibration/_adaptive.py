@@ -136,9 +136,15 @@ class AdaptiveThreshold:
     conformal inference on p-values [1]_ has no way between none and all flagged, once
     distances have drifted beyond all held-out ones.
 
-    **Alarms that nobody inspects** do not count. If a random fraction r of the false
-    alarms is inspected, ``n_false_alarms_`` has that fraction of them, and the rate of
-    all comes near ``fpr / r``: ask for ``r * fpr`` then.
+    **Alarms that wait** do not count, but hold the threshold from falling, as though
+    they were false: up to what E lacks to 0, and in the window as infinite distances,
+    as far as it has fewer false alarms than `fpr`. Nor does Q fall by parts after an
+    alarm that waits, before that or a later one has been inspected. So without any
+    verdict the threshold is about that of the detector: in simulations with 10 %
+    defects, 5.0 % of the good parts were flagged (static 5.2 %) and 93 % of the
+    defects. If a random quarter or half of the alarms was inspected, the rate of all
+    was 2.9 to 5.7 % without drift, and 4.3 to 7.5 % where the mean distance rose by
+    three standard deviations (static 41 %).
 
     **What it costs.** Where good parts come to look like defective ones, the rate is
     kept by finding fewer of these: see `summary`, and fit again, or update the
@@ -177,13 +183,14 @@ class AdaptiveThreshold:
             check_integer("window", window, 1)
         self.step = step
         self.ids_ = []
-        self.n_false_alarms_ = self.n_missed_ = self.n_found_ = self.n_pending_ = 0
+        self.n_false_alarms_ = self.n_missed_ = self.n_found_ = 0
         self._index = {}
         self._distances, self._thresholds = [], []
         self._labels, self._verdicts = [], []
-        # Numbers of the parts taken for good, ascending.
-        self._passing = []
+        # Numbers of the parts taken for good and of those that wait, ascending.
+        self._passing, self._waiting = [], []
         self._threshold = None
+        self._last_inspected = 0
         self._most_pending, self._widest = 0, 0.0
         self._journal = None
         self._take(detector, fpr)
@@ -317,7 +324,7 @@ class AdaptiveThreshold:
         if label == 1:
             self._pass(number)
         else:
-            self.n_pending_ += 1
+            self._waiting.append(number)
             self._most_pending = max(self._most_pending, self.n_pending_)
         self._threshold = None
 
@@ -377,7 +384,8 @@ class AdaptiveThreshold:
         """Take the verdict on a part."""
         self._verdicts[number] = label
         if self._labels[number] == -1:
-            self.n_pending_ -= 1
+            del self._waiting[bisect_left(self._waiting, number)]
+            self._last_inspected = max(self._last_inspected, number)
             if label == 1:
                 self.n_false_alarms_ += 1
                 self._pass(number)
@@ -456,14 +464,33 @@ class AdaptiveThreshold:
     def threshold_(self):
         """Threshold on the distance of the next part."""
         if self._threshold is None:
-            recent = self._passing[max(len(self._passing) - self.window, 0) :]
-            recent = recent[bisect_left(recent, self._first) :]
-            distances = [self._distances[number] for number in recent]
-            n_older = self.window - len(distances)
-            older = self._held_out[max(len(self._held_out) - n_older, 0) :]
-            base = self._lead + self._quantile(np.append(older, distances))
-            self._threshold = base + self.step * self._spread * self._ahead
+            quantile = self._recent_quantile(len(self._passing))
+            after = bisect_left(self._waiting, self._last_inspected)
+            if after < len(self._waiting):
+                # What passes is less than what is good, and would lower the threshold
+                # on and on if no alarm were inspected any more.
+                end = bisect_left(self._passing, self._waiting[after])
+                quantile = max(quantile, self._recent_quantile(end))
+            base = self._lead + quantile
+            n_held = min((1 - self.fpr_) * self.n_pending_, max(-self._ahead, 0))
+            self._threshold = base + self.step * self._spread * (self._ahead + n_held)
         return self._threshold
+
+    def _recent_quantile(self, end):
+        """Quantile of the window that ends after so many parts taken for good."""
+        recent = self._passing[max(end - self.window, 0) : end]
+        recent = recent[bisect_left(recent, self._first) :]
+        n_older = self.window - len(recent)
+        older = self._held_out[max(len(self._held_out) - n_older, 0) :]
+        window = [*older, *(self._distances[number] for number in recent)]
+        # False alarms that wait are missing above these: `fpr` are expected in all.
+        bounds = self._first if n_older else recent[0], recent[-1] if recent else -1
+        first, last = (bisect_left(self._waiting, number) for number in bounds)
+        n_known = sum(self._labels[number] == -1 for number in recent)
+        n_missing = int(self.fpr_ * (len(recent) + 1)) - n_known
+        n_expected = min(n_missing, int(self.fpr_ * (len(window) + 1)) - 1)
+        window += [np.inf] * min(last - first, n_expected)
+        return self._quantile(np.array(window))
 
     @property
     def _ahead(self):
@@ -487,6 +514,11 @@ class AdaptiveThreshold:
     def n_good_(self):
         """Number of parts taken for good, flagged or not."""
         return len(self._passing)
+
+    @property
+    def n_pending_(self):
+        """Number of flagged parts without a verdict."""
+        return len(self._waiting)
 
     @property
     def rate_(self):

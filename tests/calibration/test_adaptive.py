@@ -257,3 +257,32 @@ def test_parameters_are_checked():
         AdaptiveThreshold(stub(fpr=None))
     with pytest.raises(TypeError, match="StandardScaler has no calibration"):
         AdaptiveThreshold(StandardScaler())
+
+
+@pytest.mark.parametrize("p_inspected", [0.0, 0.5])
+def test_alarms_that_nobody_inspects_do_no_harm(p_inspected):
+    rng = np.random.default_rng(4)
+    distances = rng.gamma(16, 0.25, size=1500)
+    is_good = rng.random(1500) > 0.1
+    distances += 4 * ~is_good
+    threshold = np.quantile(rng.gamma(16, 0.25, size=10**5), 0.95)
+    adaptive = AdaptiveThreshold(stub(threshold=threshold))
+    for number, (distance, good) in enumerate(zip(distances, is_good, strict=True)):
+        (label,) = adaptive.decide([distance])
+        if label == -1 and rng.random() < p_inspected:
+            adaptive.feedback([number], [1 if good else -1])
+    flagged = adaptive.history()["label"] == -1
+    assert 0.015 < flagged[is_good].mean() < 0.085
+    assert flagged[~is_good].mean() > 0.85
+
+
+def test_alarms_that_wait_hold_the_threshold():
+    adaptive = AdaptiveThreshold(stub())
+    before = adaptive.threshold_
+    adaptive.decide(np.full(50, 20.0))
+    assert adaptive.threshold_ == before
+    # They keep it from falling as parts pass that are like those of the fit.
+    adaptive.decide(stub().calibration_distances_[:40].clip(max=5))
+    assert before <= adaptive.threshold_ < before + 0.5
+    adaptive.feedback(range(50), np.full(50, -1))
+    assert adaptive.threshold_ < before
