@@ -119,6 +119,6 @@ class Adapter:
             )
         print_message(
             f"{100 * summary['rate']:.1f} % false alarms among {summary['n_good']} "
-            f"good parts so far, {summary['n_pending']} alarms not inspected; threshold "
-            f"moved by {summary['shift']:+.2f} interquartile ranges{defects}"
+            f"good parts so far, {summary['n_pending']} alarms not inspected; "
+            f"threshold moved by {summary['shift']:+.2f} interquartile ranges{defects}"
         )
