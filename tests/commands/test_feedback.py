@@ -48,13 +48,14 @@ def start(folder):
     """Make a watcher with a file of verdicts, as after a restart."""
     opened = []
 
-    def start_watcher(name="a.csv"):
+    def start_watcher(name="a.csv", images="in"):
         while opened:
             opened.pop().__exit__()
         results = ResultFile(name, name.partition(".")[2], keep_rows=True)
         opened.append(results)
         adapter = Adapter(Sizes.model, "inspected.csv", results.rows)
-        return Watcher(Sizes(), None, "in", results, None, "record", adapter), adapter
+        watcher = Watcher(Sizes(), None, images, results, None, "record", adapter)
+        return watcher, adapter
 
     yield start_watcher
     while opened:
@@ -139,10 +140,12 @@ def test_lines_of_no_use_are_named_once_and_not_lost(folder, start, capsys):
 
 
 def test_names_are_found_as_they_stand_in_the_results(folder, start):
-    names = ['ü "x", y\n.png', "=1.png", "'.png"]
+    # Of which a spreadsheet would make a formula.
+    folder = folder.rename(folder.with_name("=in"))
+    names = ['ü "x", y\n.png', "1.png", "'.png"]
     for name in names:
         put(folder, name, 200)
-    watcher, adapter = start()
+    watcher, adapter = start(images="=in")
     look(watcher)
     table = pd.read_csv("a.csv", usecols=["path"]).assign(verdict="Good ")
     say("\ufeff" + table.to_csv(index=False))
