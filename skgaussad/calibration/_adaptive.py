@@ -443,7 +443,9 @@ class AdaptiveThreshold:
                 "detector to more, and different, samples."
             )
         self._detector, self.fpr_ = detector, float(fpr)
-        self._spread, self._held_out = float(high - low), distances
+        # Beyond all others is enough, and can be subtracted.
+        largest = distances[np.isfinite(distances)].max()
+        self._spread, self._held_out = float(high - low), distances.clip(max=largest)
         self._start = -float(offset) if fpr == own else self._quantile(distances)
 
     def _set_origin(self):
@@ -452,8 +454,7 @@ class AdaptiveThreshold:
         self._first = self.n_decided_
         self._held_out = self._held_out[-self.window :]
         self._lead = self._start - self._quantile(self._held_out)
-        finite = self._held_out[np.isfinite(self._held_out)]
-        self._range = float(finite.min()), float(finite.max())
+        self._range = float(self._held_out.min()), float(self._held_out.max())
         self._threshold = None
 
     def _quantile(self, distances):

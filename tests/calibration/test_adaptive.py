@@ -100,6 +100,14 @@ def test_it_starts_at_the_threshold_of_the_detector():
     assert other == pytest.approx(expected)
 
 
+def test_infinite_distances_of_the_fit_do_no_harm():
+    distances = stub().calibration_distances_.copy()
+    distances[::5] = np.inf
+    adaptive = run(AdaptiveThreshold(stub(distances)), np.full(40, 9.0), np.ones(40))
+    assert np.isfinite(adaptive.threshold_)
+    assert adaptive.excess_ <= adaptive.excess_bound_ < np.inf
+
+
 def test_verdicts_count_the_same_in_any_order():
     distances = np.random.default_rng(2).gamma(16, 0.3, size=200)
     early, late = AdaptiveThreshold(stub()), AdaptiveThreshold(stub())
