@@ -18,8 +18,7 @@ _EXAMPLES = """
   # images as they arrive, until Ctrl-C
   skgaussad score model.skgaussad photos/new --watch -o results.csv
   # keep the rate by what inspection finds: lines of path,good or path,defect
-  skgaussad score model.skgaussad photos/new --watch -o results.csv \\
-      --feedback inspected.csv
+  skgaussad score model.skgaussad photos/new --watch -o a.csv --feedback inspected.csv
 """
 _INTERVAL = 1.0
 # The largest that systems have.
