@@ -2,8 +2,10 @@
 
 import csv
 
+import numpy as np
+
 from ..calibration import AdaptiveThreshold
-from ..detectors import find_decider
+from ..detectors import find_decider, find_part
 from ._outputs import unquote
 from ._streams import print_message
 from ._watch import whole_records
@@ -42,10 +44,20 @@ class Adapter:
         self._decided = set()
         # Records of the file that have been used, and that were named as of no use.
         self._used, self._named = set(), set()
-        for row in rows:
+        rows = list(rows)
+        n_older = _count_older(model, rows)
+        for index, row in enumerate(rows):
+            if 0 < index == n_older:
+                self.replace(model)
             self._count(row)
+        if 0 < n_older == len(rows):
+            self.replace(model)
         self._n_reported = 0
         self.read()
+
+    def replace(self, model):
+        """Go over to a model whose distances are others."""
+        self._adaptive.replace_detector(find_decider(model))
 
     def decide(self, row):
         """Set label and ratio of a result by the threshold as it is now."""
@@ -122,3 +134,14 @@ class Adapter:
             f"good parts so far, {summary['n_pending']} alarms not inspected; "
             f"threshold moved by {summary['shift']:+.2f} interquartile ranges{defects}"
         )
+
+
+def _count_older(model, rows):
+    """Count the results up to the last that another model gave, by its p-value."""
+    held_out = getattr(find_part(model, "_held_out"), "_held_out", None)
+    if held_out is None or not rows:
+        return 0
+    expected = held_out.p_values(np.array([row["distance"] for row in rows]))
+    found = np.array([row["p_value"] for row in rows], dtype=np.float64)
+    is_other = ~np.isclose(found, expected, rtol=1e-9, atol=0)
+    return int(np.flatnonzero(is_other)[-1]) + 1 if is_other.any() else 0

@@ -205,7 +205,8 @@ class ResultFile:
     Attributes
     ----------
     rows : list of dict
-        Path, distance and label of the results that were there, if they are kept.
+        Path, distance, p-value and label of the results that were there, if they
+        are kept.
 
     Raises
     ------
@@ -316,6 +317,8 @@ class ResultFile:
         self._scored[row["path"]] = stamp, str(row[_CONTENT])
         if self._keep_rows and row["label"] not in ("", None):
             kept = {"distance": float(row["distance"]), "label": int(row["label"])}
+            p_value = row["p_value"] or None
+            kept["p_value"] = None if p_value is None else float(p_value)
             self.rows.append({"path": row["path"], **kept})
 
 

@@ -11,9 +11,11 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.svm import OneClassSVM
 
+from skgaussad import load
 from skgaussad._utils.score_table import score_rows
 from skgaussad.calibration import AdaptiveThreshold
-from skgaussad.commands._feedback import Adapter
+from skgaussad.calibration._held_out import HeldOutDistances
+from skgaussad.commands._feedback import Adapter, _count_older
 from skgaussad.commands._main import main
 from skgaussad.commands._watch import ResultFile, Watcher
 
@@ -250,6 +252,10 @@ def test_the_command_takes_verdicts(parts, model, folder, run, monkeypatch):
     label = rows().loc[f"in/{names[0].name}", "label"]
     assert ("100.0 % false alarms among" in err) == (label == -1)
     assert "alarms not inspected" in err
+    # Started again, it knows its own distances.
+    with ResultFile("a.csv", "csv", keep_rows=True) as results:
+        assert results.rows[0]["p_value"] is not None
+        assert _count_older(load(model), results.rows) == 0
 
 
 def test_options_that_do_not_go_together(model, folder, capsys):
@@ -266,3 +272,31 @@ def test_a_model_without_held_out_distances_is_named():
     model = OneClassSVM().fit(np.eye(3))
     with pytest.raises(ValueError, match="OneClassSVM has no calibration_distances_"):
         Adapter(model, "b.csv", [])
+
+
+@pytest.mark.parametrize("n_newer", [0, 3])
+def test_distances_of_an_older_model_are_not_compared(n_newer):
+    class Other(Detector):
+        offset_ = -1500.0
+        calibration_distances_ = 10 * np.linspace(50, 150, 29)
+        _held_out = HeldOutDistances(calibration_distances_)
+
+    old = HeldOutDistances(Detector.calibration_distances_)
+
+    def rows_of(held_out, distances, first):
+        p_values = held_out.p_values(np.array(distances))
+        return [
+            {"path": f"{n}", "distance": d, "p_value": p, "label": 1}
+            for n, (d, p) in enumerate(zip(distances, p_values, strict=True), first)
+        ]
+
+    older = rows_of(old, [60.0, 70.0, 80.0, 90.0], 0)
+    newer = rows_of(Other._held_out, [600.0, 700.0, 800.0][:n_newer], 4)
+    # As though it had gone over to the new model without a restart.
+    expected = AdaptiveThreshold(Detector())
+    expected.restore([60, 70, 80, 90], [1] * 4, "0123")
+    expected.replace_detector(Other())
+    expected.restore([600, 700, 800][:n_newer], [1] * n_newer, "456"[:n_newer])
+    adapter = Adapter(Other(), "none.csv", older + newer)
+    assert adapter._adaptive.threshold_ == pytest.approx(expected.threshold_)
+    assert adapter._adaptive.n_good_ == 4 + n_newer
