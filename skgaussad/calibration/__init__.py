@@ -1,5 +1,6 @@
 """The mathematics of false-alarm rates."""
 
+from ._adaptive import AdaptiveThreshold
 from ._held_out import HeldOutDistances
 from ._monitor import ConformalMonitor
 from ._parametric_thresholds import chi2_threshold, f_threshold, warn_of_contradiction
@@ -13,6 +14,7 @@ from ._rate_estimate import (
 from ._tail import GeneralizedParetoTail
 
 __all__ = [
+    "AdaptiveThreshold",
     "ConformalMonitor",
     "fpr_bound",
     "planning_table",

@@ -17,6 +17,8 @@ _EXAMPLES = """
   skgaussad score model.skgaussad photos/new --maps maps -o results.csv
   # images as they arrive, until Ctrl-C
   skgaussad score model.skgaussad photos/new --watch -o results.csv
+  # keep the rate by what inspection finds: lines of path,good or path,defect
+  skgaussad score model.skgaussad photos/new --watch -o a.csv --feedback inspected.csv
 """
 _INTERVAL = 1.0
 # The largest that systems have.
@@ -92,6 +94,13 @@ def add_parser(commands):
         help="with --watch, the time from one look into the folder to the next; a file "
         "is scored when it has not changed from one to the next (default: 1)",
     )
+    parser.add_argument(
+        "--feedback",
+        metavar="FILE",
+        help="with --watch, a CSV file that inspection adds lines to: a path as in the "
+        "results, and good or defect; labels then come from a threshold that moves so "
+        "that the rate of false alarms stays",
+    )
     add_quiet(parser)
 
 
@@ -120,6 +129,8 @@ def _score(arguments):
         arguments.error("--parquet needs -o FILE")
     if arguments.interval is not None:
         arguments.error("--interval has no effect without --watch")
+    if arguments.feedback is not None:
+        arguments.error("--feedback needs --watch")
     if output is not None:
         check_output(output, inputs=[arguments.model])
     scorer = Scorer(arguments.model)
@@ -172,12 +183,14 @@ def _score(arguments):
 def _watch(arguments):
     from .._utils.progress import progress_bar
     from ..datasets import existing_folder
+    from ._feedback import Adapter
     from ._maps import MapWriter
     from ._outputs import check_output, format_of
     from ._scoring import Scorer
     from ._watch import ResultFile, Watcher, watch
 
     format_ = arguments.format or format_of(arguments.output)
+    feedback = arguments.feedback
     for is_wrong, message in (
         (len(arguments.images) > 1, "--watch takes one folder"),
         (arguments.output is None, "--watch needs -o FILE"),
@@ -186,14 +199,25 @@ def _watch(arguments):
             "--watch adds rows to a file, which Parquet does not allow",
         ),
         (arguments.anomaly_status, "--anomaly-status has no effect with --watch"),
+        (
+            None not in (feedback, arguments.output)
+            and os.path.realpath(feedback) == os.path.realpath(arguments.output),
+            "--feedback takes another file than -o",
+        ),
     ):
         if is_wrong:
             arguments.error(message)
     folder = str(existing_folder("What --watch looks into", *arguments.images))
     check_output(arguments.output, inputs=[arguments.model])
     with contextlib.ExitStack() as stack:
-        results = stack.enter_context(ResultFile(arguments.output, format_))
+        results = stack.enter_context(
+            ResultFile(arguments.output, format_, keep_rows=feedback is not None)
+        )
         scorer = Scorer(arguments.model)
+        adapter = None
+        if feedback is not None:
+            adapter = Adapter(scorer.model, feedback, results.rows)
+            stack.callback(adapter.report)
         maps = None
         if arguments.maps is not None:
             maps = MapWriter(scorer.model, arguments.maps, os.path.abspath(folder))
@@ -205,6 +229,7 @@ def _watch(arguments):
             results,
             exclude=arguments.maps,
             on_error=arguments.on_error or "record",
+            adapter=adapter,
         )
         interval = _INTERVAL if arguments.interval is None else arguments.interval
         watch(watcher, interval, bar.update)

@@ -76,15 +76,18 @@ class Watcher:
         A folder to leave out, that of the maps.
     on_error : {"raise", "record"}
         What to do at an image that cannot be used and has not changed for some time.
+    adapter : Adapter or None, default=None
+        Decides by verdicts on the images so far; None for the scorer's own threshold.
     """
 
-    def __init__(self, scorer, maps, folder, results, exclude, on_error):
+    def __init__(self, scorer, maps, folder, results, exclude, on_error, adapter=None):
         self._scorer = scorer
         self._maps = maps
         self._folder = folder
         self._results = results
         self._exclude = exclude
         self._on_error = on_error
+        self._adapter = adapter
         self._seen = {}
         # By path and stamp, since when a file is known not to be usable.
         self._failed = {}
@@ -106,6 +109,8 @@ class Watcher:
         ValueError
             At an image that cannot be used, if that is to stop.
         """
+        if self._adapter is not None:
+            self._adapter.read()
         found = {}
         for path in walk_images(
             self._folder,
@@ -152,6 +157,9 @@ class Watcher:
                 rows.append(row)
                 stamps.append(stamp)
                 contents.append(content)
+        if self._adapter is not None:
+            for row in rows:
+                self._adapter.decide(row)
         self._results.append(rows, stamps, contents)
         return len(rows)
 
@@ -191,6 +199,14 @@ class ResultFile:
     path : str
         An existing file must have been written by this class.
     format : {"csv", "json"}
+    keep_rows : bool, default=False
+        Whether to keep what an `Adapter` needs of the results that are there.
+
+    Attributes
+    ----------
+    rows : list of dict
+        Path, distance, p-value and label of the results that were there, if they
+        are kept.
 
     Raises
     ------
@@ -200,8 +216,10 @@ class ResultFile:
         If it holds something else.
     """
 
-    def __init__(self, path, format_):
+    def __init__(self, path, format_, keep_rows=False):
         self._format = format_
+        self._keep_rows = keep_rows
+        self.rows = []
         folder, name = os.path.split(path)
         self._lock = FileLock(os.path.join(folder, f".{name}.lock"))
         try:
@@ -277,7 +295,7 @@ class ResultFile:
             raise _refuse(path)
         self._file.seek(len(header))
         end = len(header)
-        for record in _whole_records(self._file, is_csv):
+        for record in whole_records(self._file, is_csv):
             try:
                 self._remember(record.decode())
             except (KeyError, TypeError, ValueError):
@@ -297,9 +315,14 @@ class ResultFile:
             row = dict(zip(_NAMES, map(unquote, values), strict=True))
         stamp = tuple(int(row[name]) for name in _STAMP)
         self._scored[row["path"]] = stamp, str(row[_CONTENT])
+        if self._keep_rows and row["label"] not in ("", None):
+            kept = {"distance": float(row["distance"]), "label": int(row["label"])}
+            p_value = row["p_value"] or None
+            kept["p_value"] = None if p_value is None else float(p_value)
+            self.rows.append({"path": row["path"], **kept})
 
 
-def _whole_records(file, is_csv):
+def whole_records(file, is_csv):
     """Yield the records of the rest of a file, up to one that is cut off.
 
     A record ends with a line, but in CSV not within quotes: names of files may have

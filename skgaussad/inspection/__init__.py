@@ -3,6 +3,7 @@
 The Displays need the extra ``skgaussad[plot]``.
 """
 
+from ._adaptive_threshold import AdaptiveThresholdDisplay
 from ._anomaly_map_display import AnomalyMapDisplay
 from ._anomaly_maps import (
     DistanceSplit,
@@ -23,6 +24,7 @@ from ._scores import ask_for_scores
 from ._working_point import WorkingPointDisplay
 
 __all__ = [
+    "AdaptiveThresholdDisplay",
     "AnomalyMapDisplay",
     "ChiSquareQQDisplay",
     "ComponentSplit",
