@@ -244,7 +244,10 @@ class AdaptiveThreshold:
         ------
         ValueError
             If a distance is not a finite number, or an id is used twice. No part counts
-            as decided then.
+            as decided then. Also if something else has written to the journal.
+        OSError
+            If the journal cannot be written. The parts are decided, and are written to
+            it by the next call that can.
         """
         distances = np.asarray(distances, dtype=np.float64)
         if distances.ndim != 1 or not np.isfinite(distances).all():
@@ -301,7 +304,7 @@ class AdaptiveThreshold:
             raise ValueError(f"There are {len(ids)} ids for {n_parts} parts.")
         seen = set()
         for identity in ids:
-            if not isinstance(identity, (str, int)):
+            if not isinstance(identity, str | int) or isinstance(identity, bool):
                 raise ValueError(
                     f"ids must be strings or whole numbers; got {identity!r}."
                 )
@@ -640,6 +643,9 @@ class _Journal:
 
     def __init__(self, path):
         self.path = os.fspath(path)
+        # What is whole in the file, and what is yet to be added to it.
+        self._size, self._unwritten = 0, b""
+        self._has_failed = False
 
     def read(self):
         """Return the objects; cut off a last line that is not whole."""
@@ -655,15 +661,30 @@ class _Journal:
                     "AdaptiveThreshold; name another file."
                 )
             file.truncate(end)
+        self._size = end
         return [json.loads(line) for line in content[:end].splitlines()]
 
     def append(self, events):
-        """Add objects."""
+        """Add objects, and those that could not be added before."""
         lines = "".join(f"{json.dumps(event)}\n" for event in events)
-        with open(self.path, "ab") as file:
-            file.write(lines.encode())
+        self._unwritten += lines.encode()
+        with open(self.path, "r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size != self._size and not self._has_failed:
+                raise ValueError(
+                    f"Something else has written to the journal {self.path!r}: it has "
+                    f"{size} bytes, and this AdaptiveThreshold left {self._size}. "
+                    "Give each of them a journal of its own, and begin again with "
+                    "this one."
+                )
+            self._has_failed = True
+            file.truncate(self._size)
+            file.seek(self._size)
+            file.write(self._unwritten)
             file.flush()
             os.fsync(file.fileno())
+        self._size += len(self._unwritten)
+        self._unwritten, self._has_failed = b"", False
 
 
 def _last_step(estimator):

@@ -294,3 +294,38 @@ def test_alarms_that_wait_hold_the_threshold():
     assert before <= adaptive.threshold_ < before + 0.5
     adaptive.feedback(range(50), np.full(50, -1))
     assert adaptive.threshold_ < before
+
+
+def test_a_journal_has_one_writer(tmp_path):
+    detector = stub()
+    path = tmp_path / "journal"
+    first, second = (AdaptiveThreshold(detector, journal=path) for _ in range(2))
+    first.decide([1.0, 2.0])
+    with pytest.raises(ValueError, match="Something else has written to the journal"):
+        second.decide([1.0])
+    first.decide([1.5])
+    assert AdaptiveThreshold(detector, journal=path).n_decided_ == 3
+
+
+def test_what_a_full_disk_refuses_is_written_later(tmp_path, monkeypatch):
+    detector = stub()
+    path = tmp_path / "journal"
+    adaptive = AdaptiveThreshold(detector, journal=path)
+    adaptive.decide([1.0])
+
+    def refuse(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            adaptive.decide([99.0], ids=["far"])
+    adaptive.feedback(["far"], [1])
+    again = AdaptiveThreshold(detector, journal=path)
+    assert again.n_decided_ == 2
+    assert again.threshold_ == adaptive.threshold_
+
+
+def test_a_truth_value_is_no_id():
+    with pytest.raises(ValueError, match="whole numbers; got True"):
+        AdaptiveThreshold(stub()).decide([1.0], ids=[True])
