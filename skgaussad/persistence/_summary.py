@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from .._utils.training_samples import TrainingSamples
 from ..detectors import find_decider, find_threshold, n_calibration_units
 from ..features import DeepFeatureTransformer
 
@@ -27,12 +28,14 @@ _PACKAGES = (
 _MAX_CHARACTERS = 200
 
 
-def summarize(estimator):
+def summarize(estimator, keep_samples=True):
     """Collect the facts that `model_info` returns.
 
     Parameters
     ----------
     estimator : estimator
+    keep_samples : bool, default=True
+        Whether its training samples are in the file.
 
     Returns
     -------
@@ -54,6 +57,7 @@ def summarize(estimator):
             if isinstance(part, DeepFeatureTransformer) and hasattr(part, "levels_")
         ],
         "detector": _describe_detector(estimator),
+        "training_samples": _describe_samples(estimator) if keep_samples else None,
     }
 
 
@@ -113,6 +117,20 @@ def _describe_detector(estimator):
         if name.endswith("_") and isinstance(value, bool | int | float | np.generic)
     }
     return facts
+
+
+def _describe_samples(estimator):
+    """Describe the training samples that are kept, or return None for none."""
+    samples = vars(estimator).get("_training")
+    if not isinstance(samples, TrainingSamples):
+        return None
+    rows, groups = samples.is_in, samples.groups
+    return {
+        "n_samples": int(rows.sum()),
+        "n_groups": None if groups is None else len(np.unique(groups[rows])),
+        "n_updates": len(samples.times) - 1,
+        "changed": samples.times[-1],
+    }
 
 
 def _full_name(estimator):
