@@ -57,7 +57,7 @@ class TrainingSamples:
     added, removed : ndarray of shape (n_rows,)
         Revisions; `removed` is -1 for the samples in the model.
     times : list of str
-        When each revision was made; the first is the fit.
+        When each revision was made; "" for the fit, so that equal fits give equal files.
     can_undo : bool
         Whether the last change can be undone.
     """
@@ -74,7 +74,7 @@ class TrainingSamples:
     def of_fit(cls, features, names, groups):
         """Keep what a first fit was given."""
         added = np.zeros(len(features), dtype=np.int64)
-        return cls(features, names, groups, added, added + _STAYS, [_now()])
+        return cls(features, names, groups, added, added + _STAYS, [""])
 
     @property
     def is_in(self):

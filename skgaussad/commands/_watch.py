@@ -144,6 +144,7 @@ class Watcher:
 
     def _score(self, paths):
         """Score some images; return how many of them got a result."""
+        self._renew_model()
         rows, stamps, contents = [], [], []
         for path, row in zip(paths, self._scorer.score(paths), strict=True):
             stamp, content = self._seen[path], _digest_of(path)
@@ -154,6 +155,14 @@ class Watcher:
                 contents.append(content)
         self._results.append(rows, stamps, contents)
         return len(rows)
+
+    def _renew_model(self):
+        """Go on with the model that is in its file now."""
+        message = self._scorer.reload_if_changed()
+        if message is not None:
+            print_message(message)
+            if self._maps is not None:
+                self._maps.use(self._scorer.model)
 
     def _is_final(self, path, row, stamp):
         """Draw the map of an image, and tell whether its result is to be written."""

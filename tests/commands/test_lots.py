@@ -9,7 +9,9 @@ import pytest
 from skgaussad import persistence
 from skgaussad.commands._lots import describe, find_lots
 
-FEW = "ignore:fpr=.* needs at least .* groups:skgaussad.exceptions.FalseAlarmRateWarning"
+FEW = (
+    "ignore:fpr=.* needs at least .* groups:skgaussad.exceptions.FalseAlarmRateWarning"
+)
 
 
 @pytest.fixture
