@@ -1,4 +1,4 @@
-"""What a model keeps of the samples that it was fitted to, so that it can be updated."""
+"""What a model keeps of the samples it was fitted to, so that it can be updated."""
 
 import contextlib
 import dataclasses
@@ -57,7 +57,7 @@ class TrainingSamples:
     added, removed : ndarray of shape (n_rows,)
         Revisions; `removed` is -1 for the samples in the model.
     times : list of str
-        When each revision was made; "" for the fit, so that equal fits give equal files.
+        When each revision was made; "" for the fit: equal fits give equal files.
     can_undo : bool
         Whether the last change can be undone.
     """

@@ -226,7 +226,8 @@ def model_info(path):
         threshold (not squared for detectors of this package), the parameters that it
         was set by and fitted numbers; ``"python"`` and ``"packages"``, the versions it
         was saved with; ``"training_samples"`` or None, with the numbers of samples and
-        groups kept, of updates and the time of the last; ``"files"``, the size in bytes and SHA-256 of each member;
+        groups kept, of updates and the time of the last; ``"files"``, the size in bytes
+        and SHA-256 of each member;
         ``"format"`` and ``"format_version"``.
 
     Raises
