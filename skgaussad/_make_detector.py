@@ -278,20 +278,17 @@ class DetectorPipeline(Pipeline):
         --------
         >>> import numpy as np
         >>> from skgaussad import DetectorPipeline, MahalanobisDetector
-        >>> X = np.random.default_rng(0).normal(size=(300, 3))
-        >>> days = np.repeat(["2026-11-26", "2026-11-27", "2026-11-28"], 100)
+        >>> X = np.random.default_rng(0).normal(size=(400, 3))
+        >>> days = np.repeat(["11-25", "11-26", "11-27", "11-28"], 100)
         >>> detector = DetectorPipeline([("detector", MahalanobisDetector(fpr=0.5))])
-        >>> _ = detector.fit(X[:200], detector__groups=days[:200])
-        >>> _ = detector.update(
-        ...     X[200:],
-        ...     groups="2026-11-28",
-        ...     forget=detector.training_samples_["group"] < "2026-11-27",
-        ... )
+        >>> detector = detector.fit(X[:300], detector__groups=days[:300])
+        >>> old = detector.training_samples_["group"] < "11-26"
+        >>> detector = detector.update(X[300:], groups="11-28", forget=old)
         >>> np.unique(detector.training_samples_["group"]).tolist()
-        ['2026-11-27', '2026-11-28']
+        ['11-26', '11-27', '11-28']
         >>> detector = detector.undo_update()
         >>> np.unique(detector.training_samples_["group"]).tolist()
-        ['2026-11-26', '2026-11-27']
+        ['11-25', '11-26', '11-27']
         """
         check_is_fitted(self)
         with _changing:

@@ -9,7 +9,7 @@ _EXAMPLES = """
   # of a model that was fitted with --lots
   skgaussad update model.skgaussad photos/today --lot 2026-11-28
   # and nothing of lots before another
-  skgaussad update model.skgaussad photos/today --lot a28 --forget-before a01
+  skgaussad update model.skgaussad photos/today --lot 11-28 --forget-before 11-01
   # an image that turned out to be defective
   skgaussad update model.skgaussad --forget photos/good/0017.png
   skgaussad update model.skgaussad --undo
