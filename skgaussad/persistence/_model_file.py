@@ -102,7 +102,10 @@ def save(estimator, path, *, keep_samples=True):
             raise TypeError(_explain_unsupported(estimator, error)) from error
     members = {ESTIMATOR: content}
     members.update({weights_name(key): file for key, file in store.files.items()})
-    write_container(path, summarize(estimator, keep_samples), members)
+    facts = summarize(estimator)
+    if not keep_samples:
+        facts["training_samples"] = None
+    write_container(path, facts, members)
 
 
 def load(path, *, fetch=False):

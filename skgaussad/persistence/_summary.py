@@ -28,14 +28,12 @@ _PACKAGES = (
 _MAX_CHARACTERS = 200
 
 
-def summarize(estimator, keep_samples=True):
+def summarize(estimator):
     """Collect the facts that `model_info` returns.
 
     Parameters
     ----------
     estimator : estimator
-    keep_samples : bool, default=True
-        Whether its training samples are in the file.
 
     Returns
     -------
@@ -57,7 +55,7 @@ def summarize(estimator, keep_samples=True):
             if isinstance(part, DeepFeatureTransformer) and hasattr(part, "levels_")
         ],
         "detector": _describe_detector(estimator),
-        "training_samples": _describe_samples(estimator) if keep_samples else None,
+        "training_samples": _describe_samples(estimator),
     }
 
 
