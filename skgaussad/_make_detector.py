@@ -2,13 +2,17 @@
 
 import numbers
 import os
+import threading
 import warnings
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 
+from ._utils.training_samples import TrainingSamples, as_labels, keeps_samples
 from ._utils.validation import check_choice
 from .detectors import (
     CellwiseMahalanobisDetector,
@@ -24,12 +28,68 @@ from .inspection import anomaly_maps
 _METHODS = ("cells", "paper")
 # Cells along each side of the grid: the accuracy hardly depends on it from 7 to 14.
 _GRID = 7
+# Of the features of training samples that a pipeline keeps: 12,000 images of the
+# default network.
+_MAX_BYTES = 256 * 10**6
+_FIT_ANEW = "Fit anew to old and new samples"
+_FROM_FILE = "it was saved without its training samples"
+# Two changes at once would each begin with what is before the other.
+_changing = threading.Lock()
 
 
-def _name_of(X, row):
-    """Name a training sample by its path, or else its position."""
-    item = X[row] if isinstance(X, list | tuple | np.ndarray) else None
-    return str(item) if isinstance(item, str | os.PathLike) else f"X[{row}]"
+def _names_of(X, n_samples):
+    """Return the paths of samples, or "" where they have none."""
+    items = X if isinstance(X, list | tuple | np.ndarray) else [None] * n_samples
+    is_path = [isinstance(item, str | os.PathLike) for item in items]
+    pairs = zip(items, is_path, strict=True)
+    return np.array([os.fsdecode(item) if path else "" for item, path in pairs], str)
+
+
+def _why_not_kept(steps, features, params):
+    """Say why a pipeline cannot be updated, or return None."""
+    for name, step in steps[:-1]:
+        if not (
+            step in (None, "passthrough")
+            or isinstance(step, DeepFeatureTransformer)
+            or not get_tags(step).requires_fit
+        ):
+            return f"its step {name!r}, {type(step).__name__}, learns from the samples"
+    others = sorted(set(params) - {"groups"})
+    if others:
+        return f"its detector was fitted with {', '.join(others)}"
+    values = np.asarray(features) if _is_array(features) else None
+    if values is None or values.ndim != 2 or values.dtype.kind not in "biuf":
+        return "its detector takes something other than an array of features"
+    if values.nbytes > _MAX_BYTES:
+        return (
+            f"the features of its {len(values)} training samples take "
+            f"{values.nbytes / 1e6:.0f} MB, and at most {_MAX_BYTES / 1e6:.0f} MB are "
+            "kept"
+        )
+    return None
+
+
+def _is_array(features):
+    return isinstance(features, np.ndarray) or hasattr(features, "iloc")
+
+
+def _as_mask(rows, n_samples):
+    """Return rows, given as a mask, as positions or not at all, as a mask."""
+    rows = np.asarray([] if rows is None else rows)
+    mask = np.zeros(n_samples, dtype=bool)
+    is_mask = rows.dtype.kind == "b" and rows.shape == (n_samples,)
+    is_index = (
+        rows.dtype.kind in "iu"
+        and rows.ndim == 1
+        and bool(((rows >= -n_samples) & (rows < n_samples)).all())
+    )
+    if rows.size and not is_mask and not is_index:
+        raise ValueError(
+            f"forget must be a mask of the {n_samples} rows of training_samples_, or "
+            f"positions among them; got the type {rows.dtype} and shape {rows.shape}."
+        )
+    mask[rows if rows.size else []] = True
+    return mask
 
 
 def _detector_has(attribute):
@@ -55,6 +115,16 @@ class DetectorPipeline(Pipeline):
 
     calibration_distances_ : ndarray of shape (n_samples,)
         Held-out distances of its training samples.
+
+    training_samples_ : dict of str to ndarray of shape (n_samples,)
+        What the detector is fitted to; see :meth:`update`.
+
+    Notes
+    -----
+    The features that the detector is fitted to are kept for :meth:`update`, up to
+    256 MB: 4 bytes for each feature of each image with the default network. Pickles
+    and model files grow by them; :func:`skgaussad.save` can leave them out. Clones have
+    none.
 
     Examples
     --------
@@ -91,18 +161,237 @@ class DetectorPipeline(Pipeline):
             farther out than the next; it is named.
         """
         super().fit(X, y, **params)
-        lone = getattr(self[-1], "_find_lone_sample", lambda: None)()
-        if lone is not None:
-            row, distance, following = lone
-            warnings.warn(
-                f"{_name_of(X, row)} alone sets the threshold: its held-out distance "
-                f"is {distance:.4g}, and the next smaller one {following:.4g}. If it "
-                "is not normal, defects as far out as it will be missed. "
-                "Look at it, and leave it out or use RobustDetector, or give more "
-                "images.",
-                FalseAlarmRateWarning,
-                stacklevel=2,
+        self._warn_of_lone_sample(self[-1], lambda n: _names_of(X, n))
+        return self
+
+    def _fit(self, X, y=None, routed_params=None, **options):
+        """Fit all steps but the last, and keep what comes out of them."""
+        vars(self).pop("_training", None)
+        features = super()._fit(X, y, routed_params, **options)
+        methods = (routed_params or {}).get(self.steps[-1][0], {})
+        params = {**methods.get("fit", {}), **methods.get("fit_predict", {})}
+        params = {name: value for name, value in params.items() if value is not None}
+        reason = _why_not_kept(self.steps, features, params)
+        if reason is None:
+            # A copy, since without other steps these are the caller's own.
+            values, groups = np.array(features, order="C"), params.get("groups")
+            n = len(values)
+            try:
+                groups = None if groups is None else as_labels(groups, n)
+            except ValueError:
+                # The detector says what is wrong with them.
+                return features
+            self._training = TrainingSamples.of_fit(values, _names_of(X, n), groups)
+        else:
+            self._training = reason
+        return features
+
+    def __getstate__(self):
+        """Return the state, without training samples where they are to be left out."""
+        state = super().__getstate__()
+        if not keeps_samples.get() and "_training" in state:
+            state = {**state, "_training": _FROM_FILE}
+        return state
+
+    @staticmethod
+    def _warn_of_lone_sample(detector, names_of):
+        """Warn if a single sample sets the threshold."""
+        lone = getattr(detector, "_find_lone_sample", lambda: None)()
+        if lone is None:
+            return
+        row, distance, following = lone
+        names = names_of(len(detector.calibration_distances_))
+        warnings.warn(
+            f"{names[row] or f'X[{row}]'} alone sets the threshold: its held-out "
+            f"distance is {distance:.4g}, and the next smaller one {following:.4g}. If "
+            "it is not normal, defects as far out as it will be missed. "
+            "Look at it, and leave it out or use RobustDetector, or give more "
+            "images.",
+            FalseAlarmRateWarning,
+            stacklevel=3,
+        )
+
+    @property
+    def training_samples_(self):
+        """What the detector is fitted to: names, groups and revisions by sample."""
+        samples = self._find_samples()
+        rows = samples.is_in
+        found = {"name": samples.names[rows], "revision": samples.added[rows]}
+        if samples.groups is not None:
+            found["group"] = samples.groups[rows]
+        return found
+
+    def _find_samples(self):
+        """Return the training samples, or say in an error why none are kept."""
+        samples = getattr(self, "_training", "it was fitted by an earlier version")
+        if isinstance(samples, str):
+            # AttributeError, so that hasattr works.
+            raise AttributeError(
+                f"This pipeline has no training samples: {samples}. {_FIT_ANEW}; "
+                "MahalanobisDetector.partial_fit takes streams of features."
             )
+        return samples
+
+    def update(self, X=None, *, groups=None, forget=None):
+        """Add samples to those that the detector is fitted to, or take some out.
+
+        The detector is fitted again to the features of all samples, which were kept, so
+        that it equals, bit for bit, one fitted to them at once. Only new images go
+        through the network. Another thread may score meanwhile: it sees the detector of
+        before, or the new one.
+
+        Parameters
+        ----------
+        X : sequence of n_images images or None, default=None
+            New normal samples, as for :meth:`fit`; None adds none.
+
+        groups : label, array-like of shape (n_images,) or None, default=None
+            The group of all new samples, or of each. Needed with `X` if the pipeline
+            was fitted with groups, and not taken if it was not.
+
+        forget : array-like of bool of shape (n_samples,), or of int, or None, \
+                default=None
+            Which rows of `training_samples_`, before `X` is added, to take out: a mask,
+            or their positions.
+
+        Returns
+        -------
+        self : DetectorPipeline
+
+        Raises
+        ------
+        AttributeError
+            If the training samples were not kept: another step learns from samples,
+            the detector was fitted with more than groups, the features take too much
+            memory, or a file was saved without them or by an earlier version.
+        ValueError
+            If there is nothing to do, `groups` or `forget` do not go with the samples,
+            or the detector cannot be fitted to those that are left. Nothing changes
+            then.
+
+        Warns
+        -----
+        FalseAlarmRateWarning
+            As :meth:`fit` does; ``X[i]`` is row i of `training_samples_` afterwards.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skgaussad import DetectorPipeline, MahalanobisDetector
+        >>> X = np.random.default_rng(0).normal(size=(400, 3))
+        >>> days = np.repeat(["11-25", "11-26", "11-27", "11-28"], 100)
+        >>> detector = DetectorPipeline([("detector", MahalanobisDetector(fpr=0.5))])
+        >>> detector = detector.fit(X[:300], detector__groups=days[:300])
+        >>> old = detector.training_samples_["group"] < "11-26"
+        >>> detector = detector.update(X[300:], groups="11-28", forget=old)
+        >>> np.unique(detector.training_samples_["group"]).tolist()
+        ['11-26', '11-27', '11-28']
+        >>> detector = detector.undo_update()
+        >>> np.unique(detector.training_samples_["group"]).tolist()
+        ['11-25', '11-26', '11-27']
+        """
+        check_is_fitted(self)
+        with _changing:
+            samples = self._find_samples()
+            forgotten = _as_mask(forget, int(samples.is_in.sum()))
+            if X is None and not forgotten.any():
+                raise ValueError(
+                    "There is nothing to update: give new samples X, or those to "
+                    "forget."
+                )
+            new = self._find_new(samples, X, groups)
+            return self._refit(samples.change(forgotten, *new))
+
+    def undo_update(self):
+        """Undo the last :meth:`update`: new samples go, and those taken out come back.
+
+        Returns
+        -------
+        self : DetectorPipeline
+
+        Raises
+        ------
+        AttributeError
+            If the training samples were not kept.
+        ValueError
+            If there was no update since the fit or the last undo.
+        """
+        check_is_fitted(self)
+        with _changing:
+            samples = self._find_samples()
+            if not samples.can_undo:
+                raise ValueError(
+                    "There is no update to undo: only the last one can be, once."
+                )
+            return self._refit(samples.undo())
+
+    def _find_new(self, samples, X, groups):
+        """Return features, names and groups of new samples."""
+        has_groups = samples.groups is not None
+        if X is not None and has_groups != (groups is not None):
+            raise ValueError(
+                "The pipeline was fitted with groups, and so are updates: give groups, "
+                "one label for all new samples or one each."
+                if has_groups
+                else "The pipeline was fitted without groups, and takes none: leave "
+                "groups out, or fit anew with groups for all samples."
+            )
+        if X is None:
+            if groups is not None:
+                raise ValueError("groups are of new samples X, and there are none.")
+            none = None if not has_groups else samples.groups[:0]
+            return samples.features[:0], samples.names[:0], none
+        features = X
+        for _, _, step in self._iter(with_final=False):
+            features = step.transform(features)
+        columns = list(getattr(features, "columns", []))
+        expected = list(getattr(self[-1], "feature_names_in_", columns))
+        values = np.asarray(features)
+        if (
+            values.ndim != 2
+            or values.shape[1] != samples.features.shape[1]
+            or (columns and columns != expected)
+        ):
+            raise ValueError(
+                f"X has features of the shape {values.shape}, and the pipeline was "
+                f"fitted to {samples.features.shape[1]} features. Give samples of the "
+                "same kind and columns."
+            )
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"X must hold numbers; got the type {values.dtype}.")
+        values = values.astype(samples.features.dtype, copy=False)
+        if has_groups:
+            groups = as_labels(groups, len(values))
+            if (groups.dtype.kind == "U") != (samples.groups.dtype.kind == "U"):
+                raise ValueError(
+                    f"groups must be of the kind given to fit, such as "
+                    f"{samples.groups[0]!r}; got {groups[0]!r}."
+                )
+        return values, _names_of(X, len(values)), groups
+
+    def _refit(self, samples):
+        """Fit a new detector to samples, and put it in the place of the old one."""
+        rows = samples.is_in
+        features, names = samples.features[rows], samples.names[rows]
+        if features.nbytes > _MAX_BYTES:
+            raise ValueError(
+                f"The features of {len(features)} samples take "
+                f"{features.nbytes / 1e6:.0f} MB, and at most {_MAX_BYTES / 1e6:.0f} "
+                f"MB are kept. {_FIT_ANEW}, or forget some of the old ones."
+            )
+        name, detector = self.steps[-1]
+        columns = getattr(detector, "feature_names_in_", None)
+        if columns is not None:
+            import pandas as pd
+
+            # Without a copy, which may order its numbers in another way: sums of them
+            # would differ in the last bits.
+            features = pd.DataFrame(features, columns=columns, copy=False)
+        params = {} if samples.groups is None else {"groups": samples.groups[rows]}
+        fitted = clone(detector).fit(features, **params)
+        self._warn_of_lone_sample(fitted, lambda n: names)
+        self.steps[-1] = (name, fitted)
+        self._training = samples
         return self
 
     @property

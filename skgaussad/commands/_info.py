@@ -74,5 +74,11 @@ def _as_lines(facts):
             yield "false alarms", f"{100 * detector['fpr']:g} % asked for"
         if "n_calibration_units" in detector:
             yield "calibrated on", f"{detector['n_calibration_units']} images or groups"
+    samples = facts.get("training_samples")
+    if samples is not None:
+        lots = "" if samples["n_groups"] is None else f" of {samples['n_groups']} lots"
+        yield "kept images", f"{samples['n_samples']}{lots}, for updates"
+        if samples["n_updates"]:
+            yield "last update", f"{samples['changed']}, {samples['n_updates']} in all"
     packages = [f"{name} {version}" for name, version in facts["packages"].items()]
     yield "saved with", ", ".join([f"Python {facts['python']}", *packages])

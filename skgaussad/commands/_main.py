@@ -6,10 +6,30 @@ import sys
 import warnings
 from importlib.metadata import version
 
-from . import _completion, _demo, _evaluate, _export, _fit, _info, _report, _score
+from . import (
+    _completion,
+    _demo,
+    _evaluate,
+    _export,
+    _fit,
+    _info,
+    _report,
+    _score,
+    _update,
+)
 from ._streams import flush_or_discard, open_standard_streams, print_message
 
-_COMMANDS = (_fit, _score, _evaluate, _report, _info, _export, _completion, _demo)
+_COMMANDS = (
+    _fit,
+    _update,
+    _score,
+    _evaluate,
+    _report,
+    _info,
+    _export,
+    _completion,
+    _demo,
+)
 # As shells report a process ended by a signal: 128 plus its number.
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141

@@ -44,12 +44,16 @@ class MapWriter:
             raise NotADirectoryError(
                 f"--maps must be a folder, and {folder!r} is a file; name another."
             )
-        self._draw = getattr(model, "anomaly_maps", None)
-        self._model = model
-        self._meaning = map_meaning(model)
+        self.use(model)
         self._folder = folder
         self._base = base
         self._cleaned = set()
+
+    def use(self, model):
+        """Draw the maps of a model from now on."""
+        self._draw = getattr(model, "anomaly_maps", None)
+        self._model = model
+        self._meaning = map_meaning(model)
 
     def check(self, path):
         """Raise unless the map of an image would replace a map at most.

@@ -1,5 +1,6 @@
 """Scores of image files by a model file, a few images at a time."""
 
+import os
 from itertools import islice
 
 import numpy as np
@@ -17,6 +18,15 @@ from ..persistence import load
 
 # Enough to occupy threads and GPUs, and few enough for rows to come soon.
 _CHUNK = 128
+
+
+def _stamp_of(path):
+    """Return what changes with a file, or None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Scorer:
@@ -44,14 +54,43 @@ class Scorer:
     """
 
     def __init__(self, path):
-        self.model = load(path)
-        self.threshold = find_threshold(self.model)
-        if self.threshold is None or find_transformer(self.model) is None:
+        self._path = path
+        self._stamp = _stamp_of(path)
+        self._is_refused = False
+        self._read()
+
+    def reload_if_changed(self):
+        """Read the model again if its file was replaced.
+
+        Returns
+        -------
+        message : str or None
+            That it was read, or why the model of before is kept. A file may be
+            written bit by bit, and counts as one until a model comes of it.
+        """
+        stamp = _stamp_of(self._path)
+        if stamp == self._stamp:
+            return None
+        self._stamp, was_refused = stamp, self._is_refused
+        try:
+            self._read()
+        except (OSError, ValueError) as error:
+            self._is_refused = True
+            return None if was_refused else f"the model of before is kept: {error}"
+        self._is_refused = False
+        return f"model read again from {self._path!r}"
+
+    def _read(self):
+        """Read the model; nothing changes if it cannot be used."""
+        model = load(self._path)
+        threshold = find_threshold(model)
+        if threshold is None or find_transformer(model) is None:
             raise ValueError(
-                f"{path!r} holds a {type(self.model).__name__} that cannot score "
+                f"{self._path!r} holds a {type(model).__name__} that cannot score "
                 "images: it takes a detector with a threshold, and a "
                 "DeepFeatureTransformer before it or in it."
             )
+        self.model, self.threshold = model, threshold
         self.fpr = getattr(find_decider(self.model), "fpr", None)
         self._held_out = getattr(find_part(self.model, "_held_out"), "_held_out", None)
 

@@ -149,6 +149,7 @@ class Watcher:
 
     def _score(self, paths):
         """Score some images; return how many of them got a result."""
+        self._renew_model()
         rows, stamps, contents = [], [], []
         for path, row in zip(paths, self._scorer.score(paths), strict=True):
             stamp, content = self._seen[path], _digest_of(path)
@@ -162,6 +163,19 @@ class Watcher:
                 self._adapter.decide(row)
         self._results.append(rows, stamps, contents)
         return len(rows)
+
+    def _renew_model(self):
+        """Go on with the model that is in its file now."""
+        before = self._scorer.model
+        message = self._scorer.reload_if_changed()
+        if message is not None:
+            print_message(message)
+        if self._scorer.model is before:
+            return
+        if self._maps is not None:
+            self._maps.use(self._scorer.model)
+        if self._adapter is not None:
+            self._adapter.replace(self._scorer.model)
 
     def _is_final(self, path, row, stamp):
         """Draw the map of an image, and tell whether its result is to be written."""

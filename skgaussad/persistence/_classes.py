@@ -432,8 +432,35 @@ def _examine_held_out(held_out):
     return None
 
 
+def _examine_samples(samples):
+    n_revisions = len(samples.times)
+    for revisions, least in ((samples.added, 0), (samples.removed, -1)):
+        if len(revisions) and not (
+            least <= revisions.min() <= revisions.max() < n_revisions
+        ):
+            return "samples are of revisions that were not"
+    return None
+
+
 _OURS = {
-    "_make_detector.DetectorPipeline": _Class({"steps": _sequence(_step)}),
+    "_make_detector.DetectorPipeline": _Class(
+        {
+            "steps": _sequence(_step),
+            "_training": _any_of(_text, _part("TrainingSamples")),
+        }
+    ),
+    "_utils.training_samples.TrainingSamples": _Class(
+        {
+            "features": _array("n", "d", kinds="biuf"),
+            "names": _array("n", kinds="U"),
+            "groups": _optional(_array("n", kinds="biufU")),
+            "added": _array("n", kinds="i"),
+            "removed": _array("n", kinds="i"),
+            "times": _sequence(_text),
+            "can_undo": _flag,
+        },
+        examine=_examine_samples,
+    ),
     "augmentation._image_augmentation.ImageAugmentation": _Class({}),
     "calibration._held_out.HeldOutDistances": _Class(
         {

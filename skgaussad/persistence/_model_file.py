@@ -1,5 +1,6 @@
 """Saving and loading fitted estimators, and reading what a file says of its own."""
 
+import contextlib
 import io
 import json
 import warnings
@@ -7,6 +8,7 @@ import zipfile
 
 from sklearn.base import BaseEstimator
 
+from .._utils.training_samples import leaving_samples_out
 from ..exceptions import ModelFileError
 from ..features import WeightStore
 from ._classes import RUN_PARAMETERS, InvalidObjectError, examine
@@ -16,7 +18,7 @@ from ._schema import Schema, UntrustedError
 from ._summary import installed_versions, summarize
 
 
-def save(estimator, path):
+def save(estimator, path, *, keep_samples=True):
     """Save a fitted estimator to one file that contains no code.
 
     The file is written under another name in the same folder and then renamed to
@@ -29,6 +31,11 @@ def save(estimator, path):
         Of this package, or a pipeline or other estimator of scikit-learn.
     path : path
         By convention with the extension ``.skgaussad``. Its folder must exist.
+    keep_samples : bool, default=True
+        Whether the features of training samples that a
+        :class:`~skgaussad.DetectorPipeline` keeps for its ``update`` are in the file,
+        with the paths and groups of the samples. Without them the file is smaller and
+        says less of the samples, and what is loaded from it cannot be updated.
 
     Raises
     ------
@@ -77,7 +84,8 @@ def save(estimator, path):
             f"{type(estimator).__module__}.{type(estimator).__qualname__}"
             f"{', a class: give an instance' if isinstance(estimator, type) else ''}."
         )
-    with WeightStore().in_use() as store, owners_by_name(estimator):
+    left_out = contextlib.nullcontext() if keep_samples else leaving_samples_out()
+    with WeightStore().in_use() as store, owners_by_name(estimator), left_out:
         try:
             content = _shorten(skops.io.dumps(estimator))
             Schema(content)
@@ -94,7 +102,10 @@ def save(estimator, path):
             raise TypeError(_explain_unsupported(estimator, error)) from error
     members = {ESTIMATOR: content}
     members.update({weights_name(key): file for key, file in store.files.items()})
-    write_container(path, summarize(estimator), members)
+    facts = summarize(estimator)
+    if not keep_samples:
+        facts["training_samples"] = None
+    write_container(path, facts, members)
 
 
 def load(path, *, fetch=False):
@@ -217,7 +228,9 @@ def model_info(path):
         SHA-256 of its weights; ``"detector"`` or None, with the distance that is its
         threshold (not squared for detectors of this package), the parameters that it
         was set by and fitted numbers; ``"python"`` and ``"packages"``, the versions it
-        was saved with; ``"files"``, the size in bytes and SHA-256 of each member;
+        was saved with; ``"training_samples"`` or None, with the numbers of samples and
+        groups kept, of updates and the time of the last; ``"files"``, the size in bytes
+        and SHA-256 of each member;
         ``"format"`` and ``"format_version"``.
 
     Raises

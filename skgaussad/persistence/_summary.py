@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from .._utils.training_samples import TrainingSamples
 from ..detectors import find_decider, find_threshold, n_calibration_units
 from ..features import DeepFeatureTransformer
 
@@ -54,6 +55,7 @@ def summarize(estimator):
             if isinstance(part, DeepFeatureTransformer) and hasattr(part, "levels_")
         ],
         "detector": _describe_detector(estimator),
+        "training_samples": _describe_samples(estimator),
     }
 
 
@@ -113,6 +115,20 @@ def _describe_detector(estimator):
         if name.endswith("_") and isinstance(value, bool | int | float | np.generic)
     }
     return facts
+
+
+def _describe_samples(estimator):
+    """Describe the training samples that are kept, or return None for none."""
+    samples = vars(estimator).get("_training")
+    if not isinstance(samples, TrainingSamples):
+        return None
+    rows, groups = samples.is_in, samples.groups
+    return {
+        "n_samples": int(rows.sum()),
+        "n_groups": None if groups is None else len(np.unique(groups[rows])),
+        "n_updates": len(samples.times) - 1,
+        "changed": samples.times[-1],
+    }
 
 
 def _full_name(estimator):

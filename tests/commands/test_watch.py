@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skgaussad import load
+from skgaussad import load, save
 from skgaussad._utils.score_table import score_rows
 from skgaussad.commands import _watch
 from skgaussad.commands._main import main
@@ -24,6 +24,9 @@ class Stub:
     def __init__(self, while_reading=lambda path: None):
         self.while_reading = while_reading
         self.n_scored = 0
+
+    def reload_if_changed(self):
+        return None
 
     def score(self, paths):
         sizes, errors = [], {}
@@ -231,6 +234,9 @@ def test_pipes_and_devices_do_not_stop_it(folder, start, tmp_path, monkeypatch):
     (folder / "1.png").write_bytes(b"x")
 
     class OfFiles:
+        def reload_if_changed(self):
+            return None
+
         def score(self, paths):
             errors = {i: "none" for i, p in enumerate(paths) if not os.path.isfile(p)}
             return score_rows(paths, [0.0] * len(paths), 100, errors=errors)
@@ -357,6 +363,9 @@ from skgaussad._utils.score_table import score_rows
 from skgaussad.commands._watch import ResultFile, Watcher, watch
 
 class Slow:
+    def reload_if_changed(self):
+        return None
+
     def score(self, paths):
         time.sleep(0.002 * len(paths))
         return score_rows(paths, [1.0] * len(paths), 2.0)
@@ -438,3 +447,44 @@ def test_the_command_watches_and_draws_maps(
     expected = -load(model).score_samples(table["path"].tolist()[:2])
     np.testing.assert_allclose(table["distance"][:2], expected, rtol=1e-6)
     assert "02.png: expected an i" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_replaced_model_is_read_again(parts, model, folder, tmp_path):
+    own, output = tmp_path / "own.skgaussad", tmp_path / "a.csv"
+    shutil.copy(model, own)
+    images = sorted((parts / "new" / "good").iterdir())
+    command = [sys.executable, "-m", "skgaussad", "score", own, "--watch", folder]
+    options = ["-o", output, "--quiet", "--interval", "0.05"]
+
+    def wait_for(n_rows):
+        shutil.copy(images[n_rows - 1], folder)
+        deadline = time.monotonic() + 60
+        while not output.exists() or output.read_bytes().count(b"\n") != n_rows + 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    with subprocess.Popen(
+        [*map(str, command + options)], stderr=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            wait_for(1)
+            # Half a model, then a little more of it: one message.
+            for size in (1000, 2000):
+                own.write_bytes(Path(model).read_bytes()[:size])
+                wait_for(1 + size // 1000)
+            updated = load(model).update([str(path) for path in images])
+            save(updated, own)
+            wait_for(4)
+        finally:
+            child.send_signal(signal.SIGTERM)
+            messages = child.stderr.read()
+    assert child.returncode == 0
+    assert messages.count("the model of before is kept") == 1
+    assert messages.count("model read again") == 1
+    found = read(output)
+    for row, scorer in ((2, load(model)), (3, updated)):
+        path = found["path"][row]
+        distance = -scorer.score_samples([path])[0]
+        assert found["distance"][row] == pytest.approx(distance, rel=1e-6)
+    assert abs(updated.offset_ - load(model).offset_) > 0

@@ -1,0 +1,127 @@
+"""What a model keeps of the samples it was fitted to, so that it can be updated."""
+
+import contextlib
+import dataclasses
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import numpy as np
+
+# Whether what is written of a model has its training samples.
+keeps_samples = ContextVar("keeps_samples", default=True)
+# A row that was not taken out.
+_STAYS = -1
+
+
+@contextlib.contextmanager
+def leaving_samples_out():
+    """Leave the training samples out of what is written in this context."""
+    token = keeps_samples.set(False)
+    try:
+        yield
+    finally:
+        keeps_samples.reset(token)
+
+
+def as_labels(groups, n_samples):
+    """Return groups as an array of numbers or of text, one label a sample."""
+    groups = np.asarray(groups)
+    if groups.ndim == 0:
+        groups = np.full(n_samples, groups)
+    if groups.shape != (n_samples,):
+        raise ValueError(
+            f"groups must be one label, or one for each of the {n_samples} samples; "
+            f"got the shape {groups.shape}."
+        )
+    # Labels as objects and dates have no place in a model file; dates sort as text.
+    return groups if groups.dtype.kind in "biufU" else groups.astype(str)
+
+
+def _now():
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSamples:
+    """Features of training samples, and in which revision each came and went.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_rows, n_features)
+        What the detector is fitted to, of the samples in it and those taken out by the
+        last change.
+    names : ndarray of shape (n_rows,)
+        Paths, or else "".
+    groups : ndarray of shape (n_rows,) or None
+    added, removed : ndarray of shape (n_rows,)
+        Revisions; `removed` is -1 for the samples in the model.
+    times : list of str
+        When each revision was made; "" for the fit: equal fits give equal files.
+    can_undo : bool
+        Whether the last change can be undone.
+    """
+
+    features: np.ndarray
+    names: np.ndarray
+    groups: np.ndarray | None
+    added: np.ndarray
+    removed: np.ndarray
+    times: list
+    can_undo: bool = False
+
+    @classmethod
+    def of_fit(cls, features, names, groups):
+        """Keep what a first fit was given."""
+        added = np.zeros(len(features), dtype=np.int64)
+        return cls(features, names, groups, added, added + _STAYS, [""])
+
+    @property
+    def is_in(self):
+        """Whether each row is in the model, of shape (n_rows,)."""
+        return self.removed == _STAYS
+
+    def change(self, forgotten, features, names, groups):
+        """Return these after one change.
+
+        Parameters
+        ----------
+        forgotten : ndarray of shape (n_samples,), dtype bool
+            Of those in the model, which to take out.
+        features, names, groups : ndarrays or None
+            Of the new ones.
+        """
+        # Those taken out before can no longer come back.
+        kept = self._select(self.is_in)
+        revision = len(self.times)
+        n_new = len(features)
+        removed = np.where(forgotten, revision, kept.removed)
+        return dataclasses.replace(
+            kept,
+            features=np.concatenate([kept.features, features]),
+            names=np.concatenate([kept.names, names]),
+            groups=None if groups is None else np.concatenate([kept.groups, groups]),
+            added=np.concatenate([kept.added, np.full(n_new, revision)]),
+            removed=np.concatenate([removed, np.full(n_new, _STAYS)]),
+            times=[*self.times, _now()],
+            can_undo=True,
+        )
+
+    def undo(self):
+        """Return these as they were before the last change."""
+        revision = len(self.times) - 1
+        before = self._select(self.added < revision)
+        removed = np.where(before.removed == revision, _STAYS, before.removed)
+        return dataclasses.replace(
+            before, removed=removed, times=self.times[:-1], can_undo=False
+        )
+
+    def _select(self, rows):
+        return dataclasses.replace(
+            self,
+            features=self.features[rows],
+            names=self.names[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            added=self.added[rows],
+            removed=self.removed[rows],
+        )

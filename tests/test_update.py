@@ -1,0 +1,238 @@
+"""Fitted pipelines that are updated: equal to those fitted to all at once."""
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+from skgaussad import (
+    CellwiseMahalanobisDetector,
+    ConformalDetector,
+    DetectorPipeline,
+    LevelEnsemble,
+    MahalanobisDetector,
+    RobustDetector,
+    VariantMahalanobisDetector,
+    _make_detector,
+    load,
+    make_detector,
+    save,
+)
+from skgaussad.persistence import model_info
+
+SETTINGS = {"backbone": "test_resnet", "weights": None, "device": "cpu"}
+DAYS = np.repeat(["2026-11-26", "2026-11-27", "2026-11-28"], 40)
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(120, 5))
+X_NEW = RNG.normal(size=(30, 5))
+
+
+def make(detector=None, *before):
+    steps = [*before, ("detector", detector or MahalanobisDetector(fpr=0.5))]
+    return DetectorPipeline(steps)
+
+
+def assert_equal(first, second, samples=X):
+    expected = second.score_samples(samples)
+    np.testing.assert_array_equal(first.score_samples(samples), expected)
+    assert first.offset_ == second.offset_
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (60, 32, 32), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("method", "detector"),
+    [
+        ("cells", None),
+        ("paper", None),
+        ("cells", LevelEnsemble(columns="cell")),
+        ("cells", ConformalDetector(CellwiseMahalanobisDetector())),
+        ("paper", RobustDetector(MahalanobisDetector())),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+def test_it_equals_a_fit_to_all(pictures, method, detector, tmp_path):
+    pipe = make_detector(
+        method=method, detector=detector, levels=2, image_size=32, **SETTINGS
+    )
+    fitted = clone(pipe).fit(pictures)
+    updated = clone(pipe).fit(pictures[:45]).update(pictures[45:])
+    assert_equal(updated, fitted, pictures)
+    save(updated, tmp_path / "m.skgaussad")
+    loaded = load(tmp_path / "m.skgaussad")
+    assert_equal(loaded.undo_update(), clone(pipe).fit(pictures[:45]), pictures)
+    assert_equal(loaded.update(pictures[45:]), fitted, pictures)
+
+
+@pytest.mark.parametrize("one_label", [True, False])
+def test_groups_come_and_go(one_label):
+    groups = "2026-11-29" if one_label else ["2026-11-29"] * 30
+    pipe = make().fit(X, detector__groups=DAYS)
+    samples = pipe.training_samples_
+    pipe.update(X_NEW, groups=groups, forget=samples["group"] < "2026-11-27")
+    expected = make().fit(
+        np.concatenate([X[40:], X_NEW]),
+        detector__groups=[*DAYS[40:], *["2026-11-29"] * 30],
+    )
+    assert_equal(pipe, expected)
+    assert pipe.training_samples_["revision"].tolist() == [0] * 80 + [1] * 30
+    pipe.undo_update()
+    assert_equal(pipe, make().fit(X, detector__groups=DAYS))
+    np.testing.assert_array_equal(pipe.training_samples_["group"], DAYS)
+
+
+def test_dates_and_objects_are_groups(tmp_path):
+    for groups in (DAYS.astype("datetime64[D]"), DAYS.astype(object)):
+        pipe = make().fit(X, detector__groups=groups).update(X_NEW, groups="2026-12-01")
+        save(pipe, tmp_path / "m.skgaussad")
+        assert load(tmp_path / "m.skgaussad").training_samples_["group"][-1] == (
+            "2026-12-01"
+        )
+
+
+def test_only_the_last_update_is_undone():
+    pipe = make().fit(X).update(X_NEW[:15]).update(X_NEW[15:], forget=[0, -1])
+    pipe.undo_update()
+    assert_equal(pipe, make().fit(np.concatenate([X, X_NEW[:15]])))
+    with pytest.raises(ValueError, match="no update to undo"):
+        pipe.undo_update()
+    # What was taken out for good is no longer kept.
+    pipe.update(forget=range(10)).update(X_NEW[15:])
+    assert len(pipe._training.features) == 120 + 30 - 10
+
+
+def test_nothing_changes_where_the_fit_fails():
+    pipe = make().fit(X)
+    for options in (
+        {"forget": np.ones(120, dtype=bool)},
+        {"X": np.full((3, 5), np.nan)},
+        {"X": np.ones((3, 4))},
+        {"X": X_NEW, "groups": "a"},
+        {"forget": [120]},
+        {"forget": np.ones(119, dtype=bool)},
+        {"forget": ["a"]},
+        {},
+    ):
+        with pytest.raises(ValueError, match=r"."):
+            pipe.update(**options)
+        assert_equal(pipe, make().fit(X))
+        assert len(pipe.training_samples_["name"]) == 120
+
+
+def test_groups_are_asked_for_and_refused():
+    pipe = make().fit(X, detector__groups=DAYS)
+    with pytest.raises(ValueError, match="fitted with groups"):
+        pipe.update(X_NEW)
+    with pytest.raises(ValueError, match="of the kind given to fit"):
+        pipe.update(X_NEW, groups=3)
+    with pytest.raises(ValueError, match="one for each of the 30"):
+        pipe.update(X_NEW, groups=["a", "b"])
+    with pytest.raises(ValueError, match="there are none"):
+        pipe.update(groups="a", forget=[0])
+    with pytest.raises(ValueError, match="fitted without groups"):
+        make().fit(X).update(X_NEW, groups="a")
+
+
+@pytest.mark.parametrize(
+    ("pipe", "params", "reason"),
+    [
+        (make(None, ("scale", StandardScaler())), {}, "step 'scale', StandardScaler"),
+        (
+            make(VariantMahalanobisDetector()),
+            {"detector__variants": np.arange(120) % 2},
+            "with variants",
+        ),
+    ],
+)
+def test_it_says_why_it_cannot(pipe, params, reason):
+    pipe.fit(X, **params)
+    with pytest.raises(AttributeError, match=reason):
+        pipe.update(X_NEW)
+    assert not hasattr(pipe, "training_samples_")
+
+
+def test_steps_that_learn_nothing_are_allowed():
+    pipe = make(None, ("norm", Normalizer())).fit(X).update(X_NEW)
+    expected = make(None, ("norm", Normalizer())).fit(np.concatenate([X, X_NEW]))
+    assert_equal(pipe, expected)
+
+
+def test_samples_of_too_many_bytes_are_not_kept(monkeypatch):
+    monkeypatch.setattr(_make_detector, "_MAX_BYTES", X.nbytes)
+    pipe = make().fit(X)
+    with pytest.raises(ValueError, match="or forget some"):
+        pipe.update(X_NEW)
+    pipe.update(X_NEW, forget=range(30))
+    monkeypatch.setattr(_make_detector, "_MAX_BYTES", X.nbytes - 1)
+    with pytest.raises(AttributeError, match="at most 0 MB are kept"):
+        make().fit(X).update(X_NEW)
+
+
+def test_the_samples_are_the_pipelines_own():
+    values = X.copy()
+    pipe = make().fit(values)
+    values[:] = 0
+    assert_equal(pipe.update(X_NEW), make().fit(np.concatenate([X, X_NEW])))
+    assert "_training" not in vars(clone(pipe))
+    assert_equal(pickle.loads(pickle.dumps(pipe)).undo_update(), make().fit(X))
+
+
+def test_files_without_samples(tmp_path):
+    pipe = make().fit(X, detector__groups=DAYS)
+    with_samples, without = tmp_path / "a.skgaussad", tmp_path / "b.skgaussad"
+    save(pipe, with_samples)
+    save(pipe, without, keep_samples=False)
+    assert with_samples.stat().st_size > without.stat().st_size + X.nbytes
+    facts = model_info(with_samples)["training_samples"]
+    assert facts == {"n_samples": 120, "n_groups": 3, "n_updates": 0, "changed": ""}
+    assert model_info(without)["training_samples"] is None
+    assert b"2026-11-26" not in without.read_bytes()
+    with pytest.raises(AttributeError, match="saved without its training samples"):
+        load(without).update(X_NEW, groups="a")
+    assert_equal(load(without), pipe)
+    # And of a version that did not keep any.
+    del pipe._training
+    save(pipe, without)
+    with pytest.raises(AttributeError, match="by an earlier version"):
+        load(without).update(X_NEW)
+
+
+def test_other_threads_see_the_old_or_the_new_detector():
+    first, second = make().fit(X), make().fit(np.concatenate([X, X_NEW]))
+    expected = [first.decision_function(X), second.decision_function(X)]
+    pipe, others, stop = make().fit(X), [], threading.Event()
+
+    def score():
+        while not stop.is_set():
+            found = pipe.decision_function(X)
+            if not any(np.array_equal(found, one) for one in expected):
+                others.append(found)
+
+    threads = [threading.Thread(target=score) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        pipe.update(X_NEW).undo_update()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not others
+
+
+def test_updates_at_once_lose_nothing():
+    pipe = make().fit(X)
+    threads = [
+        threading.Thread(target=pipe.update, args=(X_NEW[10 * i : 10 * i + 10],))
+        for i in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pipe.training_samples_["name"]) == 150
