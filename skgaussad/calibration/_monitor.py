@@ -7,9 +7,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.validation import check_real
 from ._betting import N_BETS, advance, log_martingales, log_mean
+
+_FEWEST_LOTS = 2
 
 
 class ConformalMonitor(BaseEstimator):
@@ -21,9 +24,11 @@ class ConformalMonitor(BaseEstimator):
     have become less normal or more normal, from a *burst* of defects, where some parts
     are very anomalous and the others unchanged.
 
-    There are two inputs. `update_distances` takes the distances of a detector and
-    makes p-values itself, by rank among the reference distances given to `fit` and all
-    distances since; `update` takes p-values that are known to be uniform.
+    `fit` takes the detector, and then `update_distances` the distances of new parts,
+    which are ranked among the held-out ones of the training samples and all since. For
+    a detector that was fitted with groups, such as lots, `update_lot` takes those of
+    one lot after the other, and lots are ranked: see Notes. Without `fit`, `update`
+    takes p-values that are known to be uniform.
 
     Parameters
     ----------
@@ -39,7 +44,7 @@ class ConformalMonitor(BaseEstimator):
     Attributes
     ----------
     n_seen_ : int
-        Number of parts taken in this run.
+        Number of parts, or of lots, taken in this run.
 
     log_martingale_ : float
         Log of the capital, 0 at the start: the mean of the two below.
@@ -52,7 +57,7 @@ class ConformalMonitor(BaseEstimator):
         Whether an alarm stands. It stays until `reset` or `fit`.
 
     alarm_index_ : int or None
-        Index, counted from 0, of the part in this run that raised the alarm.
+        Index, counted from 0, of the part or lot in this run that raised the alarm.
 
     diagnosis_ : {"drift", "burst"} or None
         Which of the two martingales was larger when the capital was largest, from the
@@ -63,9 +68,18 @@ class ConformalMonitor(BaseEstimator):
     --------
     skgaussad.MahalanobisDetector : Gives the distances: minus its
         `score_samples`.
+    AdaptiveThreshold : Keeps the false-alarm rate where alarms are inspected.
 
     Notes
     -----
+    **Parts or lots.** The bound on false alarms holds for exchangeable parts, such as
+    independent ones. Where parts come in lots that differ, or a part resembles the one
+    before, the parts of a lot move together without any change, and the monitor
+    alarms: FIGURES1. By lot, the mean distance of each lot is ranked among those of
+    the training lots, left out whole, and of the lots before it, and the bound holds
+    for exchangeable lots of any sizes: FIGURES2. It takes more parts until the alarm,
+    and K training lots tell little at first: no rank is below 1 / (K + 1).
+
     **The bets.** A bet on a burst is a density of the p-value p that is a mixture: a
     fraction of 0.05, 0.1 or 0.3 of the p-values is uniform below 0.005, 0.02 or 0.05,
     the others on [0, 1]. With a fraction of 0.9 it is a bet on a large drift. For
@@ -153,24 +167,42 @@ class ConformalMonitor(BaseEstimator):
     True
     >>> monitor.alarm_index_, monitor.diagnosis_
     (1021, 'drift')
+
+    By lot, from a detector that was fitted with lots:
+
+    >>> from skgaussad import MahalanobisDetector
+    >>> lots = np.repeat(np.arange(30), 20)
+    >>> X = rng.normal(size=(600, 5)) + rng.normal(size=(30, 5))[lots]
+    >>> detector = MahalanobisDetector(fpr=0.1).fit(X, groups=lots)
+    >>> monitor = ConformalMonitor(random_state=0).fit(detector)
+    >>> for _ in range(20):
+    ...     parts = rng.normal(size=(20, 5)) + rng.normal(size=5)
+    ...     alarm = monitor.update_lot(-detector.score_samples(parts))
+    >>> alarm, monitor.n_seen_
+    (False, 20)
     """
 
     def __init__(self, alpha=0.01, *, random_state=None):
         self.alpha = alpha
         self.random_state = random_state
 
-    def fit(self, distances, y=None):
-        """Take reference distances, among which new ones are ranked.
+    def fit(self, reference, y=None, *, groups=None):
+        """Take the reference, among which new distances are ranked.
 
         All that the monitor has seen before is discarded, an alarm included.
 
         Parameters
         ----------
-        distances : array-like of shape (n_reference,)
-            Distances of normal parts that the detector was not fitted on, squared or
-            not but as in `update_distances`. At least one.
+        reference : detector, or array-like of shape (n_reference,)
+            A fitted detector or pipeline with held-out distances, which are taken: by
+            lot, if it was fitted with ``groups``. Or distances of normal parts that it
+            was not fitted on, at least one. Those of training samples, as the detector
+            itself measures them, are too small, and nearly every part is an alarm.
         y : Ignored
             Present for API consistency.
+        groups : array-like of shape (n_reference,) or None, default=None
+            Lot of each of the distances, to monitor by lot. Not with a detector, which
+            knows.
 
         Returns
         -------
@@ -179,15 +211,36 @@ class ConformalMonitor(BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of its range or `distances` are no finite numbers.
+            If a parameter is out of its range, the distances are no finite numbers,
+            there are not two lots, or groups are given beside a detector.
         """
-        distances = _finite_numbers("distances", distances)
+        if hasattr(reference, "score_samples"):
+            if groups is not None:
+                raise ValueError(
+                    "groups have no effect beside a detector, which leaves out those "
+                    "it was fitted with: detector.fit(X, groups=lots)."
+                )
+            distances, groups = _held_out(reference)
+        else:
+            distances = _finite_numbers("distances", reference)
         if not distances.size:
             raise ValueError(
-                "distances is empty; give the distances of normal parts that the "
-                "detector was not fitted on, a few hundred of them if you can."
+                "distances is empty; give a fitted detector, or the distances of "
+                "normal parts that it was not fitted on, a few hundred of them if you "
+                "can."
             )
+        if groups is not None:
+            groups = column_or_1d(groups)
+            check_consistent_length(distances, groups)
+            numbers = np.unique(groups, return_inverse=True)[1]
+            distances = np.bincount(numbers, distances) / np.bincount(numbers)
+            if len(distances) < _FEWEST_LOTS:
+                raise ValueError(
+                    f"All {len(numbers)} parts are of one lot, among which no other "
+                    "can be ranked. Give at least two lots, or no groups."
+                )
         self.reset()
+        self._by_lot = groups is not None
         self._random = check_random_state(self.random_state)
         self._distances = array("d", np.sort(distances))
         return self
@@ -288,14 +341,61 @@ class ConformalMonitor(BaseEstimator):
         ValueError
             If `distances` are no finite numbers. Nothing is taken then.
         """
-        if not hasattr(self, "_distances"):
-            raise NotFittedError(
-                "update_distances needs reference distances. Call fit with the "
-                "distances of normal parts first, or give p-values to update."
-            )
+        self._check_reference("update_distances", by_lot=False)
         for distance in _finite_numbers("distances", distances):
             self._bet(self._rank(distance))
         return self.alarm_
+
+    def update_lot(self, distances):
+        """Take the distances of all parts of the next lot.
+
+        Their mean is ranked among those of the reference lots and all lots taken
+        before, and then joins them.
+
+        Parameters
+        ----------
+        distances : array-like of shape (n_parts,)
+            Of one whole lot, at least one part, on the scale of the reference; larger
+            is more anomalous.
+
+        Returns
+        -------
+        alarm : bool
+            Whether an alarm stands, raised now or before.
+
+        Raises
+        ------
+        NotFittedError
+            If the monitor has no reference lots.
+        ValueError
+            If it was fitted by part, or `distances` are no finite numbers. Nothing is
+            taken then.
+        """
+        self._check_reference("update_lot", by_lot=True)
+        distances = _finite_numbers("distances", distances)
+        if not distances.size:
+            raise ValueError(
+                "distances of a lot are empty; leave out lots without any."
+            )
+        self._bet(self._rank(float(distances.mean())))
+        return self.alarm_
+
+    def _check_reference(self, name, by_lot):
+        """Raise unless there is a reference, of parts or of lots."""
+        if not hasattr(self, "_distances"):
+            raise NotFittedError(
+                f"{name} needs reference distances. Call fit with the detector or with "
+                "distances of normal parts first, or give p-values to update."
+            )
+        if getattr(self, "_by_lot", False) != by_lot:
+            have, instead = ("lots", "update_lot"), ("parts", "update_distances")
+            if by_lot:
+                have, instead = instead, have
+            raise ValueError(
+                f"This monitor was fitted on {have[0]}: call {have[1]}. For "
+                f"{instead[1]}, fit it on a detector that was fitted "
+                f"{'with' if by_lot else 'without'} groups."
+            )
 
     def __getstate__(self):
         # save does not accept array.array, which is used for its insertions.
@@ -333,6 +433,24 @@ class ConformalMonitor(BaseEstimator):
         if self.alarm_ and self.log_martingale_ > self._log_peak:
             self._log_peak = self.log_martingale_
             self.diagnosis_ = "drift" if drift > burst else "burst"
+
+
+def _held_out(detector):
+    """Find the held-out distances of a detector, and their groups."""
+    # A pipeline asks its steps, of the last of which it is the detector.
+    while hasattr(detector, "steps"):
+        detector = detector.steps[-1][1]
+    held_out = getattr(detector, "_held_out", None)
+    if held_out is not None:
+        return held_out.distances, held_out.groups
+    distances = getattr(detector, "calibration_distances_", None)
+    if distances is None:
+        raise ValueError(
+            f"{type(detector).__name__} has no held-out distances of its training "
+            "samples. Put a ConformalDetector around it, or give distances of normal "
+            "parts that it was not fitted on."
+        )
+    return _finite_numbers("calibration_distances_", distances), None
 
 
 def _finite_numbers(name, values):

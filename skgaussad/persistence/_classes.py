@@ -485,6 +485,7 @@ _OURS = {
             "diagnosis_": _optional(_choice("drift", "burst")),
             "_random": _instance(np.random.RandomState),
             "_distances": _instance(array),
+            "_by_lot": _flag,
         }
     ),
     "calibration._tail.GeneralizedParetoTail": _Class(

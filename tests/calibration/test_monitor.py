@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
+from skgaussad import MahalanobisDetector, load, save
 from skgaussad.calibration import _betting
 from skgaussad.calibration._monitor import ConformalMonitor
+from skgaussad.exceptions import FalseAlarmRateWarning
 
 # Where some bet jumps or bends.
 BREAKS = sorted({*_betting.LEVELS, _betting.SHIFT_CLIP, 1 - _betting.SHIFT_CLIP})
@@ -381,3 +386,123 @@ def test_the_two_ways_in_do_not_mix():
 def test_a_seed_has_no_effect_on_p_values():
     with pytest.raises(ValueError, match="random_state=0 has no effect on p-values"):
         ConformalMonitor(random_state=0).update([0.5])
+
+
+# -- By lot, and from a detector -------------------------------------------------------
+
+
+def lots_of(rng, n_lots, n_parts=20, effect=1.0):
+    lots = np.repeat(np.arange(n_lots), n_parts)
+    means = effect * rng.normal(size=(n_lots, 5))
+    order = rng.permutation(len(lots))
+    return (rng.normal(size=(len(lots), 5)) + means[lots])[order], lots[order]
+
+
+def test_a_detector_gives_its_held_out_distances():
+    X = np.random.default_rng(0).normal(size=(100, 5))
+    detector = MahalanobisDetector().fit(X)
+    pipe = make_pipeline(StandardScaler(), MahalanobisDetector()).fit(X)
+    new = np.random.default_rng(1).normal(size=(50, 5))
+    for fitted in (detector, pipe):
+        by_hand = ConformalMonitor(random_state=0)
+        by_hand.fit(
+            fitted.calibration_distances_
+            if fitted is detector
+            else fitted[-1].calibration_distances_
+        )
+        monitor = ConformalMonitor(random_state=0).fit(fitted)
+        distances = -fitted.score_samples(new)
+        by_hand.update_distances(distances)
+        monitor.update_distances(distances)
+        assert monitor.log_martingale_ == by_hand.log_martingale_
+        assert not monitor.alarm_
+    # What training distances do.
+    wrong = ConformalMonitor(random_state=0).fit(-detector.score_samples(X) / 1.5)
+    assert wrong.update_distances(-detector.score_samples(new))
+
+
+def test_copies_count_once():
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    with pytest.warns(FalseAlarmRateWarning, match="copies of others"):
+        detector = MahalanobisDetector().fit(np.vstack([X, X[:30]]))
+    monitor = ConformalMonitor(random_state=0).fit(detector)
+    assert len(monitor._distances) == 60
+
+
+def test_lots_are_ranked_by_their_mean_distance():
+    rng = np.random.default_rng(0)
+    X, lots = lots_of(rng, 20)
+    detector = MahalanobisDetector(fpr=0.2).fit(X, groups=lots)
+    means = [detector.calibration_distances_[lots == lot].mean() for lot in range(20)]
+    p_values = []
+    monitor = ConformalMonitor(random_state=0).fit(detector)
+    bets = ConformalMonitor()
+    for _ in range(15):
+        new, _ = lots_of(rng, 1, rng.integers(1, 40))
+        distances = -detector.score_samples(new)
+        before = len(means)
+        monitor.update_lot(distances)
+        at_least = sum(mean >= distances.mean() for mean in means)
+        means.append(distances.mean())
+        p_values.append((at_least / (before + 1), (at_least + 1) / (before + 1)))
+        low, high = p_values[-1]
+        # Ties with itself are broken at random.
+        assert monitor.n_seen_ == len(p_values)
+        bets.update((low + high) / 2)
+    assert monitor.log_martingale_ == pytest.approx(bets.log_martingale_, abs=1.0)
+    assert not monitor.alarm_
+    for _ in range(25):
+        monitor.update_lot(2 - 2 * detector.score_samples(lots_of(rng, 1)[0]))
+    assert monitor.alarm_
+    assert monitor.diagnosis_ == "drift"
+
+
+def test_lots_that_differ_alarm_by_part_only():
+    n_by_part = n_by_lot = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X, lots = lots_of(rng, 60)
+        old = lots < 30
+        by_lot = MahalanobisDetector(fpr=0.1).fit(X[old], groups=lots[old])
+        by_part = MahalanobisDetector(fpr=0.1).fit(X[old])
+        in_lots = ConformalMonitor(0.05, random_state=seed).fit(by_lot)
+        in_parts = ConformalMonitor(0.05, random_state=seed).fit(by_part)
+        for lot in range(30, 60):
+            in_lots.update_lot(-by_lot.score_samples(X[lots == lot]))
+            in_parts.update_distances(-by_part.score_samples(X[lots == lot]))
+        n_by_lot += in_lots.alarm_
+        n_by_part += in_parts.alarm_
+    assert n_by_part >= 15
+    assert n_by_lot <= 4
+
+
+def test_parts_and_lots_are_not_mixed_up():
+    distances, lots = np.arange(1.0, 41), np.repeat(np.arange(8), 5)
+    by_lot = ConformalMonitor(random_state=0).fit(distances, groups=lots)
+    by_part = ConformalMonitor(random_state=0).fit(distances)
+    assert sorted(by_lot._distances) == [3.0 + 5 * lot for lot in range(8)]
+    with pytest.raises(ValueError, match="fitted on lots: call update_lot"):
+        by_lot.update_distances([1.0])
+    with pytest.raises(ValueError, match="fitted on parts: call update_distances"):
+        by_part.update_lot([1.0])
+    with pytest.raises(NotFittedError, match="update_lot needs reference"):
+        ConformalMonitor().update_lot([1.0])
+    with pytest.raises(ValueError, match="distances of a lot are empty"):
+        by_lot.update_lot([])
+    with pytest.raises(ValueError, match="of one lot"):
+        ConformalMonitor().fit(distances, groups=np.zeros(40))
+    detector = MahalanobisDetector().fit(np.random.default_rng(0).normal(size=(60, 3)))
+    with pytest.raises(ValueError, match="groups have no effect beside a detector"):
+        ConformalMonitor().fit(detector, groups=np.zeros(60))
+    with pytest.raises(ValueError, match="OneClassSVM has no held-out distances"):
+        ConformalMonitor().fit(OneClassSVM().fit(np.eye(5)))
+
+
+def test_a_monitor_by_lot_is_saved(tmp_path):
+    distances, lots = np.arange(1.0, 41), np.repeat(np.arange(8), 5)
+    monitor = ConformalMonitor(random_state=0).fit(distances, groups=lots)
+    monitor.update_lot([3.0, 5.0])
+    save(monitor, tmp_path / "monitor.skgaussad")
+    again = load(tmp_path / "monitor.skgaussad")
+    assert again.update_lot([9.0]) == monitor.update_lot([9.0])
+    assert again.log_martingale_ == monitor.log_martingale_
