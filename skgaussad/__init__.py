@@ -11,6 +11,7 @@ __all__ = [
     "DetectorPipeline",
     "LevelEnsemble",
     "MahalanobisDetector",
+    "MondrianDetector",
     "NegatedPCA",
     "PositionDetector",
     "RobustDetector",

@@ -410,14 +410,59 @@ class DetectorPipeline(Pipeline):
         # Where none has it, the last step says why.
         return getattr(self[-1] if part is None else part, attribute)
 
+    @available_if(_detector_has("score_samples"))
+    def score_samples(self, X, **params):
+        """Score of the detector: higher is more normal.
+
+        Parameters
+        ----------
+        X : sequence of n_images images, or array-like of shape (n_samples, n_features)
+            As the first step takes it.
+        **params : dict of str -> object
+            For the last step, such as ``categories`` of
+            :class:`~skgaussad.MondrianDetector`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+        """
+        if not params:
+            return super().score_samples(X)
+        return self._last_of(X, "score_samples", params)
+
+    @available_if(_detector_has("decision_function"))
+    def decision_function(self, X, **params):
+        """Score relative to the threshold: negative for anomalies.
+
+        Parameters
+        ----------
+        X : sequence of n_images images, or array-like of shape (n_samples, n_features)
+            As the first step takes it.
+        **params : dict of str -> object
+            As for `score_samples`.
+
+        Returns
+        -------
+        decision : ndarray of shape (n_samples,)
+        """
+        if not params:
+            return super().decision_function(X)
+        return self._last_of(X, "decision_function", params)
+
+    def _last_of(self, X, name, params):
+        """Call a method of the last step on what the others make of samples."""
+        return getattr(self[-1], name)(self[:-1].transform(X), **params)
+
     @available_if(_detector_has("p_values"))
-    def p_values(self, X):
+    def p_values(self, X, **params):
         """Conformal p-values: how unusual images are among normal ones.
 
         Parameters
         ----------
         X : sequence of n_images images, or array-like of shape (n_samples, n_features)
             As the first step takes it.
+        **params : dict of str -> object
+            As for `score_samples`.
 
         Returns
         -------
@@ -426,10 +471,10 @@ class DetectorPipeline(Pipeline):
             <skgaussad.MahalanobisDetector.p_values>`.
         """
         detector, X = send_to_part(self, "p_values", X)
-        return detector.p_values(X)
+        return detector.p_values(X, **params)
 
     @available_if(_detector_has("predict_batch"))
-    def predict_batch(self, X, *, fdr=0.05):
+    def predict_batch(self, X, *, fdr=0.05, **params):
         """Decide on a batch at once, with a limit on the fraction of false discoveries.
 
         Parameters
@@ -438,6 +483,8 @@ class DetectorPipeline(Pipeline):
             As the first step takes it.
         fdr : float, default=0.05
             Acceptable false discovery rate, in (0, 1).
+        **params : dict of str -> object
+            As for `score_samples`.
 
         Returns
         -------
@@ -447,7 +494,7 @@ class DetectorPipeline(Pipeline):
             <skgaussad.MahalanobisDetector.predict_batch>`.
         """
         detector, X = send_to_part(self, "predict_batch", X)
-        return detector.predict_batch(X, fdr=fdr)
+        return detector.predict_batch(X, fdr=fdr, **params)
 
     @available_if(_detector_has("fpr_bound"))
     def fpr_bound(self, confidence=0.95):

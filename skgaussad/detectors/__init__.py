@@ -8,6 +8,7 @@ from ._conformal import ConformalDetector
 from ._copies import digest_rows, number_copies
 from ._level_ensemble import LevelEnsemble
 from ._mahalanobis import MahalanobisDetector
+from ._mondrian import MondrianDetector
 from ._p_values import n_calibration_units, offers, p_values
 from ._position import PositionDetector
 from ._robust import RobustDetector
@@ -31,6 +32,7 @@ __all__ = [
     "ConformalDetector",
     "LevelEnsemble",
     "MahalanobisDetector",
+    "MondrianDetector",
     "PositionDetector",
     "RobustDetector",
     "TiledDetector",

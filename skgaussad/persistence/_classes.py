@@ -567,6 +567,16 @@ _OURS = {
         examine=_examine_levels,
     ),
     "detectors._mahalanobis.MahalanobisDetector": _Class(_GAUSSIAN_DETECTOR),
+    "detectors._mondrian.MondrianDetector": _Class(
+        {
+            **_DETECTOR,
+            "categories_": _array("c", kinds="biufUO"),
+            "thresholds_": _array("c"),
+            "estimators_": _sequence(_estimator, "c"),
+            "_held_outs": _sequence(_part("HeldOutDistances"), "c"),
+            "_has_categories": _flag,
+        }
+    ),
     "detectors._position.PositionDetector": _Class(
         {
             **_DETECTOR,

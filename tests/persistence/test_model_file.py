@@ -39,6 +39,7 @@ from skgaussad import (
     DeepFeatureTransformer,
     LevelEnsemble,
     MahalanobisDetector,
+    MondrianDetector,
     NegatedPCA,
     PositionDetector,
     RobustDetector,
@@ -135,6 +136,14 @@ CASES = {
             fpr=0.2,
             cv=GroupNormalKFold(5),
         ).fit(X, groups=GROUPS),
+    ),
+    "MondrianDetector": (
+        False,
+        lambda X: MondrianDetector(fpr=0.3).fit(X),
+    ),
+    "MondrianDetector shared": (
+        False,
+        lambda X: MondrianDetector(fpr=0.1, shared=True).fit(X),
     ),
     "ConformalMonitor": (False, watch),
     "ConformalMonitor unused": (False, lambda X: ConformalMonitor()),
