@@ -8,6 +8,8 @@ Principal components of most and of least variance, compared on solar cells.
 Run it with ``python examples/negated_pca.py``.
 """
 
+import warnings
+
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
@@ -20,6 +22,7 @@ from skgaussad import (
     NegatedPCA,
 )
 from skgaussad.datasets import load_solar_cells
+from skgaussad.exceptions import FalseAlarmRateWarning
 
 # %%
 # The features are computed once, for all the detectors below.
@@ -41,15 +44,18 @@ reductions = {
     "least variance, 1 %": NegatedPCA(n_components=0.01),
 }
 for name, reduction in reductions.items():
-    pipe = make_pipeline(reduction, MahalanobisDetector()).fit(train)
-    auroc = roc_auc_score(labels, pipe.score_samples(test))
-    n_dimensions = pipe[-1].n_features_in_
+    pipe = make_pipeline(reduction, MahalanobisDetector())
+    detector = ConformalDetector(pipe).fit(train)
+    auroc = roc_auc_score(labels, detector.score_samples(test))
+    n_dimensions = detector.estimator_[-1].n_features_in_
     print(f"{name:20} {n_dimensions:4} dimensions, AUROC {auroc:.1%}")
 
 # %%
 # The components were learned from the training cells, so that these look more normal
-# than new ones. For a false-alarm rate that holds, cells are left out of both steps.
+# than new ones, and `fit` warns. For a rate that holds, cells are left out of
+# both steps.
 reduction = NegatedPCA(n_components=0.01)
+warnings.simplefilter("ignore", FalseAlarmRateWarning)
 for name, detector in {
     "left out of the Gaussian only": make_pipeline(
         reduction, MahalanobisDetector(fpr=0.1)

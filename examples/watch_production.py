@@ -17,8 +17,8 @@ from skgaussad import MahalanobisDetector
 from skgaussad.calibration import ConformalMonitor
 
 # %%
-# Features of normal parts, here random numbers. The detector is fitted on one half of
-# them. The distances of the other half are what distances to come are compared with.
+# Features of normal parts, here random numbers. The held-out distances of the detector
+# are what distances to come are compared with.
 rng = np.random.default_rng(0)
 n_features = 30
 
@@ -36,8 +36,7 @@ def distances_of(parts):
     return -detector.score_samples(parts)
 
 
-reference = distances_of(produce(400))
-monitor = ConformalMonitor(alpha=0.01, random_state=0).fit(reference)
+monitor = ConformalMonitor(alpha=0.01, random_state=0).fit(detector)
 
 
 evidence = {}
@@ -70,7 +69,7 @@ watch("a burst of defects", parts)
 # %%
 # The tool is replaced. The defects must not stay in the reference, so that the
 # monitor is given the first one again.
-monitor.fit(reference)
+monitor.fit(detector)
 watch("the tool replaced", produce(500))
 
 # %%

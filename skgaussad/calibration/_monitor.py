@@ -77,9 +77,9 @@ class ConformalMonitor(BaseEstimator):
     before, the parts of a lot move together without any change, and the monitor
     alarms: of streams of 40 unchanged lots of 20 parts, 100 % where the means of lots
     vary as much as parts do, or more, 4 to 15 % where they vary by 0.3 of that, and all
-    of solar cells by module, for ``alpha=0.05``. By lot, the mean distance of each lot is ranked among those of
-    the training lots, left out whole, and of the lots before it, and the bound holds
-    for exchangeable lots of any sizes: 0 to 4 % of the same streams
+    of solar cells by module, for ``alpha=0.05``. By lot, the mean distance of each lot
+    is ranked among those of the training lots, left out whole, and of the lots before
+    it, and the bound holds for exchangeable lots of any sizes: 0 to 4 % of the streams
     (``benchmarks/monitor.py lots``). It takes more parts until the alarm, and K
     training lots tell little at first: no rank is below 1 / (K + 1).
 

@@ -106,15 +106,18 @@ class NegatedPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     --------
     >>> import numpy as np
     >>> from sklearn.pipeline import make_pipeline
-    >>> from skgaussad import MahalanobisDetector
-    >>> from skgaussad import NegatedPCA
+    >>> from skgaussad import ConformalDetector, MahalanobisDetector, NegatedPCA
     >>> rng = np.random.default_rng(0)
     >>> X_normal = rng.normal(size=(200, 4)) * [9, 3, 0.2, 0.1]
     >>> reduction = NegatedPCA(n_components=2).fit(X_normal)
     >>> reduction.explained_variance_.round(2)
     array([0.04, 0.01])
-    >>> pipe = make_pipeline(reduction, MahalanobisDetector(fpr=0.01)).fit(X_normal)
-    >>> pipe.predict([[20, 5, 0, 0], [0, 0, 0, 1]])
+
+    It learns from the samples, so that they have to be left out of it as well:
+
+    >>> pipe = make_pipeline(reduction, MahalanobisDetector())
+    >>> detector = ConformalDetector(pipe, fpr=0.01).fit(X_normal)
+    >>> detector.predict([[20, 5, 0, 0], [0, 0, 0, 1]])
     array([ 1, -1])
     """
 
