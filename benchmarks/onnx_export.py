@@ -87,13 +87,6 @@ PIPELINES = {
     "sum of all levels": partial(
         make_detector, method="paper", levels="all", interpolation=INTERPOLATION
     ),
-    "sum of all levels, NPCA": partial(
-        make_detector,
-        method="paper",
-        detector=LevelEnsemble(make_pipeline(NegatedPCA(), MahalanobisDetector())),
-        levels="all",
-        interpolation=INTERPOLATION,
-    ),
     "level 6, highest of 7 x 7 cells": partial(
         make_detector,
         detector=LevelEnsemble(columns="cell", aggregation="top"),

@@ -86,7 +86,7 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
         (1 + number of i with R_i >= s_k(i)(x)) / (n + 1).
 
     For exchangeable samples it is at most `fpr` with a probability of at most about
-    twice `fpr` for certain, and in practice at most `fpr` [1]_: 0.1 to 5.3 % for 5 % on
+    twice `fpr` for certain, and in practice at most `fpr` [1]_: 0.1 to 5.1 % for 5 % on
     solar cells and Gaussian samples (``benchmarks/calibration.py folds``). Distances by
     the detector of all samples, ranked among the held-out ones, have no such bound, and
     gave 0 to 99.8 % there.
