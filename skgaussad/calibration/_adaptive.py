@@ -120,10 +120,10 @@ class AdaptiveThreshold:
 
     As (G + U) ``excess_`` = E, the excess can be read from the threshold. Let distances
     of parts taken for good lie in [a, b]. Once step * s * E is above
-    b - a + |q_0 - Q_0|, the threshold is above b, and no further good part is flagged;
-    below minus that, every good part is. So
+    ``b - a + |q_0 - Q_0|``, the threshold is above b, and no further good part is
+    flagged; below minus that, every good part is. So, in absolute values,
 
-        |excess_| <= ((b - a + |q_0 - Q_0|) / (step s) + 1 + m + fpr M) / (G + U),
+        excess_ <= ((b - a + abs(q_0 - Q_0)) / (step s) + 1 + m + fpr M) / (G + U),
 
     m being the largest number of flagged parts that waited for a verdict at once, and M
     the number of missed defects that were reported. No other assumption is made: not
