@@ -123,7 +123,7 @@ class AdaptiveThreshold:
     ``b - a + |q_0 - Q_0|``, the threshold is above b, and no further good part is
     flagged; below minus that, every good part is. So, in absolute values,
 
-        excess_ <= ((b - a + abs(q_0 - Q_0)) / (step s) + 1 + m + fpr M) / (G + U),
+        ``excess_ <= ((b - a + |q_0 - Q_0|) / (step s) + 1 + m + fpr M) / (G + U)``,
 
     m being the largest number of flagged parts that waited for a verdict at once, and M
     the number of missed defects that were reported. No other assumption is made: not
