@@ -40,7 +40,7 @@ class Adapter:
             self._adaptive = AdaptiveThreshold(find_decider(model))
         except TypeError as error:
             raise ValueError(f"--feedback cannot be used: {error}") from error
-        self._path = path
+        self._model, self._path = model, path
         self._decided = set()
         # Records of the file that have been used, and that were named as of no use.
         self._used, self._named = set(), set()
@@ -48,16 +48,22 @@ class Adapter:
         n_older = _count_older(model, rows)
         for index, row in enumerate(rows):
             if 0 < index == n_older:
-                self.replace(model)
+                self._replace(model)
             self._count(row)
         if 0 < n_older == len(rows):
-            self.replace(model)
+            self._replace(model)
         self._n_reported = 0
         self.read()
 
-    def replace(self, model):
+    def renew(self, model):
+        """Go over to the model of the scorer, if it is another."""
+        if model is not self._model:
+            self._replace(model)
+
+    def _replace(self, model):
         """Go over to a model whose distances are others."""
         self._adaptive.replace_detector(find_decider(model))
+        self._model = model
 
     def decide(self, row):
         """Set label and ratio of a result by the threshold as it is now."""

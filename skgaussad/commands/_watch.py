@@ -166,16 +166,14 @@ class Watcher:
 
     def _renew_model(self):
         """Go on with the model that is in its file now."""
-        before = self._scorer.model
         message = self._scorer.reload_if_changed()
-        if message is not None:
-            print_message(message)
-        if self._scorer.model is before:
+        if message is None:
             return
+        print_message(message)
         if self._maps is not None:
             self._maps.use(self._scorer.model)
         if self._adapter is not None:
-            self._adapter.replace(self._scorer.model)
+            self._adapter.renew(self._scorer.model)
 
     def _is_final(self, path, row, stamp):
         """Draw the map of an image, and tell whether its result is to be written."""

@@ -33,6 +33,9 @@ class Sizes:
 
     model = Detector()
 
+    def reload_if_changed(self):
+        return None
+
     def score(self, paths):
         sizes = [len(Path(path).read_bytes()) for path in paths]
         return score_rows(paths, sizes, 150)
@@ -300,3 +303,31 @@ def test_distances_of_an_older_model_are_not_compared(n_newer):
     adapter = Adapter(Other(), "none.csv", older + newer)
     assert adapter._adaptive.threshold_ == pytest.approx(expected.threshold_)
     assert adapter._adaptive.n_good_ == 4 + n_newer
+
+
+def test_a_model_that_is_replaced_moves_the_threshold_on(start, folder):
+    """As ``skgaussad update`` does, while the command runs."""
+    watcher, adapter = start()
+    put(folder, "1.png", 100)
+    look(watcher)
+    look(watcher)
+    before = adapter._adaptive.threshold_
+    assert before == pytest.approx(150, rel=0.05)
+
+    class Wider(Detector):
+        offset_ = -300.0
+        calibration_distances_ = np.linspace(100, 300, 39)
+
+    scorer = watcher._scorer
+
+    def replace():
+        scorer.model = Wider()
+        scorer.reload_if_changed = lambda: None
+        return "model read again"
+
+    scorer.reload_if_changed = replace
+    put(folder, "2.png", 200)
+    look(watcher)
+    look(watcher)
+    assert adapter._adaptive.threshold_ == pytest.approx(300, rel=0.05)
+    assert rows()["label"].tolist() == [1, 1]
