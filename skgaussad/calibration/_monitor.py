@@ -79,8 +79,12 @@ class ConformalMonitor(BaseEstimator):
     vary as much as parts do, or more, 4 to 15 % where they vary by 0.3 of that, and all
     of solar cells by module, for ``alpha=0.05``. By lot, the mean distance of each lot
     is ranked among those of the training lots, left out whole, and of the lots before
-    it, and the bound holds for exchangeable lots of any sizes: 0 to 4 % of the streams
-    (``benchmarks/monitor.py lots``). It takes more parts until the alarm, and K
+    it, and the bound holds for exchangeable lots: 0 to 4 % of the streams
+    (``benchmarks/monitor.py lots``). Lots may differ in size, but those to come must
+    vary in it as those of training do, since the mean of a small lot varies more: of
+    streams of 40 unchanged lots of 5 parts, after 30 training lots of 50, 34 to 36 %
+    alarmed where the means of lots vary by 0.3 of what parts do or not at all, and 3 %
+    where they vary as much. It takes more parts until the alarm, and K
     training lots tell little at first: no rank is below 1 / (K + 1).
 
     **The bets.** A bet on a burst is a density of the p-value p that is a mixture: a

@@ -21,6 +21,7 @@ from ..calibration import (
 )
 from ..exceptions import FalseAlarmRateWarning
 from ._base import BaseDetector
+from ._copies import find_copies
 from ._hold_out import number_groups, take_rows, validate_named
 from ._mahalanobis import MahalanobisDetector
 
@@ -85,10 +86,10 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
 
     Notes
     -----
-    A category has too few samples (or groups) where `fpr` takes more, 1 / `fpr` - 1
-    without `confidence`. It then gets the detector of all samples, and the threshold
-    of all of them together, and `fit` warns which categories these are. The rate is
-    then kept over all and not in the category.
+    A category has too few samples (or groups), copies left out, where `fpr` takes more,
+    1 / `fpr` - 1 without `confidence`. It then gets the detector of all samples, and
+    the threshold of all of them together, and `fit` warns which categories these are.
+    The rate is then kept over all and not in the category.
 
     In a pipeline give ``pipe.fit(X, detector__categories=categories)`` and
     ``pipe.predict(X, categories=categories)``;
@@ -169,9 +170,14 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
         X = validate_named(self, X, ensure_min_samples=2)
         names, numbers = _number(categories, X)
         self._discard_threshold()
-        number_groups(groups, X)
+        copies = find_copies(X)
+        lots = number_groups(groups, X, copies)
+        if copies is not None:
+            # Equal samples of two categories have another ratio in each.
+            pairs = np.column_stack([numbers, copies])
+            copies = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
         groups = None if groups is None else column_or_1d(groups)
-        sizes = self._count_units(numbers, groups)
+        sizes = _count_units(numbers, copies if lots is None else lots)
         needed = required_samples(
             self.fpr if groups is None else self.fpr / 2, self.confidence
         )
@@ -211,9 +217,7 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
         self.categories_, self.estimators_ = names, estimators
         self.thresholds_ = np.array(thresholds)
         self._held_outs, self._has_categories = held_outs, categories is not None
-        self._copies = None
-        self._held_out_distances = HeldOutDistances(ratios)
-        self._fitted_scoring = {}
+        self._set_held_out(ratios, lots, copies)
         self.offset_ = -1.0
         self._warn_of_few(names, sizes, few, needed, groups)
         return self
@@ -221,17 +225,6 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
     def _inner(self):
         """Return the detector that is cloned."""
         return MahalanobisDetector() if self.estimator is None else self.estimator
-
-    def _count_units(self, numbers, groups):
-        """Count the samples of each category, or its groups."""
-        if groups is None:
-            return np.bincount(numbers)
-        return np.array(
-            [
-                len(np.unique(groups[numbers == number]))
-                for number in range(numbers.max() + 1)
-            ]
-        )
 
     def _hold(self, fitted, rows=slice(None)):
         """Keep held-out distances of some samples of a detector."""
@@ -440,6 +433,13 @@ def _number(categories, X):
             "categories must hold names of one type that can be sorted, without None; "
             f"got {kinds}."
         ) from None
+
+
+def _count_units(numbers, units):
+    """Count the samples of each category, or the different units of them."""
+    if units is not None:
+        numbers = np.unique(np.column_stack([numbers, units]), axis=0)[:, 0]
+    return np.bincount(numbers)
 
 
 def _fit_part(estimator, X, groups):

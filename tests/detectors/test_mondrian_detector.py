@@ -21,7 +21,7 @@ from skgaussad import (
     make_detector,
     save,
 )
-from skgaussad.calibration import fpr_bound
+from skgaussad.calibration import ConformalMonitor, fpr_bound
 from skgaussad.datasets import make_textures
 from skgaussad.exceptions import FalseAlarmRateWarning
 from skgaussad.inspection import anomaly_maps
@@ -148,12 +148,57 @@ def test_lots_are_left_out_within_categories():
 def test_copies_count_once_in_a_category():
     X, _ = draw(np.random.default_rng(5), {"bolt": 40})
     twice, products = np.vstack([X, X[:20]]), ["a"] * 20 + ["b"] * 20 + ["a"] * 20
-    with pytest.warns(FalseAlarmRateWarning, match="takes at least 19"):
+    with (
+        pytest.warns(FalseAlarmRateWarning, match="copies of others"),
+        pytest.warns(FalseAlarmRateWarning, match=r"takes at least 19.*: c \(5\)\."),
+    ):
         detector = MondrianDetector(shared=True, fpr=0.05).fit(
             np.vstack([twice, twice[:5]]), categories=[*products, *["c"] * 5]
         )
     far = [[1e6] * 4]
     assert detector.p_values(far, categories=["a"]) == pytest.approx(1 / 21)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_copies_count_once_in_a_monitor(shared):
+    X, _ = draw(np.random.default_rng(5), {"bolt": 80})
+    # Ten of one category are copies in it, and ten in the other.
+    X = np.vstack([X, X[:20]])
+    categories = ["a"] * 40 + ["b"] * 40 + ["a"] * 10 + ["b"] * 10
+    with pytest.warns(FalseAlarmRateWarning, match="20 of the 100 .* are copies"):
+        detector = MondrianDetector(shared=shared).fit(X, categories=categories)
+    # One distance a sample, of which those of the ten in its own category are equal.
+    distances = detector.calibration_distances_
+    assert distances.shape == (100,)
+    np.testing.assert_allclose(distances[80:90], distances[:10])
+    assert np.all(distances[90:] != distances[10:20])
+    assert len(ConformalMonitor(random_state=0).fit(detector)._distances) == 90
+
+
+def test_copies_do_not_make_up_for_samples_of_a_category():
+    X, _ = draw(np.random.default_rng(7), {"bolt": 60})
+    X, categories = np.vstack([X[:10], X]), ["a"] * 20 + ["b"] * 50
+    with (
+        pytest.warns(FalseAlarmRateWarning, match="copies of others"),
+        pytest.warns(FalseAlarmRateWarning, match=r"fewer of: a \(10\)\."),
+    ):
+        detector = MondrianDetector(shared=True).fit(X, categories=categories)
+    assert detector.thresholds_[0] == -detector.estimators_[0].offset_
+
+
+def test_a_monitor_takes_the_lots_of_categories():
+    rng = np.random.default_rng(6)
+    X, products = draw(rng, {"bolt": 240, "nut": 240})
+    lots = rng.integers(0, 12, 480)
+    detector = MondrianDetector(fpr=0.3).fit(X, categories=products, groups=lots)
+    means = [detector.calibration_distances_[lots == lot].mean() for lot in range(12)]
+    monitor = ConformalMonitor(random_state=0).fit(detector)
+    np.testing.assert_allclose(monitor._distances, np.sort(means))
+    new, products = draw(rng, {"bolt": 20, "nut": 20})
+    distances = -detector.score_samples(new, categories=products)
+    assert not monitor.update_lot(distances)
+    with pytest.raises(ValueError, match="fitted on lots"):
+        monitor.update_distances(distances)
 
 
 @pytest.mark.parametrize(
