@@ -160,7 +160,12 @@ class DetectorPipeline(Pipeline):
             As the detector does, and if a single sample sets the threshold, one half
             farther out than the next; it is named.
         """
-        super().fit(X, y, **params)
+        try:
+            super().fit(X, y, **params)
+        except BaseException:
+            # The detector of before may still be there, and these are not its samples.
+            self._training = "its last fit failed"
+            raise
         self._warn_of_lone_sample(self[-1], lambda n: _names_of(X, n))
         return self
 
@@ -263,7 +268,8 @@ class DetectorPipeline(Pipeline):
         AttributeError
             If the training samples were not kept: another step learns from samples,
             the detector was fitted with more than groups, the features take too much
-            memory, or a file was saved without them or by an earlier version.
+            memory, the last fit failed, or a file was saved without them or by an
+            earlier version.
         ValueError
             If there is nothing to do, `groups` or `forget` do not go with the samples,
             or the detector cannot be fitted to those that are left. Nothing changes
@@ -294,12 +300,12 @@ class DetectorPipeline(Pipeline):
         with _changing:
             samples = self._find_samples()
             forgotten = _as_mask(forget, int(samples.is_in.sum()))
-            if X is None and not forgotten.any():
+            new = self._find_new(samples, X, groups)
+            if not len(new[0]) and not forgotten.any():
                 raise ValueError(
                     "There is nothing to update: give new samples X, or those to "
                     "forget."
                 )
-            new = self._find_new(samples, X, groups)
             return self._refit(samples.change(forgotten, *new))
 
     def undo_update(self):
@@ -359,7 +365,6 @@ class DetectorPipeline(Pipeline):
             )
         if values.dtype.kind not in "biuf":
             raise ValueError(f"X must hold numbers; got the type {values.dtype}.")
-        values = values.astype(samples.features.dtype, copy=False)
         if has_groups:
             groups = as_labels(groups, len(values))
             if (groups.dtype.kind == "U") != (samples.groups.dtype.kind == "U"):
@@ -390,7 +395,8 @@ class DetectorPipeline(Pipeline):
         params = {} if samples.groups is None else {"groups": samples.groups[rows]}
         fitted = clone(detector).fit(features, **params)
         self._warn_of_lone_sample(fitted, lambda n: names)
-        self.steps[-1] = (name, fitted)
+        # A new list, since a shallow copy of the pipeline shares the old one.
+        self.steps = [*self.steps[:-1], (name, fitted)]
         self._training = samples
         return self
 

@@ -1,5 +1,6 @@
 """Fitted pipelines that are updated: equal to those fitted to all at once."""
 
+import copy
 import pickle
 import threading
 
@@ -117,6 +118,7 @@ def test_nothing_changes_where_the_fit_fails():
         {"forget": [120]},
         {"forget": np.ones(119, dtype=bool)},
         {"forget": ["a"]},
+        {"X": X_NEW[:0]},
         {},
     ):
         with pytest.raises(ValueError, match=r"."):
@@ -181,6 +183,35 @@ def test_the_samples_are_the_pipelines_own():
     assert_equal(pipe.update(X_NEW), make().fit(np.concatenate([X, X_NEW])))
     assert "_training" not in vars(clone(pipe))
     assert_equal(pickle.loads(pickle.dumps(pipe)).undo_update(), make().fit(X))
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ((100 * X).astype(np.int64), X_NEW),
+        (X.astype(np.float32), X_NEW),
+        ((20 * X + 100).astype(np.uint8), (100 * X_NEW + 400).astype(np.int64)),
+        (X, (100 * X_NEW).astype(np.int64)),
+    ],
+)
+def test_types_of_numbers_are_joined(first, then):
+    pipe = make().fit(first).update(then)
+    assert_equal(pipe, make().fit(np.concatenate([first, then])), then)
+    assert_equal(pipe.undo_update(), make().fit(first), then)
+
+
+def test_a_shallow_copy_is_updated_alone():
+    pipe = make().fit(X)
+    copy.copy(pipe).update(X_NEW)
+    assert_equal(pipe, make().fit(X))
+
+
+def test_samples_of_a_fit_that_failed_are_not_kept():
+    pipe = make().fit(X)
+    with pytest.raises(ValueError, match="minimum of 2"):
+        pipe.fit(X[:1])
+    with pytest.raises(AttributeError, match="its last fit failed"):
+        pipe.update(X_NEW)
 
 
 def test_files_without_samples(tmp_path):
