@@ -119,6 +119,11 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
 
     Notes
     -----
+    New samples are measured by the model of all training samples, and these by models
+    of folds, which has no theorem. With 2 and 4 variants, 100 to 300 solar cells and
+    Gaussian samples, the rate was 3.6 to 5.6 % for 5 %, at most one standard error
+    above it.
+
     Without labels this is a Gaussian mixture with a common covariance, fitted by the
     classification form of the EM algorithm [3]_: from a k-means clustering, samples are
     given to the variant of highest posterior density and the means and the shrunk
