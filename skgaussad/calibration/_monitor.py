@@ -85,7 +85,10 @@ class ConformalMonitor(BaseEstimator):
     streams of 40 unchanged lots of 5 parts, after 30 training lots of 50, 34 to 36 %
     alarmed where the means of lots vary by 0.3 of what parts do or not at all, and 3 %
     where they vary as much. It takes more parts until the alarm, and K
-    training lots tell little at first: no rank is below 1 / (K + 1).
+    training lots tell little at first: no rank is below 1 / (K + 1). Lots to come join
+    the reference, so that a lasting jump may pass: of 200 simulated streams in which
+    each new lot was beyond all training lots, 51, 1 and 0 % had no alarm in 200 lots
+    after K = 5, 10 and 30, for ``alpha=0.05``.
 
     **The bets.** A bet on a burst is a density of the p-value p that is a mixture: a
     fraction of 0.05, 0.1 or 0.3 of the p-values is uniform below 0.005, 0.02 or 0.05,

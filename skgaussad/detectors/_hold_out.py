@@ -43,6 +43,7 @@ def number_groups(groups, X, copies=None):
         return None
     groups = column_or_1d(groups)
     check_consistent_length(X, groups)
+    check_not_missing("groups", groups)
     try:
         names, numbers_ = np.unique(groups, return_inverse=True)
     except TypeError:
@@ -67,6 +68,16 @@ def number_groups(groups, X, copies=None):
             "Leave the copies out."
         )
     return joined
+
+
+def check_not_missing(name, labels):
+    """Raise where a label is NaN, which is equal to none, itself included."""
+    for row, label in enumerate(labels.tolist()):
+        if isinstance(label, float) and label != label:
+            raise ValueError(
+                f"{name}[{row}] is NaN, a missing label. Give each sample one, or "
+                "leave the sample out."
+            )
 
 
 def takes_groups(estimator):

@@ -22,7 +22,12 @@ from ..calibration import (
 from ..exceptions import FalseAlarmRateWarning
 from ._base import BaseDetector
 from ._copies import find_copies
-from ._hold_out import number_groups, take_rows, validate_named
+from ._hold_out import (
+    check_not_missing,
+    number_groups,
+    take_rows,
+    validate_named,
+)
 from ._mahalanobis import MahalanobisDetector
 
 
@@ -425,6 +430,7 @@ def _number(categories, X):
         return np.array(["all"]), np.zeros(_num_samples(X), dtype=int)
     categories = column_or_1d(categories)
     check_consistent_length(X, categories)
+    check_not_missing("categories", categories)
     try:
         return np.unique(categories, return_inverse=True)
     except TypeError:

@@ -235,6 +235,11 @@ def test_errors_name_the_category():
         MondrianDetector().fit(X).predict(X[:2], categories=["nut"] * 2)
     with pytest.raises(ValueError, match="one type that can be sorted.*NoneType, str"):
         MondrianDetector().fit(X[:2], categories=["a", None])
+    missing = np.where(products == "nut", np.nan, 1.0)
+    with pytest.raises(ValueError, match=r"categories\[\d+\] is NaN"):
+        MondrianDetector().fit(X, categories=missing)
+    with pytest.raises(ValueError, match=r"groups\[\d+\] is NaN"):
+        MahalanobisDetector().fit(X, groups=missing)
     with pytest.raises(ValueError, match="shared must be True or False; got 'yes'"):
         MondrianDetector(shared="yes").fit(X)
     with pytest.raises(ValueError, match="fpr=0.2 of the inner MahalanobisDetector"):
