@@ -16,6 +16,7 @@ from ._hold_out import (
     split_folds,
     validate_named,
 )
+from ._learned_steps import warn_of_learned_steps
 
 
 class ConformalDetector(MetaEstimatorMixin, BaseDetector):
@@ -173,6 +174,7 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
         held_out, self.fold_estimators_ = hold_out(fit, X, folds, n_jobs=self.n_jobs)
         self._set_held_out(held_out, groups, copies, number_folds(folds))
         self._set_threshold()
+        warn_of_learned_steps(self, np.asarray(X))
         return self
 
     def score_samples(self, X):

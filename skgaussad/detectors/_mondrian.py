@@ -28,6 +28,7 @@ from ._hold_out import (
     take_rows,
     validate_named,
 )
+from ._learned_steps import warn_of_learned_steps
 from ._mahalanobis import MahalanobisDetector
 
 
@@ -225,6 +226,7 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
         self._set_held_out(ratios, lots, copies)
         self.offset_ = -1.0
         self._warn_of_few(names, sizes, few, needed, groups)
+        warn_of_learned_steps(self, np.asarray(X))
         return self
 
     def _inner(self):

@@ -57,7 +57,7 @@ def warn_of_order(detector, X, copies):
         f"{n_beyond / n_samples:.2g} of the training samples are beyond the threshold "
         f"for fpr={detector.fpr:g} where they are left out a tenth at a time, in their "
         "order: neighbours are more alike than others, as images of one lot, shift or "
-        "part are. A new lot will have about so many false alarms. Say of which lot "
+        "part are. A new lot will have so many false alarms or more. Say of which lot "
         "each sample is (groups=lots in fit, detector__groups=lots in that of a "
         "pipeline, --lots on the command line), for a threshold that is right for a "
         "new lot.",

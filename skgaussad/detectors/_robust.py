@@ -13,6 +13,7 @@ from ..exceptions import FalseAlarmRateWarning
 from ._base import BaseDetector
 from ._copies import find_copies
 from ._hold_out import take_rows, validate_named
+from ._learned_steps import warn_of_learned_steps
 from ._mahalanobis import MahalanobisDetector
 
 # The bulk of the logarithms of held-out distances gives their distribution: the median,
@@ -214,6 +215,7 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
         self.suspects_ = suspects[order]
         self._set_held_out(distances, copies=copies)
         self._set_threshold()
+        warn_of_learned_steps(self, np.asarray(X))
         return self
 
     def score_samples(self, X):

@@ -17,6 +17,7 @@ from ._base import RULES, BaseDetector
 from ._copies import find_copies
 from ._gaussian_detector import MahalanobisMixin
 from ._hold_out import hold_out, number_groups, split_folds
+from ._learned_steps import warn_of_learned_steps
 
 
 class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
@@ -239,6 +240,7 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
 
         self._set_held_out(hold_out(fit, X, folds)[0], groups, copies)
         self._set_threshold()
+        warn_of_learned_steps(self, X)
         return self
 
     def _parametric_threshold(self):

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
@@ -13,7 +14,10 @@ from skgaussad import (
     ConformalDetector,
     LevelEnsemble,
     MahalanobisDetector,
+    MondrianDetector,
     NegatedPCA,
+    RobustDetector,
+    VariantMahalanobisDetector,
 )
 from skgaussad.exceptions import FalseAlarmRateWarning
 
@@ -54,6 +58,24 @@ def test_components_are_seen_in_any_pipeline(step, n_samples):
         assert says_so(make_pipeline(step, detector), X)
         assert says_so(make_pipeline(step, detector), X.astype(np.float32))
     assert not says_so(ConformalDetector(make_pipeline(step, MahalanobisDetector())), X)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        MondrianDetector(),
+        MondrianDetector(shared=True),
+        RobustDetector(),
+        VariantMahalanobisDetector(random_state=0),
+        ConformalDetector(MahalanobisDetector()),
+    ],
+    ids=str,
+)
+def test_every_detector_sees_them(detector):
+    """A ConformalDetector behind the step, not around it, too."""
+    X = draw(60)
+    assert says_so(make_pipeline(NegatedPCA(5), clone(detector)), X)
+    assert not says_so(clone(detector), X)
 
 
 def test_components_are_seen_with_groups_and_by_calibrate():
