@@ -58,7 +58,7 @@ class LotMeasurement:
     n_rising: int
 
 
-def _draw(rng, n_lots, sizes, effect):
+def draw_lots(rng, n_lots, sizes, effect):
     """Draw samples of lots with a mean each, in random order, and their lots."""
     lots = np.repeat(np.arange(n_lots), sizes)
     means = effect * rng.normal(size=(n_lots, _N_FEATURES))
@@ -95,8 +95,8 @@ def _simulate(n_lots, effect, sizes, seed):
     n_in_lot = np.full(n_lots, _N_IN_LOT)
     if sizes == "unequal":
         n_in_lot = rng.integers(2, 3 * _N_IN_LOT, n_lots)
-    train, lots = _draw(rng, n_lots, n_in_lot, effect)
-    new, new_lots = _draw(rng, _N_NEW_LOTS, _N_IN_LOT, effect)
+    train, lots = draw_lots(rng, n_lots, n_in_lot, effect)
+    new, new_lots = draw_lots(rng, _N_NEW_LOTS, _N_IN_LOT, effect)
     return _measure(MahalanobisDetector, train, lots, new, new_lots)
 
 

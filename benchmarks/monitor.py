@@ -22,7 +22,7 @@ import sys
 import warnings
 
 import numpy as np
-from _calibration_lots import _draw as draw_lots
+from _calibration_lots import draw_lots
 from _harness import Verdict, format_table, make_parser, print_verdicts
 from PIL import Image, ImageFilter
 from tqdm import tqdm

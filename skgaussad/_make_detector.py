@@ -60,13 +60,18 @@ def _why_not_kept(steps, features, params):
     values = np.asarray(features) if _is_array(features) else None
     if values is None or values.ndim != 2 or values.dtype.kind not in "biuf":
         return "its detector takes something other than an array of features"
-    if values.nbytes > _MAX_BYTES:
-        return (
-            f"the features of its {len(values)} training samples take "
-            f"{values.nbytes / 1e6:.0f} MB, and at most {_MAX_BYTES / 1e6:.0f} MB are "
-            "kept"
-        )
-    return None
+    return _why_too_large(values, "its {} training samples")
+
+
+def _why_too_large(features, of):
+    """Say that features take too much memory to be kept, or return None."""
+    if features.nbytes <= _MAX_BYTES:
+        return None
+    return (
+        f"the features of {of.format(len(features))} take "
+        f"{features.nbytes / 1e6:.0f} MB, and at most {_MAX_BYTES / 1e6:.0f} MB are "
+        "kept"
+    )
 
 
 def _is_array(features):
@@ -378,11 +383,11 @@ class DetectorPipeline(Pipeline):
         """Fit a new detector to samples, and put it in the place of the old one."""
         rows = samples.is_in
         features, names = samples.features[rows], samples.names[rows]
-        if features.nbytes > _MAX_BYTES:
+        reason = _why_too_large(features, "{} samples")
+        if reason is not None:
             raise ValueError(
-                f"The features of {len(features)} samples take "
-                f"{features.nbytes / 1e6:.0f} MB, and at most {_MAX_BYTES / 1e6:.0f} "
-                f"MB are kept. {_FIT_ANEW}, or forget some of the old ones."
+                f"The pipeline cannot be updated: {reason}. {_FIT_ANEW}, or forget "
+                "some of the old ones."
             )
         name, detector = self.steps[-1]
         columns = getattr(detector, "feature_names_in_", None)
@@ -434,7 +439,8 @@ class DetectorPipeline(Pipeline):
         """
         if not params:
             return super().score_samples(X)
-        return self._last_of(X, "score_samples", params)
+        detector, X = send_to_part(self, "score_samples", X)
+        return detector.score_samples(X, **params)
 
     @available_if(_detector_has("decision_function"))
     def decision_function(self, X, **params):
@@ -453,11 +459,8 @@ class DetectorPipeline(Pipeline):
         """
         if not params:
             return super().decision_function(X)
-        return self._last_of(X, "decision_function", params)
-
-    def _last_of(self, X, name, params):
-        """Call a method of the last step on what the others make of samples."""
-        return getattr(self[-1], name)(self[:-1].transform(X), **params)
+        detector, X = send_to_part(self, "decision_function", X)
+        return detector.decision_function(X, **params)
 
     @available_if(_detector_has("p_values"))
     def p_values(self, X, **params):

@@ -1,7 +1,7 @@
 """The mathematics of false-alarm rates."""
 
 from ._adaptive import AdaptiveThreshold
-from ._held_out import HeldOutDistances
+from ._held_out import HeldOutDistances, required_units
 from ._monitor import ConformalMonitor
 from ._parametric_thresholds import chi2_threshold, f_threshold, warn_of_contradiction
 from ._planning import fpr_bound, planning_table, required_samples

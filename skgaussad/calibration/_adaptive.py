@@ -10,6 +10,7 @@ import numpy as np
 from .._utils.labels import check_labels
 from .._utils.validation import check_integer, check_real
 from ._held_out import HeldOutDistances
+from ._last_step import last_step
 
 # Quantiles whose difference is the spread of distances.
 _QUARTILES = (0.25, 0.75)
@@ -424,7 +425,7 @@ class AdaptiveThreshold:
 
     def _take(self, detector, fpr):
         """Take threshold and held-out distances of a detector."""
-        part = detector if hasattr(detector, "offset_") else _last_step(detector)
+        part = detector if hasattr(detector, "offset_") else last_step(detector)
         distances = getattr(part, "calibration_distances_", None)
         offset = getattr(part, "offset_", None)
         if distances is None or offset is None:
@@ -432,7 +433,7 @@ class AdaptiveThreshold:
                 f"{type(part).__name__} has no calibration_distances_ or no offset_. "
                 "Take a fitted detector of skgaussad, or a pipeline that ends in one."
             )
-        own = getattr(part, "fpr", None) or getattr(_last_step(part), "fpr", None)
+        own = getattr(part, "fpr", None) or getattr(last_step(part), "fpr", None)
         if fpr is None and own is None:
             raise ValueError(f"{type(part).__name__} has no fpr; give one.")
         fpr = own if fpr is None else fpr
@@ -685,12 +686,6 @@ class _Journal:
             os.fsync(file.fileno())
         self._size += len(self._unwritten)
         self._unwritten, self._has_failed = b"", False
-
-
-def _last_step(estimator):
-    """Return the last step of a pipeline, or what is none itself."""
-    steps = getattr(estimator, "steps", None)
-    return steps[-1][1] if steps else estimator
 
 
 def _plain(ids):

@@ -18,6 +18,11 @@ _FARTHEST = 10
 _FEW_FOR_TAIL = 60
 
 
+def required_units(fpr, confidence, are_groups):
+    """Return the least number of samples, or of groups, that a rate takes."""
+    return required_samples(fpr / 2 if are_groups else fpr, confidence)
+
+
 def _sort(distances, weights):
     """Sort distances; return them, and the weight of those from each on."""
     order = np.argsort(distances, kind="stable")
@@ -91,10 +96,10 @@ class HeldOutDistances:
         .. [1] R. F. Barber, E. J. Candès, A. Ramdas and R. J. Tibshirani, "Predictive
            inference with the jackknife+", Annals of Statistics 49 (2021), 486-507.
         """
-        weight = np.zeros(len(by_fold))
+        weights, weight = self._weights, np.zeros(len(by_fold))
         for fold, distances in enumerate(by_fold.T):
             of_fold = self.folds == fold
-            held_out, from_each = _sort(self.distances[of_fold], self._weights[of_fold])
+            held_out, from_each = _sort(self.distances[of_fold], weights[of_fold])
             # Those that are equal but for rounding count as no less.
             least = np.where(distances > 0, 1 - _TOLERANCE, 1 + _TOLERANCE) * distances
             weight += from_each[np.searchsorted(held_out, least)]
@@ -119,7 +124,7 @@ class HeldOutDistances:
 
     def _n_required(self, fpr, confidence=None):
         """Least number of samples or groups that a rate takes."""
-        return required_samples(fpr if self.groups is None else fpr / 2, confidence)
+        return required_units(fpr, confidence, self.groups is not None)
 
     def threshold(self, fpr, confidence=None):
         """Distance that a normal sample exceeds with a probability of `fpr` at most.

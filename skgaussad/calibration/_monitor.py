@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.validation import check_real
 from ._betting import N_BETS, advance, log_martingales, log_mean
+from ._last_step import last_step
 
 _FEWEST_LOTS = 2
 
@@ -447,9 +448,7 @@ class ConformalMonitor(BaseEstimator):
 
 def _held_out(detector):
     """Find the held-out distances of a detector, and their groups."""
-    # A pipeline asks its steps, of the last of which it is the detector.
-    while hasattr(detector, "steps"):
-        detector = detector.steps[-1][1]
+    detector = last_step(detector)
     held_out = getattr(detector, "_held_out", None)
     if held_out is not None:
         return held_out.distances, held_out.groups

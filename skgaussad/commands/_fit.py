@@ -143,8 +143,9 @@ def run(arguments):
 
 def _show_named(show, paths, message, *args, **kwargs):
     """Show a warning with the paths of images in place of their positions."""
-    text = re.sub(r"X\[(\d+)\]", lambda found: paths[int(found[1])], str(message))
-    show(text, *args, **kwargs)
+    from ._inputs import name_positions
+
+    show(name_positions(message, paths), *args, **kwargs)
 
 
 def _make_pipeline(arguments):

@@ -353,3 +353,17 @@ def _is_folder(entry):
 def _identity(folder):
     status = os.stat(folder)
     return status.st_dev, status.st_ino
+
+
+def stamp_of(path):
+    """Return what changes with a file, or None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def name_positions(message, paths):
+    """Replace the positions of images in a warning by their paths."""
+    return re.sub(r"X\[(\d+)\]", lambda found: paths[int(found[1])], str(message))

@@ -1,6 +1,5 @@
 """Scores of image files by a model file, a few images at a time."""
 
-import os
 from itertools import islice
 
 import numpy as np
@@ -15,18 +14,10 @@ from ..detectors import (
 )
 from ..features import ReplacedImages
 from ..persistence import load
+from ._inputs import stamp_of
 
 # Enough to occupy threads and GPUs, and few enough for rows to come soon.
 _CHUNK = 128
-
-
-def _stamp_of(path):
-    """Return what changes with a file, or None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Scorer:
@@ -55,7 +46,7 @@ class Scorer:
 
     def __init__(self, path):
         self._path = path
-        self._stamp = _stamp_of(path)
+        self._stamp = stamp_of(path)
         self._is_refused = False
         self._read()
 
@@ -68,7 +59,7 @@ class Scorer:
             That it was read, or why the model of before is kept. A file may be
             written bit by bit, and counts as one until a model comes of it.
         """
-        stamp = _stamp_of(self._path)
+        stamp = stamp_of(self._path)
         if stamp == self._stamp:
             return None
         self._stamp, was_refused = stamp, self._is_refused

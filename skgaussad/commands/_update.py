@@ -1,7 +1,5 @@
 """``skgaussad update``: add normal images to a model, or take some out."""
 
-import re
-
 from ._arguments import add_command, add_quiet
 
 _EXAMPLES = """
@@ -170,10 +168,10 @@ def _show_named(show, new, every, message, category, *args, **kwargs):
     Those of the rate are about all samples in the model, others about new images.
     """
     from ..exceptions import FalseAlarmRateWarning
+    from ._inputs import name_positions
 
     paths = every if issubclass(category, FalseAlarmRateWarning) else new
-    text = re.sub(r"X\[(\d+)\]", lambda found: paths[int(found[1])], str(message))
-    show(text, category, *args, **kwargs)
+    show(name_positions(message, paths), category, *args, **kwargs)
 
 
 def _progress(model, verbose):

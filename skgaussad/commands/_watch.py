@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from .._utils.score_table import COLUMNS, path_to_text
 from ..datasets import is_image_file, is_something_else
 from ..exceptions import InvalidImageError
-from ._inputs import walk_images
+from ._inputs import stamp_of, walk_images
 from ._outputs import encode, unquote
 from ._streams import print_message
 
@@ -117,7 +117,7 @@ class Watcher:
             exclude=self._exclude,
             is_image=lambda path: not is_something_else(path),
         ):
-            stamp = _stamp_of(path)
+            stamp = stamp_of(path)
             if stamp is not None and not self._results.has(path, stamp):
                 found[path] = stamp
         settled = [path for path, s in found.items() if self._seen.get(path) == s]
@@ -154,7 +154,7 @@ class Watcher:
         for path, row in zip(paths, self._scorer.score(paths), strict=True):
             stamp, content = self._seen[path], _digest_of(path)
             # If it changed meanwhile, the file may have been read half old, half new.
-            if _stamp_of(path) == stamp and self._is_final(path, row, stamp):
+            if stamp_of(path) == stamp and self._is_final(path, row, stamp):
                 rows.append(row)
                 stamps.append(stamp)
                 contents.append(content)
@@ -359,15 +359,6 @@ def _refuse(path):
 def _is_over(since):
     """Tell whether the time to wait for a file that is of no use is over."""
     return time.monotonic() - since >= _PATIENCE
-
-
-def _stamp_of(path):
-    """Return what changes with a file, or None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _digest_of(path):

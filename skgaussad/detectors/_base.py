@@ -113,16 +113,21 @@ class BaseDetector(OutlierMixin, BaseEstimator):
         measured by ``_held_out.join_folds``.
         """
         self._copies = copies if groups is None else None
-        if self._copies is not None:
-            # Equal samples count once.
+        self._held_out_distances = self._hold_distances(
+            distances, groups, self._copies, folds
+        )
+        self._fitted_scoring = _values_of(self, self._scoring_parameters)
+
+    def _hold_distances(self, distances, groups, copies, folds=None):
+        """Return held-out distances, of equal samples one, with what the rule needs."""
+        if copies is not None:
             first = np.unique(copies, return_index=True)[1]
             distances = distances[first]
             folds = None if folds is None else folds[first]
         tail = None
         if self.threshold == "tail":
             tail = GeneralizedParetoTail.fit(distances)
-        self._held_out_distances = HeldOutDistances(distances, groups, tail, folds)
-        self._fitted_scoring = _values_of(self, self._scoring_parameters)
+        return HeldOutDistances(distances, groups, tail, folds)
 
     def _set_threshold(self):
         """Set ``offset_``; warn where the held-out distances do not bear it out."""

@@ -41,21 +41,11 @@ def number_groups(groups, X, copies=None):
     """
     if groups is None:
         return None
-    groups = column_or_1d(groups)
-    check_consistent_length(X, groups)
-    check_not_missing("groups", groups)
-    try:
-        names, numbers_ = np.unique(groups, return_inverse=True)
-    except TypeError:
-        kinds = ", ".join(sorted({type(label).__name__ for label in groups}))
-        raise ValueError(
-            "groups must hold labels of one type that can be sorted, without None; "
-            f"got {kinds}."
-        ) from None
+    names, numbers_ = number_labels("groups", groups, X)
     if len(names) < 2:
         raise ValueError(
             "groups must hold at least two different groups, so that one can be left "
-            f"out; all {len(groups)} samples are in group {str(names[0])!r}. Fit "
+            f"out; all {len(numbers_)} samples are in group {str(names[0])!r}. Fit "
             "without groups."
         )
     if copies is None:
@@ -70,14 +60,25 @@ def number_groups(groups, X, copies=None):
     return joined
 
 
-def check_not_missing(name, labels):
-    """Raise where a label is NaN, which is equal to none, itself included."""
+def number_labels(name, labels, X):
+    """Return the different labels of samples, sorted, and the number of each one's."""
+    labels = column_or_1d(labels)
+    check_consistent_length(X, labels)
     for row, label in enumerate(labels.tolist()):
+        # NaN, which is equal to none, itself included.
         if isinstance(label, float) and label != label:
             raise ValueError(
                 f"{name}[{row}] is NaN, a missing label. Give each sample one, or "
                 "leave the sample out."
             )
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+        raise ValueError(
+            f"{name} must hold labels of one type that can be sorted, without None; "
+            f"got {kinds}."
+        ) from None
 
 
 def takes_groups(estimator):

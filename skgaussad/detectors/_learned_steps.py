@@ -5,9 +5,8 @@ import warnings
 import numpy as np
 
 from ..exceptions import FalseAlarmRateWarning
+from ._base import RULES
 
-# By which the threshold comes from samples left out of the detector alone.
-_RULES = ("quantile", "tail")
 # Means in standard deviations, and correlations, that no samples have by chance.
 _CENTRED = 1e-4
 _UNCORRELATED = 1e-3
@@ -34,7 +33,7 @@ def warn_of_learned_steps(detector, X):
     FalseAlarmRateWarning
         With what to do.
     """
-    if detector.threshold not in _RULES or not _are_components(X):
+    if detector.threshold not in RULES or not _are_components(X):
         return
     warnings.warn(
         "The features are uncorrelated with means of 0, as a step before the detector "

@@ -13,18 +13,13 @@ from sklearn.utils.validation import (
 )
 
 from .._utils.validation import check_real
-from ..calibration import (
-    GeneralizedParetoTail,
-    HeldOutDistances,
-    fpr_bound,
-    required_samples,
-)
+from ..calibration import fpr_bound, required_units
 from ..exceptions import FalseAlarmRateWarning
 from ._base import BaseDetector
 from ._copies import find_copies
 from ._hold_out import (
-    check_not_missing,
     number_groups,
+    number_labels,
     take_rows,
     validate_named,
 )
@@ -184,9 +179,7 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
             copies = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
         groups = None if groups is None else column_or_1d(groups)
         sizes = _count_units(numbers, copies if lots is None else lots)
-        needed = required_samples(
-            self.fpr if groups is None else self.fpr / 2, self.confidence
-        )
+        needed = required_units(self.fpr, self.confidence, groups is not None)
         few = sizes < needed
         if len(names) == 1:
             few[:] = False
@@ -240,11 +233,8 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
         if groups is not None:
             groups = np.unique(groups[rows], return_inverse=True)[1]
         elif copies is not None:
-            distances = distances[np.unique(copies[rows], return_index=True)[1]]
-        tail = None
-        if self.threshold == "tail":
-            tail = GeneralizedParetoTail.fit(distances)
-        return HeldOutDistances(distances, groups, tail)
+            copies = copies[rows]
+        return self._hold_distances(distances, groups, copies)
 
     def _warn_of_few(self, names, sizes, few, needed, groups):
         """Warn of categories that have too few samples of their own."""
@@ -262,9 +252,9 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
                 FalseAlarmRateWarning,
                 stacklevel=3,
             )
-        for name, held_out in zip(names, self._held_outs, strict=True):
+        for name, is_few, held_out in zip(names, few, self._held_outs, strict=True):
             doubt = held_out.doubt(self.fpr, self.confidence)
-            if doubt is not None and not few[list(names).index(name)]:
+            if doubt is not None and not is_few:
                 warnings.warn(
                     f"Category {name}: {doubt}", FalseAlarmRateWarning, stacklevel=3
                 )
@@ -272,17 +262,17 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
     def _find(self, categories, X):
         """Return the number of the category of each sample."""
         check_is_fitted(self)
-        if categories is None or not self._has_categories:
-            if self._has_categories:
-                raise ValueError(
-                    "categories are missing: say of which each sample is, of "
-                    f"{_list(self.categories_)}."
-                )
-            if categories is not None:
-                raise ValueError(
-                    "categories have no effect: the detector was fitted without. "
-                    "Call fit(X, categories=...)."
-                )
+        if self._has_categories and categories is None:
+            raise ValueError(
+                "categories are missing: say of which each sample is, of "
+                f"{_list(self.categories_)}."
+            )
+        if not self._has_categories and categories is not None:
+            raise ValueError(
+                "categories have no effect: the detector was fitted without. "
+                "Call fit(X, categories=...)."
+            )
+        if categories is None:
             return np.zeros(_num_samples(X), dtype=int)
         categories = column_or_1d(categories)
         check_consistent_length(X, categories)
@@ -430,17 +420,7 @@ def _number(categories, X):
     """Return the names of categories, and the number of each sample's."""
     if categories is None:
         return np.array(["all"]), np.zeros(_num_samples(X), dtype=int)
-    categories = column_or_1d(categories)
-    check_consistent_length(X, categories)
-    check_not_missing("categories", categories)
-    try:
-        return np.unique(categories, return_inverse=True)
-    except TypeError:
-        kinds = ", ".join(sorted({type(name).__name__ for name in categories}))
-        raise ValueError(
-            "categories must hold names of one type that can be sorted, without None; "
-            f"got {kinds}."
-        ) from None
+    return number_labels("categories", categories, X)
 
 
 def _count_units(numbers, units):

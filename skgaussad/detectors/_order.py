@@ -6,10 +6,9 @@ import numpy as np
 from scipy.stats import binom
 
 from ..exceptions import FalseAlarmRateWarning
+from ._base import RULES
 from ._copies import join_groups
 
-# By which the threshold comes from leaving single samples out.
-_RULES = ("quantile", "tail")
 _N_PARTS = 10
 # Two in each part.
 _FEWEST = 20
@@ -40,7 +39,7 @@ def warn_of_order(detector, X, copies):
         With the rate of those left out a tenth at a time, and what to do.
     """
     n_samples = len(X)
-    if n_samples < _FEWEST or detector.threshold not in _RULES:
+    if n_samples < _FEWEST or detector.threshold not in RULES:
         return
     groups = np.arange(n_samples) * _N_PARTS // n_samples
     if copies is not None:

@@ -152,6 +152,7 @@ def test_inverse_is_the_projection_through_the_mean(shape):
     )
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_all_components_are_a_rotation():
     X = spread(50, 6)
     reduction = NegatedPCA(6).fit(X)
@@ -238,6 +239,7 @@ def test_clone_and_pickle():
     np.testing.assert_array_equal(copy.transform(X), reduction.transform(X))
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_grid_search_finds_where_the_anomalies_are():
     """They deviate along the three directions of least variance only."""
     rng = np.random.default_rng(0)

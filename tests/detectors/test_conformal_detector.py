@@ -43,6 +43,7 @@ def test_scikit_learn_estimator_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_steps_before_the_detector_do_not_see_the_samples_left_out():
     X = draw(25, np.random.default_rng(0))
     pipe = make_pipeline(NegatedPCA(4), MahalanobisDetector())
@@ -83,6 +84,7 @@ def rank_by_folds(estimator, X, X_test, folds, groups=None):
     return np.mean(by_fold, axis=0), np.array(p_values), held_out
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 @pytest.mark.parametrize("n_folds", [3, 5, 30])
 @pytest.mark.parametrize(
     "inner",
@@ -180,6 +182,7 @@ def test_the_rate_holds_for_any_detector(inner):
     assert abs(np.mean(rates) - 0.1) < 3 * stats.sem(rates) + 1 / 61
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_the_pipeline_alone_misses_the_rate():
     """What the steps have seen looks more normal than it is."""
     rng = np.random.default_rng(1)

@@ -120,6 +120,7 @@ def test_top_fraction_rounds_up_to_whole_groups(share, n_top):
     np.testing.assert_allclose(-ensemble.score_samples(X), expected)
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: type(d).__name__)
 def test_works_with_any_detector(samples, detector):
     X, X_test, _ = samples
@@ -226,6 +227,7 @@ def test_leaves_out_whole_groups(samples):
     np.testing.assert_allclose(pipelines.calibration_distances_, expected, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_no_step_of_a_pipeline_has_seen_the_samples_held_out(samples):
     """NPCA fitted on all samples keeps directions in which these do not vary."""
     X, _, _ = samples

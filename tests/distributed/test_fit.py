@@ -191,6 +191,7 @@ def groups_of(paths):
     return {"detector__groups": np.arange(len(paths)) // 4}
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 @pytest.mark.parametrize(
     ("make_whole", "params"),
     [
@@ -243,6 +244,7 @@ def test_features_larger_than_memory_are_gathered_in_a_file(
     np.testing.assert_array_equal(np.load(file), expected)
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_fit_with_a_memory_keeps_what_that_has_cloned(client, make, paths, tmp_path):
     pipeline = make(join(NegatedPCA(), MahalanobisDetector()))
     pipeline = join(

@@ -342,6 +342,7 @@ def test_loaded_estimator_goes_on_learning(X, path):
     assert_same(detector.score_samples(X), loaded.score_samples(X))
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_frames_and_their_names_come_back(X, path):
     frame = pd.DataFrame(X, columns=[f"level{i % 2}_{i:04d}" for i in range(6)])
     pipe = make_pipeline(NegatedPCA(3), MahalanobisDetector(fpr=0.1))
@@ -357,6 +358,7 @@ def test_frames_and_their_names_come_back(X, path):
         loaded.predict(frame.iloc[:, ::-1])
 
 
+@pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_metadata_requests_come_back(X, path):
     with config_context(enable_metadata_routing=True):
         detector = MahalanobisDetector(fpr=0.2)
