@@ -679,7 +679,7 @@ class _Journal:
                     "this one."
                 )
             self._has_failed = True
-            file.truncate(self._size)
+            # Over what a call before has left, which this begins with.
             file.seek(self._size)
             file.write(self._unwritten)
             file.flush()

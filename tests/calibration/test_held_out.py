@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from skgaussad.calibration._held_out import HeldOutDistances
+from skgaussad.calibration._tail import GeneralizedParetoTail
 
 # Few different values, so that there are ties.
 distances = arrays(
@@ -104,3 +105,28 @@ def test_p_values_are_uniform_on_a_grid():
     )
     counts = np.bincount(np.round(10 * p_values).astype(int), minlength=11)[1:]
     assert stats.chisquare(counts).pvalue > 0.001
+
+
+@pytest.mark.parametrize("n_groups", [3, 10, 30])
+def test_the_threshold_of_groups_never_rises_with_the_rate(n_groups):
+    """Nor where the promise begins: at 1 / (K + 1), by the rule with a theorem."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(n_groups), 20)
+    held_out = HeldOutDistances(rng.gamma(4, size=len(groups)), groups)
+    rates = np.linspace(0.001, 0.9, 400)
+    thresholds = [held_out.threshold(rate) for rate in rates]
+    assert np.all(np.diff(thresholds) <= 0)
+    assert len(set(thresholds)) > n_groups
+
+
+def test_few_samples_for_a_tail_are_doubted():
+    distances = np.random.default_rng(0).gamma(4, size=100)
+    for n_samples, is_doubted in ((59, True), (60, False)):
+        some = distances[:n_samples]
+        held_out = HeldOutDistances(some, tail=GeneralizedParetoTail.fit(some))
+        assert held_out.doubt(0.05) is None
+        doubt = held_out.doubt(0.005)
+        assert (doubt is not None) == is_doubted
+        if is_doubted:
+            assert "59 training samples can tell" in doubt
+            assert "at least 60" in doubt

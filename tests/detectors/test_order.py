@@ -106,3 +106,10 @@ def test_solar_cells_in_file_order():
     with pytest.warns(FalseAlarmRateWarning, match=OF_ORDER):
         pipe.fit(paths)
     pipe.fit(np.random.default_rng(0).permutation(paths))
+
+
+def test_copies_far_apart_do_not_hide_lots():
+    """Were one left out and the other not, each sample would look normal."""
+    X, _ = draw_lots(np.random.default_rng(6), effect=2.0)
+    (message,) = warnings_of_order(MahalanobisDetector(), np.vstack([X, X]))
+    assert float(message.split()[0]) > 0.5
