@@ -17,6 +17,13 @@ training sets, and what one set of twenty exceeds.
 that of a plain fit to these, for 5 % asked for.
 
 ``sparse``: the rate for 5 % of binary features that are mostly 0.
+
+``scaling``: the rate for 5 % behind steps that scale by the same samples, and by CV+
+around `StandardScaler`; beside them the root of the number of features over that of
+samples, from which on a fit warns at 0.05.
+
+``order``: how often a fit warns of the order of its samples, and with which rate; on
+simulated lots beside the rate in new ones.
 """
 
 import sys
@@ -25,13 +32,14 @@ from functools import partial
 
 import numpy as np
 from _harness import format_table, make_parser
+from _limits_order import SHAPES, measure_order, measure_scaling
 from tqdm import tqdm
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector, RobustDetector
 from skgaussad.datasets import load_solar_cells
 from skgaussad.exceptions import FalseAlarmRateWarning
 
-TABLES = ("batch", "tail", "robust", "sparse")
+TABLES = ("batch", "tail", "robust", "sparse", "scaling", "order")
 FPR = 0.05
 _N_NEW = 20_000
 _N_FEATURES = 20
@@ -178,8 +186,10 @@ def main(argv=None):
     n_sets = 3 if arguments.quick else arguments.sets
     few = {"sizes": (30,)} if arguments.quick else {}
     sources = {}
-    if {"tail", "robust"} & set(arguments.sections):
+    if {"tail", "robust", "order"} & set(arguments.sections):
         sources = make_sources(64 if arguments.quick else None, not arguments.quiet)
+    # In the order of the files.
+    cells = {name: sources[name].args[0] for name in ("mono", "poly") if sources}
     tables = {
         "batch": (
             {
@@ -216,6 +226,31 @@ def main(argv=None):
                 "ledoit_wolf %": ".1f",
             },
             measure_sparse(n_sets, **few),
+        ),
+        "scaling": (
+            {
+                "n": "d",
+                "features": "d",
+                "ratio": ".3f",
+                "none %": ".1f",
+                "standard %": ".1f",
+                "min-max %": ".1f",
+                "robust %": ".1f",
+                "power %": ".1f",
+                "CV+ %": ".1f",
+            },
+            measure_scaling(n_sets, SHAPES[:1] if arguments.quick else SHAPES),
+        ),
+        "order": (
+            {
+                "": "",
+                "n": "d",
+                "asked": ".2f",
+                "warned %": ".0f",
+                "told %": ".0f",
+                "came %": ".0f",
+            },
+            measure_order(cells, n_sets),
         ),
     }
     for name in arguments.sections:

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils import shuffle
 
 from skgaussad import make_detector
 from skgaussad.datasets import load_folders, load_solar_cells
@@ -28,7 +29,8 @@ if len(sys.argv) == 3:
 else:
     cells = load_solar_cells("mono")
     functional = cells.paths[cells.labels == 1]
-    normal = functional[::4]
+    # They are sorted by module.
+    normal = shuffle(functional[::4], random_state=0)
     new = np.concatenate([functional[2::80], cells.paths[cells.labels == -1][::45]])
 
 # %%

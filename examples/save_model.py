@@ -13,6 +13,7 @@ Run it with ``python examples/save_model.py``. It leaves the file,
 from pathlib import Path
 
 import numpy as np
+from sklearn.utils import shuffle
 
 from skgaussad import load, make_detector, save
 from skgaussad.datasets import load_solar_cells
@@ -23,7 +24,9 @@ from skgaussad.persistence import model_info
 # A pipeline is fitted where the normal images are.
 cells = load_solar_cells("mono")
 functional = cells.paths[cells.labels == 1]
-pipe = make_detector(fpr=0.05, image_size=128).fit(functional[::6])
+pipe = make_detector(fpr=0.05, image_size=128)
+# They are sorted by module.
+pipe.fit(shuffle(functional[::6], random_state=0))
 path = Path("cells.skgaussad")
 save(pipe, path)
 print(f"{path} has {path.stat().st_size / 1e6:.1f} MB")

@@ -12,6 +12,7 @@ Run it with ``python examples/variants.py``.
 import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import shuffle
 
 from skgaussad import DeepFeatureTransformer, VariantMahalanobisDetector
 from skgaussad.datasets import load_solar_cells
@@ -19,7 +20,8 @@ from skgaussad.datasets import load_solar_cells
 # %%
 # Monocrystalline and polycrystalline cells look different, and both are normal.
 cells = load_solar_cells()
-functional = np.flatnonzero(cells.labels == 1)
+# They are sorted by module.
+functional = shuffle(np.flatnonzero(cells.labels == 1), random_state=0)
 kinds = cells.cell_types[functional]
 train = np.concatenate([functional[kinds == kind][:60] for kind in ("mono", "poly")])
 held_out = np.concatenate(

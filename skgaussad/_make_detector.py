@@ -94,6 +94,10 @@ def _as_mask(rows, n_samples):
             f"positions among them; got the type {rows.dtype} and shape {rows.shape}."
         )
     mask[rows if rows.size else []] = True
+    if is_index and np.count_nonzero(mask) < rows.size:
+        raise ValueError(
+            "forget names a position twice; a mask must be of bool: mask.astype(bool)."
+        )
     return mask
 
 
@@ -234,6 +238,8 @@ class DetectorPipeline(Pipeline):
     def _find_samples(self):
         """Return the training samples, or say in an error why none are kept."""
         samples = getattr(self, "_training", "it was fitted by an earlier version")
+        if not isinstance(samples, str) and self._has_gone_on(samples):
+            samples = "partial_fit, merge or remove_samples changed the detector since"
         if isinstance(samples, str):
             # AttributeError, so that hasattr works.
             raise AttributeError(
@@ -242,12 +248,22 @@ class DetectorPipeline(Pipeline):
             )
         return samples
 
+    def _has_gone_on(self, samples):
+        """Whether the detector has other samples than those that were kept."""
+        detector = self[-1]
+        moments = getattr(detector, "_moments", None)
+        if moments is None:
+            return False
+        features = samples.features[samples.is_in].astype(np.float64)
+        return not moments.are_of(detector._learn_features(features)[0])
+
     def update(self, X=None, *, groups=None, forget=None):
         """Add samples to those that the detector is fitted to, or take some out.
 
         The detector is fitted again to the features of all samples, which were kept, so
-        that it equals, bit for bit, one fitted to them at once. Only new images go
-        through the network. Another thread may score meanwhile: it sees the detector of
+        that it equals, bit for bit, one fitted to them at once, as long as it draws
+        nothing at random or has a `random_state`. Only new images go through the
+        network. Another thread may score meanwhile: it sees the detector of
         before, or the new one.
 
         Parameters
@@ -273,8 +289,9 @@ class DetectorPipeline(Pipeline):
         AttributeError
             If the training samples were not kept: another step learns from samples,
             the detector was fitted with more than groups, the features take too much
-            memory, the last fit failed, or a file was saved without them or by an
-            earlier version.
+            memory, the last fit failed, the detector has been changed since by a
+            `partial_fit` of its own or the like, or a file was saved without them or by
+            an earlier version.
         ValueError
             If there is nothing to do, `groups` or `forget` do not go with the samples,
             or the detector cannot be fitted to those that are left. Nothing changes
@@ -310,6 +327,12 @@ class DetectorPipeline(Pipeline):
                 raise ValueError(
                     "There is nothing to update: give new samples X, or those to "
                     "forget."
+                )
+            n_left = np.count_nonzero(samples.is_in) - forgotten.sum() + len(new[0])
+            if n_left < 2:
+                raise ValueError(
+                    f"The update would leave {n_left} training samples, and a detector "
+                    "takes at least two. Forget fewer, or give more new ones."
                 )
             return self._refit(samples.change(forgotten, *new))
 
@@ -617,10 +640,11 @@ def make_detector(
 
     Examples
     --------
+    >>> from sklearn.utils import shuffle
     >>> from skgaussad import LevelEnsemble, make_detector
     >>> from skgaussad.datasets import load_solar_cells
     >>> cells = load_solar_cells("mono")
-    >>> normal = cells.paths[cells.labels == 1]
+    >>> normal = shuffle(cells.paths[cells.labels == 1], random_state=0)
     >>> anomalous = cells.paths[cells.labels == -1]
     >>> detector = make_detector(fpr=0.05).fit(normal[:40])
     >>> detector.predict(anomalous[:3])

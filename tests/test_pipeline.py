@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import shuffle
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector
 from skgaussad.datasets import load_solar_cells
@@ -34,6 +35,7 @@ def cells():
     chosen = np.concatenate(
         [np.flatnonzero(data.labels == 1)[:40], np.flatnonzero(data.labels == -1)[:20]]
     )
+    chosen[:40] = shuffle(chosen[:40], random_state=0)
     return data.paths[chosen], data.labels[chosen]
 
 

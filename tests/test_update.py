@@ -117,6 +117,8 @@ def test_nothing_changes_where_the_fit_fails():
         {"X": X_NEW, "groups": "a"},
         {"forget": [120]},
         {"forget": np.ones(119, dtype=bool)},
+        {"forget": np.arange(120) % 2},
+        {"forget": range(119)},
         {"forget": ["a"]},
         {"X": X_NEW[:0]},
         {},
@@ -125,6 +127,27 @@ def test_nothing_changes_where_the_fit_fails():
             pipe.update(**options)
         assert_equal(pipe, make().fit(X))
         assert len(pipe.training_samples_["name"]) == 120
+
+
+def test_what_the_detector_took_in_by_itself_is_not_dropped():
+    """It would be, without a word, by a fit to the samples that were kept."""
+    for change in (
+        lambda detector: detector.partial_fit(X_NEW),
+        lambda detector: detector.remove_samples(X[:10]),
+        lambda detector: detector.remove_samples(X[:30]).partial_fit(X_NEW),
+        lambda detector: detector.merge(MahalanobisDetector().fit(X_NEW)),
+    ):
+        pipe = make().fit(X).update(X_NEW[:5])
+        change(pipe[-1])
+        for act in (lambda p: p.update(X_NEW), lambda p: p.undo_update()):
+            with pytest.raises(AttributeError, match="changed the detector since"):
+                act(pipe)
+        pipe.fit(X).update(X_NEW)
+
+
+def test_what_is_left_must_be_enough():
+    with pytest.raises(ValueError, match="would leave 1 training samples"):
+        make().fit(X).update(forget=range(119))
 
 
 def test_groups_are_asked_for_and_refused():

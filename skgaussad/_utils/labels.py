@@ -1,7 +1,7 @@
-"""Labels of normal and anomalous samples."""
+"""Labels of samples: normal or anomalous, and names of lots, products and so on."""
 
 import numpy as np
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 
 def check_labels(name, labels):
@@ -21,3 +21,40 @@ def check_labels(name, labels):
             )
         raise ValueError(message)
     return labels.astype(int)
+
+
+def check_present(name, labels):
+    """Raise ValueError where a label is missing: None, NaN, NaT or NA."""
+    for row, label in enumerate(np.asarray(labels, dtype=object).ravel()):
+        try:
+            # NaN and NaT are equal to none, themselves included.
+            is_missing = label is None or bool(label != label)
+        except (TypeError, ValueError):
+            # Nobody knows whether NA is equal to NA.
+            is_missing = True
+        if is_missing:
+            raise ValueError(
+                f"{name}[{row}] is missing: {label}. Give each sample a label, or "
+                "leave the sample out."
+            )
+
+
+def number_labels(name, labels, X):
+    """Return the different labels of samples, sorted, and the number of each one's.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as rows of `X`, or one is missing, or they cannot be
+        sorted.
+    """
+    check_present(name, labels)
+    labels = column_or_1d(labels)
+    check_consistent_length(X, labels)
+    try:
+        return np.unique(labels, return_inverse=True)
+    except TypeError:
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+        raise ValueError(
+            f"{name} must hold labels of one type that can be sorted; got {kinds}."
+        ) from None

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 
 import numpy as np
 
+from .labels import check_present
+
 # Whether what is written of a model has its training samples.
 keeps_samples = ContextVar("keeps_samples", default=True)
 # A row that was not taken out.
@@ -26,6 +28,7 @@ def leaving_samples_out():
 
 def as_labels(groups, n_samples):
     """Return groups as an array of numbers or of text, one label a sample."""
+    check_present("groups", groups)
     groups = np.asarray(groups)
     if groups.ndim == 0:
         groups = np.full(n_samples, groups)

@@ -421,7 +421,7 @@ class AdaptiveThreshold:
         self._widest = max(self._widest, self._width)
         self._take(detector, self.fpr_)
         self._set_origin()
-        self._write([{"replaced": self._origin()}])
+        self._write([{"replaced": self._origin(), "widest": self._widest}])
 
     def _take(self, detector, fpr):
         """Take threshold and held-out distances of a detector."""
@@ -618,7 +618,7 @@ class AdaptiveThreshold:
             changes = [n for n, event in enumerate(events) if "verdict" not in event]
             changes = [n for n in changes if "decided" not in events[n]]
             last = events[changes[-1]] if changes else {}
-            if list(last.values()) != [self._origin()]:
+            if self._origin() not in (last.get("begun"), last.get("replaced")):
                 raise ValueError(
                     f"The journal {journal.path!r} goes on from {last}, and this is "
                     f"{self._origin()}. Give the detector and parameters that it was "
@@ -637,6 +637,8 @@ class AdaptiveThreshold:
         elif "verdict" in event:
             identity, label = event["verdict"]
             self._judge(self._index[identity], label)
+        elif "replaced" in event:
+            self._widest = event["widest"]
 
 
 class _Journal:

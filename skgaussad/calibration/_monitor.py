@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from .._utils.labels import number_labels
 from .._utils.validation import check_real
 from ._betting import N_BETS, advance, log_martingales, log_mean
 from ._last_step import last_step
@@ -241,9 +241,7 @@ class ConformalMonitor(BaseEstimator):
                 "can."
             )
         if groups is not None:
-            groups = column_or_1d(groups)
-            check_consistent_length(distances, groups)
-            numbers = np.unique(groups, return_inverse=True)[1]
+            numbers = number_labels("groups", groups, distances)[1]
             distances = np.bincount(numbers, distances) / np.bincount(numbers)
             if len(distances) < _FEWEST_LOTS:
                 raise ValueError(

@@ -72,6 +72,8 @@ def run(arguments):
         arguments.error("give IMAGES, --forget or --forget-before, or else only --undo")
     if arguments.lot is not None and not arguments.images:
         arguments.error("--lot is of new IMAGES, and there are none")
+    if arguments.lot is not None and not arguments.lot.strip():
+        arguments.error("--lot needs the name of a lot")
     check_output(arguments.model, is_model=True)
     folder, name = os.path.split(os.path.realpath(arguments.model))
     # The next one begins with what this one wrote.

@@ -17,6 +17,7 @@ from ._hold_out import (
     validate_named,
 )
 from ._learned_steps import warn_of_learned_steps
+from ._order import warn_of_order
 
 
 class ConformalDetector(MetaEstimatorMixin, BaseDetector):
@@ -159,7 +160,10 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
         Warns
         -----
         FalseAlarmRateWarning
-            If the samples are too few for `fpr`, with the number that would do.
+            If the samples are too few for `fpr`, with the number that would do; or as
+            :class:`~skgaussad.MahalanobisDetector` warns of copies, of order, which
+            takes two fits to half of the samples, and of learned steps before this
+            detector.
         """
         self._check_working_point(groups)
         self._check_inner(self.estimator)
@@ -175,6 +179,8 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
         self._set_held_out(held_out, groups, copies, number_folds(folds))
         self._set_threshold()
         warn_of_learned_steps(self, np.asarray(X))
+        if groups is None:
+            warn_of_order(self, X, copies)
         return self
 
     def score_samples(self, X):

@@ -122,19 +122,21 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
             the leave-one-out distances contradict the distribution asked for, with both
             rates; or if some samples are copies, equal to the last bit, which are left
             out together and count as one; or, without groups, if neighbours resemble
-            each other: where they are left out a tenth at a time in order, clearly more
-            of them than `fpr` are beyond the threshold; or if the features are
-            principal components of the same samples.
+            each other: fitted to the first half of the samples, the detector calls
+            clearly more of the last half anomalous than `fpr`, or the other way round;
+            or if a step before has learned from the same samples, as far as that is
+            seen.
         """
         self._check_parameters(groups)
         self._warn_of_anomalies(y)
+        given = X
         X = validate_data(self, to_host(X), dtype=np.float64, ensure_min_samples=2)
         copies = find_copies(X)
         self._fit_samples(X, number_groups(groups, X, copies), copies)
         self._set_threshold()
         warn_of_learned_steps(self, X)
         if groups is None:
-            warn_of_order(self, X, copies)
+            warn_of_order(self, given, copies)
         return self
 
     def _fit_samples(self, X, groups, copies):
@@ -394,12 +396,6 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
     def _learn_features(self, X):
         """Return the features as the Gaussian takes them, and attributes to set."""
         return X, {}
-
-    def _distances_without(self, X, groups, copies):
-        """Distances of the training samples by the Gaussian without their group."""
-        X, _ = self._learn_features(X)
-        measured = self._measure_left_out(self._gaussian, X, groups, copies=copies)
-        return self._distances_of(measured)
 
     def _distances_of(self, measured):
         """Distances of samples, from what `_measure_left_out` gives."""

@@ -9,11 +9,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, check_cv
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import (
-    check_consistent_length,
-    column_or_1d,
-)
 
+from .._utils.labels import number_labels
 from .._utils.validation import validate_data
 from ..exceptions import FalseAlarmRateWarning
 from ._copies import join_groups
@@ -58,27 +55,6 @@ def number_groups(groups, X, copies=None):
             "Leave the copies out."
         )
     return joined
-
-
-def number_labels(name, labels, X):
-    """Return the different labels of samples, sorted, and the number of each one's."""
-    labels = column_or_1d(labels)
-    check_consistent_length(X, labels)
-    for row, label in enumerate(labels.tolist()):
-        # NaN, which is equal to none, itself included.
-        if isinstance(label, float) and label != label:
-            raise ValueError(
-                f"{name}[{row}] is NaN, a missing label. Give each sample one, or "
-                "leave the sample out."
-            )
-    try:
-        return np.unique(labels, return_inverse=True)
-    except TypeError:
-        kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
-        raise ValueError(
-            f"{name} must hold labels of one type that can be sorted, without None; "
-            f"got {kinds}."
-        ) from None
 
 
 def takes_groups(estimator):

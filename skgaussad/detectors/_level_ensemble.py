@@ -200,14 +200,15 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         """
         self._check_parameters(groups)
         self._warn_of_anomalies(y)
+        given = X
         X = validate_data(self, to_host(X), ensure_min_samples=2)
         copies = find_copies(X)
         self._fit_samples(X, number_groups(groups, X, copies), copies)
         self._set_threshold()
         if self._is_closed_form:
             warn_of_learned_steps(self, X)
-            if groups is None:
-                warn_of_order(self, X, copies)
+        if groups is None:
+            warn_of_order(self, given, copies)
         return self
 
     def _check_parameters(self, groups=None):
@@ -261,16 +262,6 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
                 numbers = number_folds(folds)
         distances = self._aggregate(np.column_stack(held_out))
         self._set_held_out(distances, groups, copies, numbers)
-
-    def _distances_without(self, X, groups, copies):
-        """Distances of the training samples without their group, in closed form."""
-        distances = [
-            part._distances_without(X[:, columns].astype(float), groups, copies)
-            for part, columns in zip(
-                self.estimators_, self.columns_.values(), strict=True
-            )
-        ]
-        return self._aggregate(np.column_stack(distances))
 
     def _estimator(self):
         """Return what is cloned for each group."""

@@ -12,6 +12,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 
+from .._utils.labels import check_present, number_labels
 from .._utils.validation import check_real
 from ..calibration import fpr_bound, required_units
 from ..exceptions import FalseAlarmRateWarning
@@ -19,12 +20,12 @@ from ._base import BaseDetector
 from ._copies import find_copies
 from ._hold_out import (
     number_groups,
-    number_labels,
     take_rows,
     validate_named,
 )
 from ._learned_steps import warn_of_learned_steps
 from ._mahalanobis import MahalanobisDetector
+from ._order import warn_of_order
 
 
 class MondrianDetector(MetaEstimatorMixin, BaseDetector):
@@ -220,7 +221,23 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
         self.offset_ = -1.0
         self._warn_of_few(names, sizes, few, needed, groups)
         warn_of_learned_steps(self, np.asarray(X))
+        if groups is None:
+            self._warn_of_order(X, categories, numbers, copies)
         return self
+
+    def _warn_of_order(self, X, categories, numbers, copies):
+        """Look at the order of each category: samples may well be sorted by these."""
+
+        def rehearse(rows, others):
+            of_rows, of_others = (
+                {} if categories is None else {"categories": numbers[some]}
+                for some in (rows, others)
+            )
+            fitted = clone(self).fit(take_rows(X, rows), **of_rows)
+            scores = fitted.score_samples(take_rows(X, others), **of_others)
+            return fitted.calibration_distances_, -scores
+
+        warn_of_order(self, X, copies, rehearse=rehearse, categories=numbers)
 
     def _inner(self):
         """Return the detector that is cloned."""
@@ -274,6 +291,12 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
             )
         if categories is None:
             return np.zeros(_num_samples(X), dtype=int)
+        if np.ndim(categories) == 0:
+            raise ValueError(
+                f"categories must hold one for each sample; got {categories!r}. Give "
+                "[category] * n_samples if all are of one."
+            )
+        check_present("categories", categories)
         categories = column_or_1d(categories)
         check_consistent_length(X, categories)
         known = {name: number for number, name in enumerate(self.categories_.tolist())}
@@ -348,6 +371,22 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
             +1 for normal, -1 for anomalous.
         """
         return np.where(self.decision_function(X, categories=categories) >= 0, 1, -1)
+
+    def fit_predict(self, X, y=None, *, categories=None, groups=None):
+        """Fit, and tell normal samples from anomalies among those fitted to.
+
+        Parameters
+        ----------
+        X, y, categories, groups
+            As for `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            +1 for normal, -1 for anomalous samples, by detectors that have seen them.
+        """
+        self.fit(X, y, categories=categories, groups=groups)
+        return self.predict(X, categories=categories)
 
     def p_values(self, X, *, categories=None):
         """Conformal p-values among the samples of the same category.

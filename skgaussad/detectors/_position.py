@@ -22,6 +22,7 @@ from ._base import BaseDetector
 from ._copies import find_image_copies
 from ._gaussian_detector import fit_part
 from ._mahalanobis import MahalanobisDetector
+from ._order import warn_of_order
 
 _POSITIONS = ("shared", "each")
 _COVARIANCES = ("ledoit_wolf", "oas", "empirical", "diagonal", "isotropic")
@@ -197,6 +198,16 @@ class PositionDetector(ImageInputMixin, BaseDetector):
         fit = self._fit_shared if self.positions == "shared" else self._fit_each
         self._set_held_out(fit(rows, copies).max(axis=1), copies=copies)
         self._set_threshold()
+
+        def rehearse(some, others):
+            detector = clone(self)
+            fit = getattr(
+                detector, "_fit_shared" if self.positions == "shared" else "_fit_each"
+            )
+            held_out = fit(rows[some], None).max(axis=1)
+            return held_out, detector._measure(rows[others]).max(axis=1)
+
+        warn_of_order(self, images, copies, rehearse=rehearse)
         return self
 
     def _make_detector(self):
@@ -260,22 +271,23 @@ class PositionDetector(ImageInputMixin, BaseDetector):
     def _stream_distances(self, images):
         for rows in self._stream_positions(images):
             distances = np.zeros(rows.shape[:3])
-            rows = rows[:, self._counts]
-            if self.positions == "shared":
-                (detector,) = self.detectors_
-                scores = detector.score_samples(rows.reshape(-1, rows.shape[-1]))
-                scores = scores.reshape(rows.shape[:2])
-            else:
-                scores = np.column_stack(
-                    [
-                        detector.score_samples(position)
-                        for detector, position in zip(
-                            self.detectors_, rows.swapaxes(0, 1), strict=True
-                        )
-                    ]
-                )
-            distances[:, self._counts] = -scores
+            distances[:, self._counts] = self._measure(rows[:, self._counts])
             yield distances
+
+    def _measure(self, rows):
+        """Distances of features of shape (n_images, n_positions, n_channels)."""
+        if self.positions == "shared":
+            (detector,) = self.detectors_
+            scores = detector.score_samples(rows.reshape(-1, rows.shape[-1]))
+            return -scores.reshape(rows.shape[:2])
+        return -np.column_stack(
+            [
+                detector.score_samples(position)
+                for detector, position in zip(
+                    self.detectors_, rows.swapaxes(0, 1), strict=True
+                )
+            ]
+        )
 
     def score_samples(self, X):
         """Minus the greatest distance of a position: higher is more normal.

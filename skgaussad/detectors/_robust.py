@@ -15,6 +15,7 @@ from ._copies import find_copies
 from ._hold_out import take_rows, validate_named
 from ._learned_steps import warn_of_learned_steps
 from ._mahalanobis import MahalanobisDetector
+from ._order import warn_of_order
 
 # The bulk of the logarithms of held-out distances gives their distribution: the median,
 # and the spread below it, where anomalies are not.
@@ -216,6 +217,9 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
         self._set_held_out(distances, copies=copies)
         self._set_threshold()
         warn_of_learned_steps(self, np.asarray(X))
+        if copies is not None:
+            copies = np.unique(copies[self.support_], return_inverse=True)[1]
+        warn_of_order(self, take_rows(X, self.support_), copies)
         return self
 
     def score_samples(self, X):

@@ -25,6 +25,7 @@ from ._base import BaseDetector
 from ._copies import find_image_copies
 from ._gaussian_detector import fit_part
 from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
+from ._order import warn_of_order
 
 # Tiles whose features are computed and scored at once.
 _CHUNK = 1024
@@ -240,7 +241,28 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
             held_out = self._fit_tiles(features, tiles.of_image, groups, copies)
         self._set_held_out(np.maximum.reduceat(held_out, tiles.starts), groups, copies)
         self._set_threshold()
+        if groups is None:
+            self._warn_of_order(images, features, tiles.of_image, copies)
         return self
+
+    def _warn_of_order(self, images, features, of_image, copies):
+        """Look at the order of the images, by the features of their tiles."""
+
+        def rehearse(rows, others):
+            some, rest = (np.isin(of_image, part) for part in (rows, others))
+            detector = clone(self)
+            detector.tile_estimator_ = clone(self.estimator)
+            numbers = np.unique(of_image[some], return_inverse=True)[1]
+            held_out = detector._fit_tiles(features[some], numbers, None, None)
+            scores = detector.tile_estimator_[1:].score_samples(features[rest])
+            return tuple(
+                np.maximum.reduceat(
+                    distances, np.unique(of_image[part], return_index=True)[1]
+                )
+                for distances, part in ((held_out, some), (-scores, rest))
+            )
+
+        warn_of_order(self, images, copies, rehearse=rehearse)
 
     def _fit_tiles(self, features, of_image, groups, copies):
         """Fit what follows the transformer; return distances of tiles held out."""

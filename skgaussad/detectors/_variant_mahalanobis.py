@@ -3,13 +3,10 @@
 import numpy as np
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    column_or_1d,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.array_api import like, score_dtype, to_host
+from .._utils.labels import number_labels
 from .._utils.validation import check_integer, validate_data
 from ..calibration import chi2_threshold
 from ..covariance import Gaussian, mean_of
@@ -18,6 +15,7 @@ from ._copies import find_copies
 from ._gaussian_detector import MahalanobisMixin
 from ._hold_out import hold_out, number_groups, split_folds
 from ._learned_steps import warn_of_learned_steps
+from ._order import warn_of_order
 
 
 class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
@@ -226,8 +224,8 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
         copies = find_copies(X)
         groups = number_groups(groups, X, copies)
         if variants is not None:
-            variants = column_or_1d(variants)
-            check_consistent_length(X, variants)
+            names, numbers = number_labels("variants", variants, X)
+            variants = names[numbers]
         folds = split_folds(self.cv, len(X), groups, copies)
         self._discard_threshold()
         self._fit_variants(X, variants)
@@ -241,7 +239,20 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
         self._set_held_out(hold_out(fit, X, folds)[0], groups, copies)
         self._set_threshold()
         warn_of_learned_steps(self, X)
+        if groups is None:
+            self._warn_of_order(X, variants, copies)
         return self
+
+    def _warn_of_order(self, X, variants, copies):
+        """Look at the order of each variant: samples may well be sorted by these."""
+
+        def rehearse(rows, others):
+            given = None if variants is None else variants[rows]
+            fitted = clone(self).fit(X[rows], variants=given)
+            return fitted.calibration_distances_, -fitted.score_samples(X[others])
+
+        assigned = np.unique(self.training_variants_, return_inverse=True)[1]
+        warn_of_order(self, X, copies, rehearse=rehearse, categories=assigned)
 
     def _parametric_threshold(self):
         """Threshold by a distribution of Gaussian samples, or None by held-out ones."""

@@ -105,11 +105,12 @@ def to_onnx(
     >>> import tempfile
     >>> from pathlib import Path
     >>> from sklearn.pipeline import Pipeline
+    >>> from sklearn.utils import shuffle
     >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
     >>> from skgaussad.datasets import load_solar_cells
     >>> from skgaussad.export import to_onnx
     >>> cells = load_solar_cells("mono")
-    >>> X_normal = cells.paths[cells.labels == 1]
+    >>> X_normal = shuffle(cells.paths[cells.labels == 1], random_state=0)
     >>> X_anomalous = cells.paths[cells.labels == -1]
     >>> pipe = Pipeline(
     ...     [

@@ -97,11 +97,13 @@ class AnomalyMapDisplay(BaseDisplay):
     Examples
     --------
     >>> from sklearn.pipeline import Pipeline
+    >>> from sklearn.utils import shuffle
     >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
     >>> from skgaussad.datasets import load_solar_cells
     >>> from skgaussad.inspection import AnomalyMapDisplay
     >>> cells = load_solar_cells("mono")
-    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    >>> good = shuffle(cells.paths[cells.labels == 1], random_state=0)
+    >>> bad = cells.paths[cells.labels == -1]
     >>> pipe = Pipeline(
     ...     [
     ...         ("features", DeepFeatureTransformer(levels=7, image_size=96)),

@@ -80,11 +80,13 @@ def split_distance(estimator, X):
     Examples
     --------
     >>> from sklearn.pipeline import Pipeline
+    >>> from sklearn.utils import shuffle
     >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
     >>> from skgaussad.datasets import load_solar_cells
     >>> from skgaussad.inspection import split_distance
     >>> cells = load_solar_cells("mono")
-    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    >>> good = shuffle(cells.paths[cells.labels == 1], random_state=0)
+    >>> bad = cells.paths[cells.labels == -1]
     >>> pipe = Pipeline(
     ...     [
     ...         ("features", DeepFeatureTransformer(levels=7, image_size=96)),
@@ -169,11 +171,13 @@ def anomaly_maps(estimator, X, *, size="image"):
     Examples
     --------
     >>> from sklearn.pipeline import Pipeline
+    >>> from sklearn.utils import shuffle
     >>> from skgaussad import DeepFeatureTransformer, MahalanobisDetector
     >>> from skgaussad.datasets import load_solar_cells
     >>> from skgaussad.inspection import anomaly_maps
     >>> cells = load_solar_cells("mono")
-    >>> good, bad = cells.paths[cells.labels == 1], cells.paths[cells.labels == -1]
+    >>> good = shuffle(cells.paths[cells.labels == 1], random_state=0)
+    >>> bad = cells.paths[cells.labels == -1]
     >>> pipe = Pipeline(
     ...     [
     ...         ("features", DeepFeatureTransformer(levels=7, image_size=96)),

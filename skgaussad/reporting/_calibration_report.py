@@ -3,9 +3,7 @@
 import textwrap
 from dataclasses import dataclass, field
 
-import numpy as np
-from sklearn.utils.validation import column_or_1d
-
+from .._utils.labels import number_labels
 from .._utils.validation import check_real
 from ..calibration import (
     RateEstimate,
@@ -229,39 +227,23 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
     n_samples = len(X)
     if n_samples == 0:
         raise ValueError("X is empty; give normal images that were not in the fit.")
-    labels = None if groups is None else _check_groups(groups, n_samples)
+    if groups is not None:
+        names, numbers = number_labels("groups", groups, X)
 
     detector, X = send_to_part(estimator, "fpr", X)
     flagged = detector.predict(X) == -1
     overall = estimate_rate(flagged, detector.fpr, confidence)
+    by_group = {}
+    if groups is not None:
+        # All of the groups together, by Bonferroni.
+        of_each = 1 - (1 - confidence) / len(names)
+        by_group = estimate_rates(flagged, names[numbers], overall.target, of_each)
     return CalibrationReport(
         overall,
-        groups={} if labels is None else _by_group(flagged, labels, overall),
+        groups=by_group,
         other_targets=_at_other_targets(detector, X, overall),
         advice=_advice(detector, overall),
     )
-
-
-def _check_groups(groups, n_samples):
-    labels = column_or_1d(np.asarray(groups))
-    if len(labels) != n_samples:
-        raise ValueError(
-            "groups must have a label for each sample; got "
-            f"{len(labels)} labels for {n_samples} samples."
-        )
-    return labels
-
-
-def _by_group(flagged, labels, overall):
-    try:
-        n_groups = len(np.unique(labels))
-    except TypeError:
-        raise ValueError(
-            "groups must hold labels of one type that can be sorted, without None; "
-            f"got {', '.join(sorted({type(label).__name__ for label in labels}))}."
-        ) from None
-    confidence = 1 - (1 - overall.confidence) / n_groups
-    return estimate_rates(flagged, labels, overall.target, confidence)
 
 
 def _at_other_targets(detector, X, overall):

@@ -358,6 +358,7 @@ def test_a_section_runs_from_the_command_line(capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Fitted without the first or the last half")
 def test_cells_are_labelled_and_fitted(capsys):
     speed.main(["cells", "--quick", "--rounds", "1"])
     printed = capsys.readouterr().out

@@ -202,9 +202,15 @@ class TestJournal:
         adaptive.decide([45.0, 70.0])
         again = AdaptiveThreshold(wider, journal=tmp_path / "a.jsonl")
         assert again.threshold_ == adaptive.threshold_
-        assert again.excess_bound_ <= adaptive.excess_bound_
+        assert again.excess_bound_ == adaptive.excess_bound_
+        # One that moves less does not make less of what came before.
+        adaptive.replace_detector(stub())
+        adaptive.decide([4.0])
+        assert adaptive.excess_bound_ >= abs(adaptive.excess_)
+        again = AdaptiveThreshold(stub(), journal=tmp_path / "a.jsonl")
+        assert again.summary() == adaptive.summary()
         with pytest.raises(ValueError, match="Give the detector and parameters"):
-            AdaptiveThreshold(stub(), journal=tmp_path / "a.jsonl")
+            AdaptiveThreshold(wider, journal=tmp_path / "a.jsonl")
 
     @pytest.mark.parametrize("content", ["path,label\n", "3\n", '{"a": 1}\n', "x"])
     def test_refuses_another_file(self, tmp_path, content):

@@ -74,6 +74,9 @@ def test_lots_come_and_go(run, parts, lots_model, tmp_path):
         status, _, err = run("update", own, *options)
         assert status == 1
         assert message in err
+    status, _, err = run("update", own, "--forget-before", "2027")
+    assert status == 1
+    assert "would leave 0 training samples" in err
     assert own.read_bytes() == before
     options = ("--lot", "2026-11-28", "--forget-before", "2026-11-27", "--quiet")
     status, out, err = run("update", own, new, *options)
@@ -103,7 +106,14 @@ def test_lots_of_a_model_without(run, parts, own, options, message):
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("photos", "--undo"), ("--forget", "a", "--undo"), ("--lot", "a")]
+    "options",
+    [
+        (),
+        ("photos", "--undo"),
+        ("--forget", "a", "--undo"),
+        ("--lot", "a"),
+        ("photos", "--lot", ""),
+    ],
 )
 def test_it_takes_something_to_do(run, own, options):
     with pytest.raises(SystemExit, match="2"):

@@ -43,6 +43,7 @@ def test_scikit_learn_estimator_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.filterwarnings("ignore:Fitted without the first or the last half")
 @pytest.mark.filterwarnings("ignore:The features are uncorrelated")
 def test_steps_before_the_detector_do_not_see_the_samples_left_out():
     X = draw(25, np.random.default_rng(0))

@@ -189,7 +189,7 @@ def test_blank_parts_of_different_images_are_no_copies():
     blank = X.copy()
     blank[:, :9] = 1.0
     blank = np.delete(blank, np.unique(ROWS, return_index=True)[1][:25], axis=0)
-    blank = blank[np.unique(blank, axis=0, return_index=True)[1]]
+    blank = blank[np.sort(np.unique(blank, axis=0, return_index=True)[1])]
     detector = LevelEnsemble(columns={"a": slice(0, 12), "b": slice(9, D)}, fpr=0.1)
     detector.fit(blank)
     half_blank = blank.copy()

@@ -7,7 +7,14 @@ import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import QuantileTransformer, StandardScaler
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 
 from skgaussad import (
     CellwiseMahalanobisDetector,
@@ -88,23 +95,53 @@ def test_components_are_seen_with_groups_and_by_calibrate():
     assert caught[0].filename == __file__
 
 
-@pytest.mark.parametrize(
-    "step",
-    [StandardScaler(), QuantileTransformer(n_quantiles=20), "passthrough"],
-    ids=str,
-)
-def test_other_features_are_silent(step):
+SCALERS = [
+    StandardScaler(),
+    StandardScaler(with_mean=False),
+    MinMaxScaler(),
+    MaxAbsScaler(),
+    RobustScaler(),
+    PowerTransformer(),
+    QuantileTransformer(n_quantiles=20),
+    make_pipeline(StandardScaler(), MinMaxScaler((-1, 1))),
+]
+
+
+@pytest.mark.parametrize("step", SCALERS, ids=str)
+def test_scaling_is_seen_where_it_changes_the_rate(step):
+    X = draw(60, 30)
+    assert says_so(make_pipeline(step, MahalanobisDetector()), X)
+    assert says_so(make_pipeline(step, MahalanobisDetector()), X.astype(np.float32))
+    for covariance in ("empirical", "diagonal"):
+        scale_free = make_pipeline(step, MahalanobisDetector(covariance))
+        assert not says_so(scale_free, X)
+    # Of so few features of so many samples it does not.
+    assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(150, 30))
+    conformal = ConformalDetector(make_pipeline(step, MahalanobisDetector()))
+    assert not says_so(conformal, X)
+
+
+@pytest.mark.parametrize("threshold", ["tail", "chi2", "f"])
+def test_other_rules_are_judged_too(threshold):
+    covariance = "ledoit_wolf" if threshold == "tail" else "empirical"
+    detector = MahalanobisDetector(covariance, threshold=threshold)
+    assert says_so(make_pipeline(NegatedPCA(5), detector), draw(60))
+    assert not says_so(detector, draw(60))
+
+
+def test_other_features_are_silent():
     for n_samples in (20, 60):
-        assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(n_samples))
-    binary = (draw() > 5).astype(float)
-    assert not says_so(make_pipeline(step, MahalanobisDetector()), binary)
-    other = PCA(10).fit(draw(seed=1)).transform(draw())
-    assert not says_so(MahalanobisDetector(), other), "of other samples"
-
-
-def test_a_distribution_is_not_judged():
-    X = PCA(5).fit_transform(draw())
-    assert not says_so(MahalanobisDetector(threshold="chi2"), X)
+        assert not says_so(MahalanobisDetector(), draw(n_samples))
+    rng = np.random.default_rng(0)
+    binary = rng.integers(0, 2, size=(60, 30)).astype(float)
+    pixels = rng.integers(0, 256, size=(60, 300)).astype(float).clip(10, 245)
+    shares = rng.dirichlet(np.ones(30), size=60)
+    of_unit_length = draw() / np.linalg.norm(draw(), axis=1, keepdims=True)
+    for X in (binary, pixels, shares, of_unit_length, np.abs(draw())):
+        assert not says_so(MahalanobisDetector(), X)
+    for step in (PCA(10), StandardScaler(), MinMaxScaler()):
+        of_others = step.fit(draw(seed=1)).transform(draw())
+        assert not says_so(MahalanobisDetector(), of_others), "of other samples"
 
 
 def test_the_warning_is_deserved():
@@ -114,3 +151,18 @@ def test_the_warning_is_deserved():
     with pytest.warns(FalseAlarmRateWarning, match=LEARNED):
         pipe.fit(X[:60])
     assert np.mean(pipe.predict(X[60:]) == -1) > 0.3
+
+
+def test_the_warning_of_scaling_is_deserved():
+    rates = []
+    for seed in range(5):
+        X = np.random.default_rng(seed).normal(size=(1000, 200))
+        pipe = make_pipeline(MinMaxScaler(), MahalanobisDetector())
+        with pytest.warns(FalseAlarmRateWarning, match="200 features of 40 samples"):
+            pipe.fit(X[:40])
+        conformal = ConformalDetector(pipe).fit(X[:40])
+        fitted = pipe, conformal
+        rates.append([np.mean(each.predict(X[40:]) == -1) for each in fitted])
+    pipe, conformal = np.mean(rates, axis=0)
+    assert pipe > 0.1
+    assert conformal < 0.07

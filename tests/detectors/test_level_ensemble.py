@@ -71,7 +71,8 @@ def samples():
     [LevelEnsemble(columns={"first": slice(0, 1), "all": slice(0, None)})]
 )
 @pytest.mark.filterwarnings("ignore:fpr=0.05 needs at least 19 training samples")
-# Two rows of Iris are equal.
+# Iris is sorted by species, and two rows are equal.
+@pytest.mark.filterwarnings("ignore:Fitted without the first or the last half")
 @pytest.mark.filterwarnings("ignore:1 of the 150 training samples are copies")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 def test_scikit_learn_estimator_checks(estimator, check):
@@ -317,6 +318,7 @@ def cells():
     return data.paths[chosen], data.labels[chosen]
 
 
+@pytest.mark.filterwarnings("ignore:Fitted without the first or the last half")
 def test_level_pipeline_detects_and_extracts_once(cells, monkeypatch):
     from skgaussad.features._extraction import Extractor
 
@@ -337,6 +339,7 @@ def test_level_pipeline_detects_and_extracts_once(cells, monkeypatch):
     assert roc_auc_score(labels[40:] == 1, scores) > 0.9
 
 
+@pytest.mark.filterwarnings("ignore:Fitted without the first or the last half")
 @pytest.mark.filterwarnings("ignore:.* alone sets the threshold")
 def test_level_pipeline_in_a_grid_search(cells):
     paths, labels = cells

@@ -1,24 +1,47 @@
 """Whether the order of training samples says that neighbours are alike."""
 
+import re
 import warnings
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
 
 from skgaussad import (
     CellwiseMahalanobisDetector,
+    ConformalDetector,
+    DeepFeatureTransformer,
     LevelEnsemble,
     MahalanobisDetector,
+    MondrianDetector,
+    NegatedPCA,
+    PositionDetector,
+    RobustDetector,
+    TiledDetector,
+    VariantMahalanobisDetector,
     make_detector,
 )
 from skgaussad.datasets import load_solar_cells
 from skgaussad.exceptions import FalseAlarmRateWarning
 
-OF_ORDER = "left out a tenth at a time, in their order"
+OF_ORDER = "Fitted without the first or the last half of the training samples"
+GROUPS_HELP = "groups=lots in fit, detector__groups=lots"
+COLUMNS = {"a": slice(0, 6), "b": slice(6, 12)}
 DETECTORS = {
     "mahalanobis": MahalanobisDetector(),
+    "chi2": MahalanobisDetector(threshold="chi2", covariance="empirical"),
     "cellwise": CellwiseMahalanobisDetector(cells=4),
-    "levels": LevelEnsemble(columns={"a": slice(0, 6), "b": slice(6, 12)}),
+    "levels": LevelEnsemble(columns=COLUMNS),
+    "levels of pipelines": LevelEnsemble(
+        make_pipeline(NegatedPCA(2), MahalanobisDetector()), columns=COLUMNS
+    ),
+    "conformal": ConformalDetector(make_pipeline(StandardScaler(), OneClassSVM())),
+    "variants": VariantMahalanobisDetector(2, random_state=0),
+    "mondrian": MondrianDetector(),
+    "robust": RobustDetector(),
 }
 
 
@@ -37,35 +60,85 @@ def warnings_of_order(detector, X, **fit):
     return [str(w.message) for w in caught if OF_ORDER in str(w.message)]
 
 
+def told(message):
+    """The share that a warning tells."""
+    return float(re.search(r"calls (\S+) of that", message)[1])
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_lots_in_order_are_seen_and_shuffled_ones_are_not(name):
     rng = np.random.default_rng(0)
-    X, lots = draw_lots(rng)
-    detector = DETECTORS[name]
+    X, lots = draw_lots(rng, effect=1.5)
+    detector = clone(DETECTORS[name])
     (message,) = warnings_of_order(detector, X)
-    beyond = float(message.split()[0])
-    assert beyond > 0.1
-    assert "threshold for fpr=0.05" in message
-    assert "groups=lots in fit, detector__groups=lots" in message
-    assert "--lots" in message
+    assert told(message) > 0.1
+    assert "instead of fpr=0.05" in message
+    if name == "robust":
+        assert "RobustDetector takes no groups" in message
+    else:
+        assert GROUPS_HELP in message
+        assert "--lots" in message
     n_warned = sum(
         bool(warnings_of_order(detector, rng.permutation(X))) for _ in range(20)
     )
     assert n_warned <= 1
     # Given groups there is nothing to say.
-    assert not warnings_of_order(detector.set_params(fpr=0.2), X, groups=lots)
-    detector.set_params(fpr=0.05)
+    if name not in ("chi2", "robust"):
+        assert not warnings_of_order(detector.set_params(fpr=0.2), X, groups=lots)
 
 
-def test_the_rate_is_that_of_fits_without_a_tenth():
+@pytest.mark.parametrize("n_lots", [2, 3, 6, 10, 30])
+@pytest.mark.parametrize("shape", [(120, 12), (120, 200)], ids=["n > D", "n < D"])
+def test_lots_of_any_length_are_seen(n_lots, shape):
+    n_samples, n_features = shape
+    rng = np.random.default_rng(n_lots)
+    means = 2 * rng.normal(size=(n_lots, n_features))
+    X = rng.normal(size=shape) + means[np.arange(n_samples) * n_lots // n_samples]
+    assert warnings_of_order(MahalanobisDetector(), X)
+
+
+def test_a_slow_trend_is_seen():
     rng = np.random.default_rng(1)
-    X, _ = draw_lots(rng)
-    (message,) = warnings_of_order(detector := MahalanobisDetector(), X)
-    beyond = 0
-    for part in np.array_split(np.arange(200), 10):
-        rest = MahalanobisDetector().fit(rng.permutation(np.delete(X, part, 0)))
-        beyond += np.count_nonzero(rest.score_samples(X[part]) < detector.offset_)
-    assert message.startswith(f"{beyond / 200:.2g} of the training samples")
+    trend = np.linspace(-2, 2, 200)[:, np.newaxis] * rng.normal(size=12)
+    assert warnings_of_order(MahalanobisDetector(), trend + rng.normal(size=(200, 12)))
+
+
+def test_an_order_by_category_or_variant_is_none():
+    """But of lots in each category there is one."""
+    X, categories = draw_lots(np.random.default_rng(2), 2, 60, effect=5)
+    X = np.column_stack([X, np.zeros(len(X))])
+    for shared in (False, True):
+        detector = MondrianDetector(shared=shared)
+        assert not warnings_of_order(detector, X, categories=categories)
+    given = VariantMahalanobisDetector()
+    assert not warnings_of_order(given, X, variants=categories)
+    found = VariantMahalanobisDetector(2, random_state=0)
+    assert not warnings_of_order(found, X)
+    of_lots = X + np.repeat([0, 3, 0, 3], 30)[:, np.newaxis]
+    for shared in (False, True):
+        detector = MondrianDetector(shared=shared)
+        assert warnings_of_order(detector, of_lots, categories=categories)
+    assert warnings_of_order(given, of_lots, variants=categories)
+    # Of a category with few samples, which is measured by the detector of all.
+    few = np.where(np.arange(120) >= 110, 2, categories)
+    assert not warnings_of_order(MondrianDetector(), X, categories=few)
+
+
+def test_the_rate_is_that_of_fits_to_the_other_half():
+    X, _ = draw_lots(np.random.default_rng(1))
+    (message,) = warnings_of_order(MahalanobisDetector(), X)
+    halves, n_alarms = np.split(X, 2), 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FalseAlarmRateWarning)
+        for half, other in (halves, halves[::-1]):
+            n_alarms += np.sum(MahalanobisDetector().fit(half).predict(other) == -1)
+    assert told(message) == float(f"{n_alarms / 200:.2g}")
+
+
+def test_tenths_where_half_of_the_samples_are_too_few():
+    X, _ = draw_lots(np.random.default_rng(3), 10, 4, effect=4)
+    with pytest.warns(FalseAlarmRateWarning, match="the first or the last tenth of"):
+        MahalanobisDetector(covariance="empirical").fit(np.hstack([X, X[:, :10] ** 2]))
 
 
 def test_independent_samples_are_silent():
@@ -84,14 +157,6 @@ def test_copies_side_by_side_are_no_lots():
     assert not warnings_of_order(MahalanobisDetector(fpr=0.1), X)
 
 
-@pytest.mark.parametrize(
-    "rule", [{"threshold": "chi2"}, {"threshold": "f", "covariance": "empirical"}]
-)
-def test_a_threshold_by_a_distribution_is_not_judged(rule):
-    X, _ = draw_lots(np.random.default_rng(4))
-    assert not warnings_of_order(MahalanobisDetector(**rule), X)
-
-
 def test_the_warning_points_to_the_call():
     X, _ = draw_lots(np.random.default_rng(5))
     with pytest.warns(FalseAlarmRateWarning, match=OF_ORDER) as caught:
@@ -108,8 +173,31 @@ def test_solar_cells_in_file_order():
     pipe.fit(np.random.default_rng(0).permutation(paths))
 
 
+def test_images_in_order_are_seen_by_tiles_and_positions():
+    """Images of two lots, one brighter than the other."""
+    rng = np.random.default_rng(4)
+    images = rng.integers(0, 100, size=(40, 32, 32, 3), dtype=np.uint8)
+    images[20:] += 100
+    transformer = DeepFeatureTransformer(
+        "test_resnet", weights=None, device="cpu", image_size=(32, 32), levels=2
+    )
+    tiled = TiledDetector(make_pipeline(transformer, MahalanobisDetector()))
+    in_folds = TiledDetector(make_pipeline(transformer, MahalanobisDetector()), cv=4)
+    shared = PositionDetector(transformer)
+    each = PositionDetector(transformer, positions="each")
+    for detector in (tiled, in_folds, shared, each):
+        assert warnings_of_order(clone(detector), images)
+        assert not warnings_of_order(detector, rng.permutation(images))
+
+
 def test_copies_far_apart_do_not_hide_lots():
     """Were one left out and the other not, each sample would look normal."""
     X, _ = draw_lots(np.random.default_rng(6), effect=2.0)
     (message,) = warnings_of_order(MahalanobisDetector(), np.vstack([X, X]))
-    assert float(message.split()[0]) > 0.5
+    assert told(message) > 0.5
+
+
+def test_a_copy_in_the_other_half_does_not_end_the_check():
+    X, _ = draw_lots(np.random.default_rng(7), effect=2.0)
+    X[150] = X[10]
+    assert warnings_of_order(MahalanobisDetector(), X)

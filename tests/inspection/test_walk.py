@@ -21,7 +21,7 @@ X_TEST = np.random.default_rng(1).normal(size=(12, 5))
 def wrapped():
     """Return fitted wrappings of a detector at 10 %, by name."""
     pipe = make_pipeline(StandardScaler(), MahalanobisDetector(fpr=0.1))
-    search = GridSearchCV(pipe, {}, scoring=lambda estimator, X, y=None: 0.0, cv=2)
+    search = GridSearchCV(pipe, {}, scoring=lambda estimator, X, y=None: 0.0, cv=5)
     inner = make_pipeline(StandardScaler(), MahalanobisDetector())
     return {
         "search": search.fit(X),

@@ -2,6 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -82,11 +83,13 @@ def test_grid_search_prefers_the_better_candidate(scorer, samples):
 def test_detector_that_has_a_decision_function_only(samples):
     X, y = samples
 
-    class Plain(MahalanobisDetector):
-        score_samples = None
+    class Plain(OutlierMixin, BaseEstimator):
+        def fit(self, X, y=None):
+            self.detector_ = MahalanobisDetector().fit(X)
+            return self
 
         def decision_function(self, X):
-            return -np.sqrt(self.mahalanobis(X))
+            return -np.sqrt(self.detector_.mahalanobis(X))
 
     detector = MahalanobisDetector().fit(X[y == 1])
     plain = Plain().fit(X[y == 1])

@@ -259,9 +259,9 @@ def test_pipelines_of_images():
     ("X", "groups", "message"),
     [
         ([], None, "X is empty; give normal images"),
-        (flags(1, 3), ["a", "b"], "got 2 labels for 3 samples"),
+        (flags(1, 3), ["a", "b"], r"inconsistent numbers of samples: \[3, 2\]"),
         (flags(1, 3), [["a", "b"]] * 3, "1d array"),
-        (flags(1, 3), ["a", None, 1], "sorted, without None; got NoneType, int, str"),
+        (flags(1, 3), ["a", None, 1], r"groups\[1\] is missing: None"),
     ],
 )
 def test_bad_input(X, groups, message):
