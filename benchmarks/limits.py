@@ -24,6 +24,9 @@ samples, from which on a fit warns at 0.05.
 
 ``order``: how often a fit warns of the order of its samples, and with which rate; on
 simulated lots beside the rate in new ones.
+
+``products``: mono- and polycrystalline cells fitted together, with one threshold, one
+for each by `MondrianDetector`, and a Gaussian for each, at most 20 splits.
 """
 
 import sys
@@ -33,13 +36,14 @@ from functools import partial
 import numpy as np
 from _harness import format_table, make_parser
 from _limits_order import SHAPES, measure_order, measure_scaling
+from _limits_products import measure_products
 from tqdm import tqdm
 
 from skgaussad import DeepFeatureTransformer, MahalanobisDetector, RobustDetector
 from skgaussad.datasets import load_solar_cells
 from skgaussad.exceptions import FalseAlarmRateWarning
 
-TABLES = ("batch", "tail", "robust", "sparse", "scaling", "order")
+TABLES = ("batch", "tail", "robust", "sparse", "scaling", "order", "products")
 FPR = 0.05
 _N_NEW = 20_000
 _N_FEATURES = 20
@@ -251,6 +255,23 @@ def main(argv=None):
                 "came %": ".0f",
             },
             measure_order(cells, n_sets),
+        ),
+        "products": (
+            {
+                "n each": "d",
+                "": "",
+                "mono %": ".1f",
+                "poly %": ".1f",
+                "AUROC mono": ".1f",
+                "AUROC poly": ".1f",
+                "error": ".1f",
+            },
+            measure_products(
+                n_sets,
+                **few,
+                image_size=112 if arguments.quick else None,
+                verbose=not arguments.quiet,
+            ),
         ),
     }
     for name in arguments.sections:

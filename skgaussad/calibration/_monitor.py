@@ -1,5 +1,6 @@
 """A conformal test martingale that detects a change in production."""
 
+import warnings
 from array import array
 from bisect import bisect_left, bisect_right
 
@@ -10,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from .._utils.labels import number_labels
 from .._utils.validation import check_real
+from ..exceptions import FalseAlarmRateWarning
 from ._betting import N_BETS, advance, log_martingales, log_mean
 from ._last_step import last_step
 
@@ -154,6 +156,11 @@ class ConformalMonitor(BaseEstimator):
     of defects, which soon make up a large part of all distances seen. A change of
     spread alone, with more p-values both near 0 and near 1, is taken for a burst.
 
+    Real defects are nearer to normal parts. Of 20 % defective solar cells from a known
+    moment on, with ``alpha=0.05``, the monitor was aware in 98 % of the streams of
+    monocrystalline cells, in half of these after 42 cells, and in 70 % of those of
+    polycrystalline cells, after 74 (``benchmarks/monitor.py``).
+
     References
     ----------
     .. [1] V. Vovk, I. Nouretdinov and A. Gammerman, "Testing exchangeability on-line",
@@ -242,7 +249,8 @@ class ConformalMonitor(BaseEstimator):
             )
         if groups is not None:
             numbers = number_labels("groups", groups, distances)[1]
-            distances = np.bincount(numbers, distances) / np.bincount(numbers)
+            sizes = np.bincount(numbers)
+            distances = np.bincount(numbers, distances) / sizes
             if len(distances) < _FEWEST_LOTS:
                 raise ValueError(
                     f"All {len(numbers)} parts are of one lot, among which no other "
@@ -250,6 +258,7 @@ class ConformalMonitor(BaseEstimator):
                 )
         self.reset()
         self._by_lot = groups is not None
+        self._least_in_lot = int(sizes.min()) if self._by_lot else 0
         self._random = check_random_state(self.random_state)
         self._distances = array("d", np.sort(distances))
         return self
@@ -379,12 +388,27 @@ class ConformalMonitor(BaseEstimator):
         ValueError
             If it was fitted by part, or `distances` are no finite numbers. Nothing is
             taken then.
+
+        Warns
+        -----
+        FalseAlarmRateWarning
+            If the lot has less than half the parts of any reference lot: its mean
+            varies more, and more alarms than `alpha` are false.
         """
         self._check_reference("update_lot", by_lot=True)
         distances = _finite_numbers("distances", distances)
         if not distances.size:
             raise ValueError(
                 "distances of a lot are empty; leave out lots without any."
+            )
+        if len(distances) < self._least_in_lot / 2:
+            warnings.warn(
+                f"The lot has {len(distances)} parts, and those of the reference at "
+                f"least {self._least_in_lot}. The mean of so few varies more, so that "
+                f"alarms may be false more often than alpha={self.alpha:g}. Take whole "
+                "lots together, or fit on lots of this size.",
+                FalseAlarmRateWarning,
+                stacklevel=2,
             )
         self._bet(self._rank(float(distances.mean())))
         return self.alarm_

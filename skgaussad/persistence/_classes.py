@@ -486,6 +486,7 @@ _OURS = {
             "_random": _instance(np.random.RandomState),
             "_distances": _instance(array),
             "_by_lot": _flag,
+            "_least_in_lot": _count(),
         }
     ),
     "calibration._tail.GeneralizedParetoTail": _Class(
