@@ -1,6 +1,7 @@
 """``skgaussad check``, ``review`` and ``fit --leave-out``."""
 
 import csv
+import re
 import shutil
 
 import numpy as np
@@ -79,3 +80,33 @@ def test_review_fits_to_a_folder(run, parts):
     assert len(out.splitlines()) == 3 + 10
     with pytest.raises(SystemExit, match="2"):
         run("review", parts / "good", "-n", "0")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+def test_the_first_hour_with_cookies_ends_well(run, test_data, tmp_path):
+    """Nothing tuned: what is printed is followed, once in each of two ways."""
+    cookies = test_data / "data" / "cookies"
+    good, new = cookies / "train" / "good", cookies / "test"
+
+    def judge(name, *options):
+        folder = tmp_path / name
+        status, out, err = run("check", good, new, "-o", folder, "--quiet", *options)
+        assert status == 0, err
+        with open(folder / "results.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        flagged = [row["path"] for row in rows if row["label"] == "-1"]
+        n_broken = sum("broken" in path for path in flagged)
+        return " ".join(out.split()), n_broken, len(flagged) - n_broken
+
+    told, n_broken, n_good = judge("first")
+    assert n_broken >= 14
+    assert n_good == 0
+    named = re.search(r"go up to [\d.]+: (\S+) \([\d.]+\), (\S+) \([\d.]+\)\.", told)
+    assert set(named.groups()) == {"030.jpg", "002.jpg"}
+    rate = re.search(r"ask for a rate of ([\d.]+) or more", told)[1]
+    without = [option for name in named.groups() for option in ("--leave-out", name)]
+    for options in (without, ["--fpr", rate]):
+        _, n_broken, n_good = judge(f"then{len(options)}{options[0]}", *options)
+        assert n_broken >= 30
+        assert n_good <= 2
