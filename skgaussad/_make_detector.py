@@ -29,8 +29,8 @@ from .exceptions import FalseAlarmRateWarning
 from .features import (
     DeepFeatureTransformer,
     as_image_sequence,
+    describe_odd_images,
     list_folder,
-    warn_of_odd_images,
 )
 from .inspection import anomaly_maps
 from .reporting import fit_summary
@@ -153,6 +153,9 @@ class DetectorPipeline(Pipeline):
     warnings_ : list of str
         What the last fit or update warned of, with the names of images.
 
+    notes_ : list of str
+        Which training images are of other sizes, or much darker or brighter, than most.
+
     Notes
     -----
     The features that the detector is fitted to are kept for :meth:`update`, up to
@@ -200,14 +203,16 @@ class DetectorPipeline(Pipeline):
         try:
             with _noting() as noted:
                 super().fit(X, y, **params)
-                if find_transformer(self) is not None:
-                    warn_of_odd_images(as_image_sequence(X))
         except BaseException:
             # The detector of before may still be there, and these are not its samples.
             self._training = "its last fit failed"
             raise
         names = _names_of(X, _num_samples(X))
         self._note(noted, names)
+        self.notes_ = []
+        if find_transformer(self) is not None:
+            notes = describe_odd_images(as_image_sequence(X))
+            self.notes_ = [name_positions(note, names) for note in notes]
         self._warn_of_lone_sample(self[-1], names)
         return self
 

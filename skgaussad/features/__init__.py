@@ -20,7 +20,7 @@ from ._intensity import LEAST_DEVIATION, STANDARD_DEVIATION, STANDARD_MEAN
 from ._parts import slices_of
 from ._preprocessing import resolve_max_value
 from ._replaced_images import ReplacedImages
-from ._survey import warn_of_odd_images
+from ._survey import describe_odd_images
 from ._tags import ImageInputMixin
 from ._tiles import TiledImages, TileGrid
 from ._transformer import DeepFeatureTransformer

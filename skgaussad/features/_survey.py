@@ -1,7 +1,6 @@
 """Whether the training images are of one size and exposure."""
 
 import os
-import warnings
 from collections import Counter
 
 import numpy as np
@@ -23,17 +22,17 @@ _OTHER_BRIGHTNESS = 1.3
 _N_NAMED = 3
 
 
-def warn_of_odd_images(images):
-    """Warn of images of other sizes, or much darker or brighter, than most.
+def describe_odd_images(images):
+    """Say which images are of other sizes, or much darker or brighter, than most.
 
     Parameters
     ----------
     images : sequence of items
         Only files are looked at.
 
-    Warns
-    -----
-    UserWarning
+    Returns
+    -------
+    sentences : list of str
         With some of them by their positions, ``X[i]``.
     """
     rows = [
@@ -42,12 +41,12 @@ def warn_of_odd_images(images):
         if isinstance(images[row], str | os.PathLike)
     ]
     if len(rows) < _FEWEST:
-        return
-    _warn_of_sizes(images, rows)
-    _warn_of_brightness(images, rows)
+        return []
+    return [*_describe_sizes(images, rows), *_describe_brightness(images, rows)]
 
 
-def _warn_of_sizes(images, rows):
+def _describe_sizes(images, rows):
+    """Yield a sentence if some are of another size."""
     sizes = {}
     for row in rows:
         try:
@@ -64,17 +63,16 @@ def _warn_of_sizes(images, rows):
     ]
     if others:
         height, width = sizes[others[0]]
-        warnings.warn(
+        yield (
             f"{len(others)} of {len(rows)} training images looked at have another size "
             f"than most, {usual[1]} x {usual[0]} pixels: {_name(others)}, the first "
             f"{width} x {height}. All are resized to one, so that parts come in "
-            "several scales. Take images of one camera and distance.",
-            UserWarning,
-            stacklevel=4,
+            "several scales. Take images of one camera and distance."
         )
 
 
-def _warn_of_brightness(images, rows):
+def _describe_brightness(images, rows):
+    """Yield a sentence if some are much darker or brighter."""
     means = []
     for row in rows:
         try:
@@ -92,12 +90,10 @@ def _warn_of_brightness(images, rows):
     if is_odd.any():
         others = [row for row, odd in zip(rows, is_odd, strict=True) if odd]
         ratio = means[is_odd][0] / median
-        warnings.warn(
+        yield (
             f"{len(others)} of {len(rows)} training images looked at are much darker "
             f"or brighter than most: {_name(others)}, the first {ratio:.2g} times as "
-            "bright. Take images of one exposure, or leave these out.",
-            UserWarning,
-            stacklevel=4,
+            "bright. Take images of one exposure, or leave these out."
         )
 
 

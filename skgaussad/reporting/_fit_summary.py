@@ -74,6 +74,9 @@ class FitSummary:
     warnings : tuple of str
         What `fit` warned of, with the names of images.
 
+    notes : tuple of str
+        Which images are of other sizes, or much darker or brighter, than most.
+
     See Also
     --------
     fit_summary : Makes one of any fitted pipeline or detector.
@@ -93,6 +96,7 @@ class FitSummary:
     sets_threshold: bool = False
     supported_without: float | None = None
     warnings: tuple = ()
+    notes: tuple = ()
 
     def sentences(self):
         """Say all of it.
@@ -102,7 +106,7 @@ class FitSummary:
         sentences : list of str
             A paragraph each.
         """
-        told = [self._learned(), *self._rated(), *self._standing_apart()]
+        told = [self._learned(), *self._rated(), *self._standing_apart(), *self.notes]
         # Terminals may not have no-break spaces.
         told = [sentence.replace("\N{NO-BREAK SPACE}", " ") for sentence in told]
         # That the images are too few for the rate has been said.
@@ -226,6 +230,7 @@ def fit_summary(estimator, *, names=None):
         "n_needed": None,
         "bound": None,
         "warnings": tuple(getattr(estimator, "warnings_", ())),
+        "notes": tuple(getattr(estimator, "notes_", ())),
     }
     if offers(detector, "fpr_bound"):
         facts |= _describe_calibration(estimator, detector, threshold, names)

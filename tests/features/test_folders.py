@@ -1,13 +1,11 @@
 """Folders in the place of lists of images, and what training images have in common."""
 
-import warnings
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from skgaussad import DeepFeatureTransformer, make_detector
-from skgaussad.features import as_image_sequence, warn_of_odd_images
+from skgaussad.features import as_image_sequence, describe_odd_images
 
 TINY = {"backbone": "test_resnet", "weights": None, "device": "cpu"}
 
@@ -24,13 +22,6 @@ def folder(tmp_path):
     for number in range(24):
         save(tmp_path / "good" / f"{number % 2}" / f"{number:02}.png", seed=number)
     return tmp_path / "good"
-
-
-def said_of(images):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        warn_of_odd_images(images)
-    return [str(warning.message) for warning in caught]
 
 
 def test_a_folder_is_a_list_of_its_images(folder):
@@ -63,11 +54,11 @@ def test_folders_without_images_or_with_labels_are_refused(folder, tmp_path):
 
 def test_odd_sizes_and_exposures_are_named(tmp_path):
     paths = [save(tmp_path / f"{n:02}.png", seed=n) for n in range(20)]
-    assert said_of(paths) == []
+    assert describe_odd_images(paths) == []
     save(tmp_path / "04.png", size=(64, 32))
     save(tmp_path / "07.png", level=40)
     save(tmp_path / "09.jpg", level=230)
-    (sizes, exposure) = said_of([*paths, str(tmp_path / "09.jpg")])
+    (sizes, exposure) = describe_odd_images([*paths, str(tmp_path / "09.jpg")])
     assert "1 of 21 training images looked at have another size" in sizes
     assert "48 x 32 pixels: X[4], the first 64 x 32" in sizes
     assert "2 of 21 training images looked at are much darker" in exposure
@@ -80,15 +71,16 @@ def test_what_varies_by_itself_is_not_odd(tmp_path):
         save(tmp_path / f"{n:02}.png", (48 + n % 3, 32), rng.uniform(80, 170), n)
         for n in range(40)
     ]
-    assert said_of(paths) == []
-    assert said_of(paths[:5]) == [], "too few to tell"
-    assert said_of(list(np.zeros((30, 8, 8, 3), dtype=np.uint8))) == [], "no files"
+    assert describe_odd_images(paths) == []
+    assert describe_odd_images(paths[:5]) == [], "too few to tell"
+    assert describe_odd_images(list(np.zeros((30, 8, 8, 3), dtype=np.uint8))) == [], (
+        "no files"
+    )
 
 
 def test_fit_names_odd_images(folder):
     save(folder / "1" / "05.png", level=30)
-    pipe = make_detector(levels=3, image_size=32, pooling=2, **TINY)
-    with pytest.warns(UserWarning, match=r"much darker or brighter than most: X\[14\]"):
-        pipe.fit(folder)
-    (warning,) = (each for each in pipe.warnings_ if "darker" in each)
-    assert str(folder / "1" / "05.png") in warning
+    pipe = make_detector(levels=3, image_size=32, pooling=2, **TINY).fit(folder)
+    (note,) = pipe.notes_
+    assert f"much darker or brighter than most: {folder / '1' / '05.png'}" in note
+    assert note in str(pipe.summary_)
