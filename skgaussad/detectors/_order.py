@@ -24,7 +24,7 @@ _EXCESS = 1.5
 _SIGNIFICANCE = 0.005
 # Of more samples than so many, blocks that follow on each other are tried, evenly over
 # all: lots of any length show in them.
-_MOST = 1_000
+_MOST = 400
 _BLOCK = 20
 # For a logarithm.
 _TINY = 1e-300

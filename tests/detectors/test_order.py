@@ -97,7 +97,7 @@ def test_lots_of_any_length_are_seen(n_lots, shape):
     assert warnings_of_order(MahalanobisDetector(), X)
 
 
-@pytest.mark.parametrize("n_in_lot", [4, 700])
+@pytest.mark.parametrize("n_in_lot", [20, 700])
 def test_of_many_samples_some_are_tried(n_in_lot):
     """Blocks of them, so that short lots show, too."""
     rng = np.random.default_rng(0)

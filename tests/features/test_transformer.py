@@ -145,7 +145,7 @@ def test_fit_does_not_decode(tmp_path):
     ("X", "error", "message"),
     [
         ([], ValueError, r"0 sample\(s\)"),
-        ("image.png", TypeError, r"wrap it in a list, \[X\]"),
+        ("image.png", TypeError, r"in a list, \[X\]"),
         (["missing.png"], InvalidImageError, r"X\[0\] \('missing.png'\): .*not exist"),
         (np.zeros((3, 4)), ValueError, "a matrix of features"),
     ],
