@@ -1,5 +1,6 @@
 """Sphinx configuration."""
 
+import os
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -18,10 +19,17 @@ release = version = package_version("skgaussad")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "mathml",
+    "thumbnails",
 ]
+html_math_renderer = "mathml"
+# The prompts of Python and of the shell are not copied, nor is what these print.
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 autosummary_generate = True
 numpydoc_show_class_members = False
 templates_path = ["_templates"]
@@ -29,19 +37,32 @@ exclude_patterns = ["_build", "sg_execution_times.rst"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"skgaussad {release}"
 html_static_path = ["_static"]
-html_css_files = ["width.css"]
+html_css_files = ["width.css", "phone.css"]
 html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
 }
+# The menu of versions, for a site that has several. It is off until there is one: the
+# variable is where the site has its list, such as /versions.json, see CONTRIBUTING.rst.
+if _versions := os.environ.get("SKGAUSSAD_DOCS_VERSIONS"):
+    html_theme_options |= {
+        "switcher": {
+            "json_url": _versions,
+            "version_match": "dev" if "dev" in release else release,
+        },
+        "check_switcher": False,  # which would look the address up
+        "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+    }
 # Pages that have none below them.
 html_sidebars = {
     page: []
     for page in (
         "start",
+        "cheat_sheet",
         "backbones",
         "comparison",
         "architecture",
+        "citing",
         "contributing",
         "changelog",
     )
