@@ -33,7 +33,7 @@ copybutton_prompt_is_regexp = True
 autosummary_generate = True
 numpydoc_show_class_members = False
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "sg_execution_times.rst"]
+exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"skgaussad {release}"
 html_static_path = ["_static"]
@@ -97,6 +97,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
+    "write_computation_times": False,  # whose page loads scripts of another host
 }
 
 # Outside links are looked up by ``sphinx -b linkcheck``, see CONTRIBUTING.rst.
