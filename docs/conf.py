@@ -24,6 +24,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "mathml",
+    "offline",
     "thumbnails",
 ]
 html_math_renderer = "mathml"
@@ -82,7 +83,7 @@ nitpick_ignore_regex = [
 
 # Of the examples, those that leave a picture are run, for the picture: they take
 # seconds. The others, slow ones and one that starts a cluster among them, are shown
-# with their code alone; the tests run all of them.
+# with their code and a picture by thumbnails.py; the tests run all of them.
 _drawing = [path.stem for path in EXAMPLES.glob("*.py") if draws(path)]
 sphinx_gallery_conf = {
     "examples_dirs": str(EXAMPLES),

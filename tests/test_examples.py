@@ -2,6 +2,7 @@ import importlib
 import inspect
 import runpy
 import subprocess
+import re
 import sys
 from pathlib import Path
 
@@ -63,6 +64,18 @@ def test_own_folder_takes_two_folders(tmp_path):
     flagged = sorted(line.split()[2] for line in lines if line.endswith("flagged"))
     assert flagged == ["new1.png", "new2.png", "new3.png"]
     assert (tmp_path / "own_folder.png").exists()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_has_a_picture_in_the_gallery(path):
+    """Its own, or one that docs/_extensions/thumbnails.py draws."""
+    text = path.read_text(encoding="utf-8")
+    named = re.search(r'^# sphinx_gallery_thumbnail_path = "(.*)"$', text, re.M)
+    assert (".savefig(" in text) != (named is not None)
+    if named:
+        assert named[1] == f"generated/thumbnails/{path.stem}.png"
+        thumbnails = ROOT / "docs" / "_extensions" / "thumbnails.py"
+        assert f"def {path.stem}(ax):" in thumbnails.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
