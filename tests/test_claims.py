@@ -24,6 +24,7 @@ from skgaussad import (
     save,
 )
 from skgaussad.calibration import required_samples
+from skgaussad.commands._demonstration import run_demo
 from skgaussad.commands._main import make_parser
 from skgaussad.datasets import load_mvtec, load_solar_cells, make_textures
 from skgaussad.exceptions import FalseAlarmRateWarning
@@ -343,6 +344,51 @@ def test_cookies(test_data):
         detector = make_detector(method="paper").fit(train)
     scores = detector.score_samples(test.paths)
     assert 100 * roc_auc_score(test.labels, scores) == pytest.approx(auroc, abs=0.1)
+
+
+@pytest.mark.slow
+def test_figures_of_the_demo(capsys, tmp_path):
+    """As ``skgaussad demo`` prints them, which is what the README says."""
+    run_demo(
+        cells="mono", fpr=0.05, output=tmp_path / "demo.png", report=None, verbose=False
+    )
+    out = capsys.readouterr().out
+
+    def printed(pattern):
+        (found,) = re.findall(pattern.replace(" ", r"\s+"), out)
+        return [float(found)] if isinstance(found, str) else list(map(float, found))
+
+    row = r" *([1-9]) +([\d.]+) +([\d.]+) +([\d.]+)$"
+    readme = (ROOT / "README.rst").read_text(encoding="utf-8")
+    levels, told = (re.findall("^" + row, page, re.M) for page in (out, readme))
+    assert len(levels) == 9
+    assert np.array(told, float) == pytest.approx(np.array(levels, float), abs=0.2)
+
+    rates = r"(\S+) % (\S+) %"
+    for written, expected in [
+        (
+            r"5 % of false alarms asked for: .*? \(the default\) (\S+) (\S+) (\S+)\n",
+            printed(r"level 6: AUROC (\S+) %") + printed(rf"cells of level 6 {rates}"),
+        ),
+        (
+            r"5 % of false alarms asked for: .*?paper\"``\) (\S+) (\S+) (\S+)\n",
+            [float(levels[6][3]), *printed(rf"level 7, quantile {rates}")],
+        ),
+        (
+            r"at level 7 flagged (\S+) % .*? and (\S+) % of the defective",
+            printed(rf"level 7, chi2 {rates}"),
+        ),
+        (
+            r"not in the fit: AUROC (\S+) %, and (\S+) % .*? threshold it was (\S+) %,",
+            [
+                *printed(r"18 modules: AUROC (\S+) %"),
+                *printed(r"left out by cell (\S+) %"),
+                *printed(r"left out by module (\S+) %"),
+            ],
+        ),
+    ]:
+        # One functional cell is 0.85, a defective one 0.32: one may change sides.
+        assert numbers("README.rst", written) == pytest.approx(expected, abs=0.9)
 
 
 # Tiles.
