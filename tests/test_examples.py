@@ -1,8 +1,8 @@
 import importlib
 import inspect
+import re
 import runpy
 import subprocess
-import re
 import sys
 from pathlib import Path
 
