@@ -16,6 +16,7 @@ from sklearn.utils import shuffle
 
 from skgaussad import make_detector
 from skgaussad.datasets import load_solar_cells
+from skgaussad.reporting import FitSummary
 
 # %%
 # Images are paths here. The fit sees functional cells only. The data set is sorted by
@@ -28,6 +29,11 @@ defective = cells.paths[cells.labels == -1]
 train, held_out = shuffle(functional[::4], random_state=0), functional[2::12]
 
 pipe = make_detector(fpr=0.01).fit(train)
+
+# %%
+# What it has learned, which rate the images support, and which of them to look at.
+summary: FitSummary = pipe.summary_
+print(summary)
 
 # %%
 # Labels are +1 for normal and -1 for anomalous.

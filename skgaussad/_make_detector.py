@@ -1,5 +1,6 @@
 """The main job in one call: from images to a detector."""
 
+import contextlib
 import numbers
 import os
 import threading
@@ -10,20 +11,29 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from ._utils.labels import name_positions
 from ._utils.training_samples import TrainingSamples, as_labels, keeps_samples
 from ._utils.validation import check_choice
+from .datasets import check_unlabelled
 from .detectors import (
     CellwiseMahalanobisDetector,
     LevelEnsemble,
     MahalanobisDetector,
     find_part,
+    find_transformer,
     send_to_part,
 )
 from .exceptions import FalseAlarmRateWarning
-from .features import DeepFeatureTransformer
+from .features import (
+    DeepFeatureTransformer,
+    as_image_sequence,
+    describe_odd_images,
+    list_folder,
+)
 from .inspection import anomaly_maps
+from .reporting import fit_summary
 
 _METHODS = ("cells", "paper")
 # Cells along each side of the grid: the accuracy hardly depends on it from 7 to 14.
@@ -101,6 +111,14 @@ def _as_mask(rows, n_samples):
     return mask
 
 
+@contextlib.contextmanager
+def _noting():
+    """Collect warnings in place of showing them; the caller shows them."""
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        yield noted
+
+
 def _detector_has(attribute):
     """Return a function that tells whether a part of a pipeline has an attribute."""
     return lambda self: find_part(self, attribute) is not None
@@ -128,6 +146,16 @@ class DetectorPipeline(Pipeline):
     training_samples_ : dict of str to ndarray of shape (n_samples,)
         What the detector is fitted to; see :meth:`update`.
 
+    summary_ : FitSummary
+        What was learned, which rate the images support and which of them to look at:
+        see :class:`skgaussad.reporting.FitSummary`.
+
+    warnings_ : list of str
+        What the last fit or update warned of, with the names of images.
+
+    notes_ : list of str
+        Which training images are of other sizes, or much darker or brighter, than most.
+
     Notes
     -----
     The features that the detector is fitted to are kept for :meth:`update`, up to
@@ -153,7 +181,7 @@ class DetectorPipeline(Pipeline):
         Parameters
         ----------
         X : sequence of n_images images, or array-like of shape (n_samples, n_features)
-            Normal samples, as the first step takes them.
+            Normal samples, as the first step takes them; a folder of images, too.
         y : array-like of shape (n_samples,) or None, default=None
             Ignored, with a warning where it holds -1.
         **params : dict of str -> object
@@ -169,14 +197,43 @@ class DetectorPipeline(Pipeline):
             As the detector does, and if a single sample sets the threshold, one half
             farther out than the next; it is named.
         """
+        if isinstance(X, str | os.PathLike) and os.path.isdir(X):
+            folder, X = os.fsdecode(X), list_folder(X)
+            check_unlabelled(folder, X)
         try:
-            super().fit(X, y, **params)
+            with _noting() as noted:
+                super().fit(X, y, **params)
         except BaseException:
             # The detector of before may still be there, and these are not its samples.
             self._training = "its last fit failed"
             raise
-        self._warn_of_lone_sample(self[-1], lambda n: _names_of(X, n))
+        names = _names_of(X, _num_samples(X))
+        self._note(noted, names)
+        self.notes_ = []
+        if find_transformer(self) is not None:
+            notes = describe_odd_images(as_image_sequence(X))
+            self.notes_ = [name_positions(note, names) for note in notes]
+        self._warn_of_lone_sample(self[-1], names)
         return self
+
+    def _note(self, noted, names):
+        """Keep what a fit warned of, with the names of images, and warn of it."""
+        names = [name or f"X[{row}]" for row, name in enumerate(names)]
+        self.warnings_ = [
+            name_positions(each.message, names)
+            for each in noted
+            if issubclass(each.category, UserWarning)
+        ]
+        for each in noted:
+            warnings.warn_explicit(
+                each.message, each.category, each.filename, each.lineno
+            )
+
+    @property
+    def summary_(self):
+        """What was learned and what to do about it, of class `FitSummary`."""
+        check_is_fitted(self)
+        return fit_summary(self)
 
     def _fit(self, X, y=None, routed_params=None, **options):
         """Fit all steps but the last, and keep what comes out of them."""
@@ -208,13 +265,12 @@ class DetectorPipeline(Pipeline):
         return state
 
     @staticmethod
-    def _warn_of_lone_sample(detector, names_of):
+    def _warn_of_lone_sample(detector, names):
         """Warn if a single sample sets the threshold."""
         lone = getattr(detector, "_find_lone_sample", lambda: None)()
         if lone is None:
             return
         row, distance, following = lone
-        names = names_of(len(detector.calibration_distances_))
         warnings.warn(
             f"{names[row] or f'X[{row}]'} alone sets the threshold: its held-out "
             f"distance is {distance:.4g}, and the next smaller one {following:.4g}. If "
@@ -421,8 +477,10 @@ class DetectorPipeline(Pipeline):
             # would differ in the last bits.
             features = pd.DataFrame(features, columns=columns, copy=False)
         params = {} if samples.groups is None else {"groups": samples.groups[rows]}
-        fitted = clone(detector).fit(features, **params)
-        self._warn_of_lone_sample(fitted, lambda n: names)
+        with _noting() as noted:
+            fitted = clone(detector).fit(features, **params)
+        self._note(noted, names)
+        self._warn_of_lone_sample(fitted, names)
         # A new list, since a shallow copy of the pipeline shares the old one.
         self.steps = [*self.steps[:-1], (name, fitted)]
         self._training = samples

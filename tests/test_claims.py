@@ -306,28 +306,21 @@ def test_smallest_p_value_of_the_first_steps():
 
 
 @pytest.mark.slow
-def test_distances_of_the_first_steps(cells):
-    """As examples/own_folder.py prints them, to the digit that is shown."""
-    n, threshold = numbers("docs/start.rst", r"(\d+) normal images, threshold (\S+)")
-    functional = cells.paths[cells.labels == 1]
-    text = (ROOT / "docs" / "start.rst").read_text(encoding="utf-8")
-    rows = re.findall(
-        r"^ +([\d.]+) +([\d.]+) +(cell\d+\.png)( +<- flagged)?$", text, re.M
+def test_figures_of_the_first_steps(cells):
+    """As ``skgaussad check`` prints them for the images that the page makes."""
+    n, threshold, bound = numbers(
+        "docs/start.rst",
+        r"(\d+) images were learned .* above (\S+) are .* at most (\S+) % of good",
     )
-    assert len(rows) > 4
-    train = sorted(functional[::4][: int(n)])
+    flagged, n_new = numbers("docs/start.rst", r"(\d+) of (\d+) images flagged\.")
+    good, bad = (cells.paths[cells.labels == label] for label in (1, -1))
+    new = [*good[2::60], *bad[::30]]
+    assert len(new) == n_new
     with pytest.warns(FalseAlarmRateWarning, match="neighbours are more alike"):
-        detector = make_detector(fpr=0.05).fit(train)
+        detector = make_detector(fpr=0.05).fit(sorted(good[::4][: int(n)]))
     assert -detector.offset_ == pytest.approx(threshold, abs=0.1)
-    named = {Path(path).name: path for path in cells.paths}
-    shown = [named[name] for *_, name, _ in rows]
-    assert -detector.score_samples(shown) == pytest.approx(
-        [float(row[0]) for row in rows], abs=0.1
-    )
-    assert detector.p_values(shown) == pytest.approx(
-        [float(row[1]) for row in rows], abs=0.001
-    )
-    assert [bool(row[3]) for row in rows] == list(detector.predict(shown) == -1)
+    assert 100 * detector.fpr_bound() == pytest.approx(bound, abs=0.05)
+    assert sum(detector.predict(new) == -1) == flagged
 
 
 @pytest.mark.slow

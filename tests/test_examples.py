@@ -9,9 +9,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 import sklearn
-from PIL import Image
-
-from skgaussad.datasets import make_textures
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -41,29 +38,6 @@ def test_example_runs_without_a_warning(path, tmp_path, monkeypatch, capsys):
         plt.close("all")
         shown = capsys.readouterr().out
     assert shown.strip(), "an example shows something"
-
-
-@pytest.mark.slow
-def test_own_folder_takes_two_folders(tmp_path):
-    """As in docs/start.rst, which a newcomer follows."""
-    textures = make_textures(20, 3, size=64, random_state=0)
-    for name, chosen in {"good": slice(20), "new": slice(19, None)}.items():
-        (tmp_path / name).mkdir()
-        for index, image in enumerate(textures.images[chosen]):
-            Image.fromarray(image).save(tmp_path / name / f"{name}{index}.png")
-    process = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / "own_folder.py"), "good", "new"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
-    lines = process.stdout.splitlines()
-    assert lines[0].startswith("20 normal images")
-    assert lines[-2].endswith("new0.png"), "the normal one is the least anomalous"
-    flagged = sorted(line.split()[2] for line in lines if line.endswith("flagged"))
-    assert flagged == ["new1.png", "new2.png", "new3.png"]
-    assert (tmp_path / "own_folder.png").exists()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-# Where to begin, in this order.
-FIRST = ("own_folder.py", "first_hour.py")
+# Where to begin.
+FIRST = "first_hour.py"
 
 
 def draws(path):
@@ -23,5 +23,4 @@ class PicturesFirst:
     def __call__(self, filename):
         """Return what to sort an example by."""
         path = Path(self.src_dir, filename)
-        first = FIRST.index(filename) if filename in FIRST else len(FIRST)
-        return first, not draws(path), path.stat().st_size
+        return filename != FIRST, not draws(path), path.stat().st_size

@@ -1,5 +1,7 @@
 """Labels of samples: normal or anomalous, and names of lots, products and so on."""
 
+import re
+
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
@@ -58,3 +60,8 @@ def number_labels(name, labels, X):
         raise ValueError(
             f"{name} must hold labels of one type that can be sorted; got {kinds}."
         ) from None
+
+
+def name_positions(message, names):
+    """Replace positions of samples in a warning, such as X[3], by their names."""
+    return re.sub(r"X\[(\d+)\]", lambda found: names[int(found[1])], str(message))

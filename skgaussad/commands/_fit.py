@@ -1,7 +1,10 @@
 """``skgaussad fit``: fit a detector to normal images."""
 
 import argparse
+import os
 import re
+import textwrap
+from dataclasses import replace
 
 from ._arguments import add_command, add_fpr, add_images, add_quiet
 
@@ -14,7 +17,7 @@ _EXAMPLES = """
   # another network, at its own size
   skgaussad fit photos/good --backbone resnet18 -o model.skgaussad
 """
-_CONFIDENCE = 0.95
+_WIDTH = 88
 
 
 def add_parser(commands):
@@ -40,6 +43,14 @@ def add_parser(commands):
         "lies in, or a regular expression whose first group is the lot, such as "
         "'lot(\\d+)_', searched in its path below the folder that all have in common. "
         "Whole lots are then held out, and the rate is that in a new lot",
+    )
+    parser.add_argument(
+        "--leave-out",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="leave out this image, by its path or file name; may be given several "
+        "times",
     )
     parser.add_argument(
         "--threshold",
@@ -123,12 +134,12 @@ def run(arguments):
 
     from ..persistence import save
     from ._inputs import list_normal
-    from ._lots import find_lots
+    from ._lots import describe, find_lots
     from ._outputs import check_output
 
     started = time.perf_counter()
     check_output(arguments.output, is_model=True)
-    paths = list_normal(arguments.images)
+    paths = _leave_out(list_normal(arguments.images), arguments.leave_out)
     inputs = [*paths, arguments.weights]
     check_output(arguments.output, inputs=inputs, is_model=True)
     lots = find_lots(arguments.lots, paths, arguments.images)
@@ -136,14 +147,46 @@ def run(arguments):
     warnings.showwarning = partial(_show_named, warnings.showwarning, paths)
     pipeline.fit(paths, **({} if lots is None else {"detector__groups": lots}))
     save(pipeline.set_params(features__verbose=False), arguments.output)
-    for name, value in _summarize(pipeline, paths, lots, arguments.output):
-        print(f"{name:<14}{value}")
-    print(f"{'time':<14}{time.perf_counter() - started:.2f} s")
+    print_summary(pipeline, arguments.images)
+    if lots is not None:
+        print(f"\nLots: {describe(lots)}")
+    size = os.path.getsize(arguments.output) / 1e6
+    print(f"Model: {arguments.output}, {size:.1f} MB")
+    print(f"Time: {time.perf_counter() - started:.1f} s")
+
+
+def _leave_out(paths, names):
+    """Leave out images by their paths or file names."""
+    for name in names:
+        found = [path for path in paths if name in (path, os.path.basename(path))]
+        if not found:
+            raise ValueError(
+                f"--leave-out {name}: there is no such image among the {len(paths)} to "
+                "fit to. Name one by its path as found, or by its file name."
+            )
+        paths = [path for path in paths if path not in found]
+    return paths
+
+
+def print_summary(pipeline, sources):
+    """Print what a fit has learned, with names below the folder of all images."""
+    from ..reporting import fit_summary
+    from ._inputs import common_folder
+
+    folder = common_folder(sources)
+    kept = pipeline.training_samples_["name"].tolist()
+    names = [os.path.relpath(os.path.abspath(path), folder) for path in kept]
+    # Warnings have been shown.
+    summary = replace(fit_summary(pipeline, names=names), warnings=())
+    for sentence in summary.sentences():
+        print(textwrap.fill(sentence, _WIDTH, break_on_hyphens=False))
+    if summary.apart:
+        print("skgaussad review shows them; --leave-out NAME leaves one out.")
 
 
 def _show_named(show, paths, message, *args, **kwargs):
     """Show a warning with the paths of images in place of their positions."""
-    from ._inputs import name_positions
+    from .._utils.labels import name_positions
 
     show(name_positions(message, paths), *args, **kwargs)
 
@@ -165,32 +208,6 @@ def _make_pipeline(arguments):
         precision=arguments.precision,
         verbose=not arguments.quiet,
     )
-
-
-def _summarize(pipeline, paths, lots, output):
-    """Yield the names and values of the summary."""
-    import os
-
-    from ._lots import describe
-
-    transformer, detector = pipeline[0], pipeline[-1]
-    height, width = transformer.preprocessing_.image_size
-    levels = ", ".join(map(str, transformer.levels_))
-    yield "images", len(paths) if lots is None else f"{len(paths)} of {describe(lots)}"
-    yield (
-        "network",
-        f"{transformer.backbone}, {width} x {height} pixels, level {levels} of "
-        f"{transformer.n_levels_}",
-    )
-    yield "detector", type(detector).__name__
-    yield "threshold", f"{-detector.offset_:.4g}, by {detector.threshold}"
-    yield (
-        "false alarms",
-        f"{100 * detector.fpr:g} % asked for; at most "
-        f"{100 * detector.fpr_bound(_CONFIDENCE):.2g} % with {100 * _CONFIDENCE:g} % "
-        f"confidence, for {'images like these' if lots is None else 'a new lot'}",
-    )
-    yield "model", f"{output}, {os.path.getsize(output) / 1e6:.1f} MB"
 
 
 def _levels(text):

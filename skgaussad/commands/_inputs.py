@@ -10,11 +10,15 @@ from .._utils.score_table import path_to_text
 from ..datasets import (
     check_unlabelled,
     existing_folder,
-    explain_left_out,
     group_same_files,
+    subfolders,
+)
+from ..features import (
+    explain_left_out,
     is_image_file,
     name_some,
-    subfolders,
+    walk_folders,
+    walk_images,
     warn_left_out,
 )
 
@@ -193,41 +197,6 @@ def is_labelled(folder):
     return (folder / "good").is_dir()
 
 
-def walk_images(folder, *, exclude=None, left_out=None, is_image=is_image_file):
-    """Yield the paths of all images below a folder, sorted within each folder.
-
-    Links are followed, but each folder is entered once, which ends circular links.
-    Broken links are yielded, and folders that cannot be read, for the problem to be
-    reported.
-
-    Parameters
-    ----------
-    folder : str
-    exclude : str or None, default=None
-        A folder to leave out, with all below it.
-    left_out : list or None, default=None
-        Gets the paths of visible files that are no images.
-    is_image : callable, default=is_image_file
-        Takes the path of a file.
-
-    Yields
-    ------
-    path : str
-    """
-    for current, entries in _walk_folders(folder, exclude):
-        if entries is None:
-            yield current
-            continue
-        for entry in entries:
-            if entry.name.startswith(".") or _is_folder(entry):
-                continue
-            path = os.path.join(current, entry.name)
-            if is_image(path):
-                yield path
-            elif left_out is not None:
-                left_out.append(path)
-
-
 def common_folder(sources):
     """Find the folder that all images of `sources` are below, except those of lists.
 
@@ -296,7 +265,7 @@ def _match(pattern, exclude, left_out):
         return
     # Not by glob, which follows circular links forty times.
     for start in sorted(glob.glob(pattern[: found.start()] or os.curdir)):
-        for folder, entries in _walk_folders(start, exclude):
+        for folder, entries in walk_folders(start, exclude):
             if entries is None:
                 yield folder
                 continue
@@ -309,52 +278,6 @@ def _is_within(path, folder):
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 
-def _walk_folders(folder, exclude):
-    """Yield a folder and those below it, but hidden ones, with their sorted entries.
-
-    The entries are None for a folder that cannot be read.
-    """
-    entered = set()
-    if exclude is not None and os.path.isdir(exclude):
-        entered.add(_identity(exclude))
-    pending = [folder]
-    while pending:
-        current = pending.pop()
-        try:
-            identity = _identity(current)
-            with os.scandir(current) as entries:
-                entries = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            if current == folder:
-                raise
-            # Unless removed since its name was read.
-            if not isinstance(error, FileNotFoundError):
-                yield current, None
-            continue
-        if identity in entered:
-            continue
-        entered.add(identity)
-        yield current, entries
-        pending += [
-            entry.path
-            for entry in reversed(entries)
-            if not entry.name.startswith(".") and _is_folder(entry)
-        ]
-
-
-def _is_folder(entry):
-    """Tell whether an entry is a folder or leads to one; links to themselves do not."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _identity(folder):
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
 def stamp_of(path):
     """Return what changes with a file, or None where there is none."""
     try:
@@ -362,8 +285,3 @@ def stamp_of(path):
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def name_positions(message, paths):
-    """Replace the positions of images in a warning by their paths."""
-    return re.sub(r"X\[(\d+)\]", lambda found: paths[int(found[1])], str(message))

@@ -7,6 +7,7 @@ import warnings
 from importlib.metadata import version
 
 from . import (
+    _check,
     _completion,
     _demo,
     _evaluate,
@@ -14,13 +15,16 @@ from . import (
     _fit,
     _info,
     _report,
+    _review,
     _score,
     _update,
 )
 from ._streams import flush_or_discard, open_standard_streams, print_message
 
 _COMMANDS = (
+    _check,
     _fit,
+    _review,
     _update,
     _score,
     _evaluate,
@@ -65,10 +69,18 @@ def main(argv=None):
     except KeyboardInterrupt:
         status = _INTERRUPTED
     except (ArithmeticError, ImportError, OSError, RuntimeError, ValueError) as error:
-        print_message(_explain(error))
+        print_message(_explain(error).replace("\n", " "))
         status = 1
     flush_or_discard()
     return status or 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command line."""
+
+    def error(self, message):
+        """Print a message and exit."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def _run(argv):
@@ -84,7 +96,7 @@ def _run(argv):
 
 def make_parser():
     """Make the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="skgaussad",
         description="Image anomaly detection by Gaussians in pretrained deep features.",
         epilog="skgaussad COMMAND --help shows the options of a command, and examples.",

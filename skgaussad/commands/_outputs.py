@@ -7,6 +7,8 @@ import json
 import os
 import sys
 
+import numpy as np
+
 from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.score_table import COLUMNS, arrow_schema
@@ -20,6 +22,8 @@ _FORMULA = tuple(
     "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
 )
 _QUOTE = "'"
+# Of numbers in CSV, which is to be read; JSON and Parquet have all.
+_N_DIGITS = 4
 _MODEL_EXTENSION = ".skgaussad"
 _EXTENSIONS = {
     ".csv": "csv",
@@ -31,7 +35,7 @@ _EXTENSIONS = {
 
 
 def format_of(path):
-    """Tell the format of a file by its name, CSV where it does not say.
+    """Tell the format of a file by its name; CSV for standard output.
 
     Parameters
     ----------
@@ -40,12 +44,24 @@ def format_of(path):
     Returns
     -------
     format : {"csv", "json", "parquet"}
+
+    Raises
+    ------
+    ValueError
+        If the name does not say.
     """
-    extension = os.path.splitext(path or "")[1].lower()
-    return _EXTENSIONS.get(extension, "csv")
+    if path is None:
+        return "csv"
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in _EXTENSIONS:
+        raise ValueError(
+            f"-o {path} says no format: name it .csv, .jsonl or .parquet, or add "
+            "--csv, --json or --parquet."
+        )
+    return _EXTENSIONS[extension]
 
 
-def encode(rows, format_, names=None):
+def encode(rows, format_, names=None, *, n_digits=None):
     """Write rows as lines.
 
     Parameters
@@ -55,6 +71,8 @@ def encode(rows, format_, names=None):
     format_ : {"csv", "json"}
     names : sequence of str or None, default=None
         For CSV, write a first line with these.
+    n_digits : int or None, default=None
+        For CSV, significant digits of numbers; None writes all that they have.
 
     Returns
     -------
@@ -64,16 +82,25 @@ def encode(rows, format_, names=None):
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     else:
         lines = [] if names is None else [_csv_line(names)]
-        lines += [_csv_line(row.values()) for row in rows]
+        lines += [_csv_line(row.values(), n_digits) for row in rows]
     return "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
 
 
-def _csv_line(values):
+def _csv_line(values, n_digits=None):
     text = io.StringIO()
     # Up to Python 3.12, line breaks are quoted only if the terminator has them.
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(_quote(v) if isinstance(v, str) else v for v in values)
+    writer.writerow(_as_field(value, n_digits) for value in values)
     return text.getvalue().removesuffix("\r\n")
+
+
+def _as_field(value, n_digits):
+    """Return a value as CSV has it."""
+    if isinstance(value, str):
+        return _quote(value)
+    if n_digits is None or not isinstance(value, float):
+        return value
+    return np.format_float_positional(value, n_digits, fractional=False, trim="-")
 
 
 def _quote(text):
@@ -195,13 +222,18 @@ def check_different(output, other):
 
 @contextlib.contextmanager
 def _open_lines(stream, format_):
-    stream.write(encode([], format_, COLUMNS))
+    names = COLUMNS
 
     def write(rows):
-        stream.write(encode(rows, format_))
-        stream.flush()
+        nonlocal names
+        if rows:
+            # The names not before: an error may come first.
+            stream.write(encode(rows, format_, names, n_digits=_N_DIGITS))
+            stream.flush()
+            names = None
 
     yield write
+    stream.write(encode([], format_, names))
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def add_parser(commands):
             dest="format",
             action="store_const",
             const=name,
-            help=f"write {what} (default: by the extension of FILE, or else CSV)",
+            help=f"write {what} (default: by the extension of FILE, CSV without one)",
         )
     parser.add_argument(
         "--maps",
@@ -124,8 +124,7 @@ def _score(arguments):
     from ._streams import print_message
 
     sources, maps_folder, output = arguments.images, arguments.maps, arguments.output
-    format_ = arguments.format or format_of(output)
-    if output is None and format_ == "parquet":
+    if output is None and arguments.format == "parquet":
         arguments.error("--parquet needs -o FILE")
     if arguments.interval is not None:
         arguments.error("--interval has no effect without --watch")
@@ -145,6 +144,7 @@ def _score(arguments):
             check_different(output, maps.check(path))
 
     total = count_images(sources, exclude=maps_folder, check=check)
+    format_ = arguments.format or format_of(output)
     # On a terminal the rows themselves show the progress.
     to_terminal = output is None and sys.stdout.isatty()
     on_error = arguments.on_error or "raise"
@@ -170,6 +170,7 @@ def _score(arguments):
             n_images += len(rows)
             n_anomalous += sum(row["label"] == -1 for row in rows)
             n_unusable += sum(row["error"] is not None for row in rows)
+    print_message(f"{n_anomalous} of {n_images - n_unusable} images flagged.")
     if n_unusable:
         print_message(
             f"{n_unusable} of {n_images} images could not be used; the column error "
@@ -189,13 +190,13 @@ def _watch(arguments):
     from ._scoring import Scorer
     from ._watch import ResultFile, Watcher, watch
 
-    format_ = arguments.format or format_of(arguments.output)
     feedback = arguments.feedback
     for is_wrong, message in (
         (len(arguments.images) > 1, "--watch takes one folder"),
         (arguments.output is None, "--watch needs -o FILE"),
         (
-            format_ == "parquet",
+            (arguments.format or os.path.splitext(arguments.output or "")[1].lower())
+            in ("parquet", ".parquet"),
             "--watch adds rows to a file, which Parquet does not allow",
         ),
         (arguments.anomaly_status, "--anomaly-status has no effect with --watch"),
@@ -209,6 +210,7 @@ def _watch(arguments):
             arguments.error(message)
     folder = str(existing_folder("What --watch looks into", *arguments.images))
     check_output(arguments.output, inputs=[arguments.model])
+    format_ = arguments.format or format_of(arguments.output)
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(
             ResultFile(arguments.output, format_, keep_rows=feedback is not None)

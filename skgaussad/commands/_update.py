@@ -169,8 +169,8 @@ def _show_named(show, new, every, message, category, *args, **kwargs):
 
     Those of the rate are about all samples in the model, others about new images.
     """
+    from .._utils.labels import name_positions
     from ..exceptions import FalseAlarmRateWarning
-    from ._inputs import name_positions
 
     paths = every if issubclass(category, FalseAlarmRateWarning) else new
     show(name_positions(message, paths), category, *args, **kwargs)

@@ -1,15 +1,6 @@
 """Image data sets as paths and labels, and generated ones."""
 
-from ._files import (
-    existing_folder,
-    explain_left_out,
-    group_same_files,
-    is_image_file,
-    is_something_else,
-    name_some,
-    subfolders,
-    warn_left_out,
-)
+from ._files import existing_folder, group_same_files, subfolders
 from ._folders import load_folders
 from ._labels_in_names import check_unlabelled
 from ._mvtec import load_mvtec, read_mask

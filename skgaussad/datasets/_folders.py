@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._files import existing_folder, group_same_files, image_files, name_some
+from ..features import name_some
+from ._files import existing_folder, group_same_files, image_files
 from ._labels_in_names import check_unlabelled
 
 

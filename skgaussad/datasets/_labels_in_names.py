@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from pathlib import PurePath
 
-from ._files import name_some
+from ..features import name_some
 
 # Of words in names, in lower case. Those of one label may begin so or be so.
 _ANOMALOUS = re.compile(

@@ -2,6 +2,7 @@
 
 from ._affine import AffineMap, apply_steps
 from ._aggregation import aggregate, aggregation_weights, count_top
+from ._apart import find_apart
 from ._augmented import AugmentedDetector
 from ._cellwise import CellwiseMahalanobisDetector
 from ._conformal import ConformalDetector

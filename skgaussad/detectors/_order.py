@@ -22,6 +22,10 @@ _FEWEST = 20
 # So many times the rate, and with a probability of less than this if order is chance.
 _EXCESS = 1.5
 _SIGNIFICANCE = 0.005
+# Of more samples than so many, blocks that follow on each other are tried, evenly over
+# all: lots of any length show in them.
+_MOST = 1_000
+_BLOCK = 20
 # For a logarithm.
 _TINY = 1e-300
 
@@ -62,6 +66,9 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
         rows = np.sort(np.unique(copies, return_index=True)[1])
     if len(rows) < _FEWEST or _rehearsing.get():
         return
+    if len(rows) > _MOST:
+        starts = np.linspace(0, len(rows) - _BLOCK, _MOST // _BLOCK).astype(int)
+        rows = rows[np.add.outer(starts, np.arange(_BLOCK)).ravel()]
     if categories is None:
         categories = np.zeros(n_samples, dtype=int)
     if rehearse is None:

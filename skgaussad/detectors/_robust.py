@@ -3,23 +3,20 @@
 import warnings
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import false_discovery_control
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_integer, check_real
 from ..exceptions import FalseAlarmRateWarning
+from ._apart import p_values_of_bulk
 from ._base import BaseDetector
 from ._copies import find_copies
 from ._hold_out import take_rows, validate_named
 from ._learned_steps import warn_of_learned_steps
 from ._mahalanobis import MahalanobisDetector
 from ._order import warn_of_order
-
-# The bulk of the logarithms of held-out distances gives their distribution: the median,
-# and the spread below it, where anomalies are not.
-_LOWER_QUANTILE = 0.25
 
 
 class RobustDetector(MetaEstimatorMixin, BaseDetector):
@@ -193,7 +190,7 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
         for n_iter in range(1, self.max_iter + 1):
             self.n_iter_, self.support_ = n_iter, support
             self.estimator_, distances = _measure(estimator, X, support)
-            self.training_p_values_ = _p_values_of_bulk(distances)
+            self.training_p_values_ = p_values_of_bulk(distances)
             adjusted = false_discovery_control(self.training_p_values_)
             n_found = np.count_nonzero(adjusted <= self.alpha)
             support = np.ones(len(X), dtype=bool)
@@ -254,15 +251,3 @@ def _measure(estimator, X, support):
     if not support.all():
         distances[~support] = -fitted.score_samples(take_rows(X, ~support))
     return fitted, distances
-
-
-def _p_values_of_bulk(distances):
-    """Probability of larger distances, log-normal as the lower half of them is."""
-    # A sample at the mean has the distance 0.
-    logarithms = np.log(np.maximum(distances, np.finfo(float).tiny))
-    low, median = np.quantile(logarithms, [_LOWER_QUANTILE, 0.5], method="inverted_cdf")
-    spread = (median - low) / -norm.ppf(_LOWER_QUANTILE)
-    if not (np.isfinite(median) and spread > 0):
-        # Equal or infinite distances tell none from another.
-        return np.ones(len(distances))
-    return norm.sf((logarithms - median) / spread)

@@ -20,9 +20,9 @@ _CHANNELS = (1, *_SEVERAL_CHANNELS)
 _DTYPES = ("uint8", "uint16", "float16", "float32", "float64")
 
 _EXPECTED_X = (
-    "Expected a list of images (paths, PIL images or NumPy arrays), a NumPy array of "
-    "shape (n, H, W), (n, H, W, 1), (n, H, W, 3) or (n, H, W, 4), or a column of "
-    "paths or images"
+    "Expected a folder, a list of images (paths, PIL images or NumPy arrays), a NumPy "
+    "array of shape (n, H, W), (n, H, W, 1), (n, H, W, 3) or (n, H, W, 4), or a column "
+    "of paths or images"
 )
 
 _DTYPE_REMEDIES = {
@@ -50,9 +50,10 @@ def as_image_sequence(X):
 
     Parameters
     ----------
-    X : list, tuple, LazyImages, ndarray, Series or DataFrame
+    X : str, path, list, tuple, LazyImages, ndarray, Series or DataFrame
         The images, in one of these forms, where ``n`` is at least 1:
 
+        - a folder, of which all images at any depth are taken, sorted;
         - a list or tuple of items (paths as str or `os.PathLike`, PIL images,
           arrays), whose kinds and sizes may differ, or `LazyImages`;
         - a numeric array of shape (n, H, W), (n, H, W, 1), (n, H, W, 3) or
@@ -80,7 +81,12 @@ def as_image_sequence(X):
         images 1, 3 or 4 pixels wide, and one of shape (3, H, W) as a single image with
         channels first, not as 3 grey images; of shape (4, H, W) it is 4 grey images.
     """
-    if isinstance(X, (list, tuple, LazyImages)):
+    if isinstance(X, str | os.PathLike) and os.path.isdir(X):
+        # It decodes files without an extension, which checks items.
+        from ._folders import list_folder
+
+        images = list_folder(X)
+    elif isinstance(X, (list, tuple, LazyImages)):
         images = X
         if not isinstance(X, LazyImages):
             _check_no_rows(X)
@@ -204,7 +210,9 @@ def _sequence_from_table(X):
 
 def _wrapping_remedy(X):
     """Say how to pass an ``X`` of a kind that is not accepted."""
-    if isinstance(X, (str, os.PathLike, Image.Image)):
+    if isinstance(X, (str, os.PathLike)):
+        return "there is no such folder; wrap a single path in a list, [X]"
+    if isinstance(X, Image.Image):
         return "wrap it in a list, [X]"
     if isinstance(X, bytes):
         return "pass a list of paths as str (see os.fsdecode)"

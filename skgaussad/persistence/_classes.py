@@ -447,6 +447,8 @@ _OURS = {
         {
             "steps": _sequence(_step),
             "_training": _any_of(_text, _part("TrainingSamples")),
+            "warnings_": _sequence(_text),
+            "notes_": _sequence(_text),
         }
     ),
     "_utils.training_samples.TrainingSamples": _Class(

@@ -5,6 +5,13 @@ The page needs the extra ``skgaussad[plot]``.
 
 from ._calibration_report import CalibrationReport, calibration_report
 from ._evaluation import evaluate
+from ._fit_summary import FitSummary, fit_summary
 from ._write_report import write_report
 
-__all__ = ["CalibrationReport", "calibration_report", "write_report"]
+__all__ = [
+    "CalibrationReport",
+    "FitSummary",
+    "calibration_report",
+    "fit_summary",
+    "write_report",
+]

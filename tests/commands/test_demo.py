@@ -120,8 +120,11 @@ def test_runs_as_a_module():
     assert re.fullmatch(r"skgaussad \d+\.\d+\.\d+\S*\n", process.stdout)
 
 
-def test_a_wrong_command_shows_the_usage(capsys):
+def test_a_wrong_command_is_said_in_one_line(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["fly"])
     assert stopped.value.code == 2
-    assert "usage: skgaussad" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "invalid choice: 'fly'" in err
+    assert err.endswith("; see skgaussad --help\n")
+    assert err.count("\n") == 1

@@ -12,9 +12,9 @@ from skgaussad.commands._inputs import (
     count_images,
     list_images,
     list_normal,
-    walk_images,
 )
 from skgaussad.commands._maps import map_name
+from skgaussad.features import walk_images
 
 FILES = [
     "a.png",

@@ -31,9 +31,10 @@ def test_fit_holds_out_whole_lots(run, days, tiny_options, where, n_lots, each):
     options = ("--levels", "4", "--quiet", "--fpr", "0.3", "--lots", where)
     status, out, _ = run("fit", days, *tiny_options, *options, "-o", model)
     assert status == 0
-    assert f"images        40 of {n_lots} lots (" in out
+    assert f"40 images of {n_lots} lots were learned" in out
+    assert f"Lots: {n_lots} lots (" in out
     assert f") of {each} each" in out
-    assert "confidence, for a new lot" in out
+    assert "of good images of a new lot" in out
     pipeline = persistence.load(model)
     assert np.array_equal(
         np.bincount(pipeline[-1]._held_out.groups), np.full(n_lots, each)

@@ -97,6 +97,15 @@ def test_lots_of_any_length_are_seen(n_lots, shape):
     assert warnings_of_order(MahalanobisDetector(), X)
 
 
+@pytest.mark.parametrize("n_in_lot", [4, 700])
+def test_of_many_samples_some_are_tried(n_in_lot):
+    """Blocks of them, so that short lots show, too."""
+    rng = np.random.default_rng(0)
+    X, _ = draw_lots(rng, 2800 // n_in_lot, n_in_lot, effect=2)
+    assert warnings_of_order(MahalanobisDetector(), X)
+    assert not warnings_of_order(MahalanobisDetector(), rng.permutation(X))
+
+
 def test_a_slow_trend_is_seen():
     rng = np.random.default_rng(1)
     trend = np.linspace(-2, 2, 200)[:, np.newaxis] * rng.normal(size=12)

@@ -232,12 +232,12 @@ class FakeTensor:
 @pytest.mark.parametrize(
     "X, words",
     [
-        ("a.png", ["'a.png'", "wrap it in a list"]),
-        (np.str_("a.png"), [" 'a.png'", "wrap it in a list"]),
-        (pathlib.Path("a.png"), ["'a.png'", "wrap it in a list"]),
+        ("a.png", ["'a.png'", "in a list, [X]"]),
+        (np.str_("a.png"), [" 'a.png'", "in a list, [X]"]),
+        (pathlib.Path("a.png"), ["'a.png'", "in a list, [X]"]),
         (
             Image.new("RGB", (3, 2)),
-            ["PIL image of mode RGB, size 3 x 2", "wrap it in a list"],
+            ["PIL image of mode RGB, size 3 x 2", "in a list, [X]"],
         ),
         (b"a.png", ["bytes", "os.fsdecode"]),
         (None, ["NoneType", "pass a list"]),
@@ -263,7 +263,9 @@ def test_sequence_of_wrong_kind(X, words):
     """What is not a sequence of images is named, with how to pass it."""
     with pytest.raises(TypeError) as caught:
         as_image_sequence(X)
-    assert_message(str(caught.value), ["Expected a list of images", "got", *words])
+    assert_message(
+        str(caught.value), ["Expected a folder, a list of images", "got", *words]
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""``skgaussad check``: fit, score and report in one command."""
+
+from ._arguments import add_command, add_fpr, add_quiet
+
+_EXAMPLES = """
+  skgaussad check photos/good photos/new
+  # with labels: photos/test/good, photos/test/scratch, photos/test/dent
+  skgaussad check photos/good photos/test --fpr 0.1 -o acceptance
+"""
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    parser = add_command(
+        commands,
+        "check",
+        run,
+        summary="fit to good images, score new ones and write a report",
+        description="Fit a model to a folder of good images, score a folder of new "
+        "ones, and write a report with maps. The folder of the output gets "
+        "model.skgaussad, results.csv and report.html.",
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("good", metavar="GOOD", help="folder of good images")
+    parser.add_argument("new", metavar="NEW", help="folder of images to judge")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default="check",
+        help="folder to write to, made if it is not there (default: %(default)s)",
+    )
+    add_fpr(parser)
+    parser.add_argument(
+        "--leave-out",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="leave out this good image, by its path or file name; may be given "
+        "several times",
+    )
+    add_quiet(parser)
+
+
+def run(arguments):
+    """Run the command."""
+    import os
+
+    from ..datasets import existing_folder
+    from ..inspection import check_matplotlib
+
+    check_matplotlib("A report")
+    for name, folder in (("GOOD", arguments.good), ("NEW", arguments.new)):
+        existing_folder(name, folder)
+    os.makedirs(arguments.output, exist_ok=True)
+    model, results, report = (
+        os.path.join(arguments.output, name)
+        for name in ("model.skgaussad", "results.csv", "report.html")
+    )
+    left_out = [f"--leave-out={name}" for name in arguments.leave_out]
+    quiet = ["--quiet"] if arguments.quiet else []
+    fit = ["fit", arguments.good, "-o", model, f"--fpr={arguments.fpr}", *left_out]
+    for command in (
+        fit,
+        ["score", model, arguments.new, "-o", results],
+        ["report", model, arguments.new, "-o", report],
+    ):
+        part = arguments.parser.parse_args([*command, *quiet])
+        part.parser = arguments.parser
+        part.run(part)

@@ -1,0 +1,112 @@
+"""``skgaussad check``, ``review`` and ``fit --leave-out``."""
+
+import csv
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from skgaussad import load
+
+
+def test_check_fits_scores_and_reports(run, parts, tmp_path):
+    folder = tmp_path / "checked"
+    new = parts / "new"
+    status, out, err = run("check", parts / "good", new, "-o", folder, "--quiet")
+    assert status == 0, err
+    assert {path.name for path in folder.iterdir()} == {
+        "model.skgaussad",
+        "results.csv",
+        "report.html",
+    }
+    model = load(folder / "model.skgaussad")
+    with open(folder / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = model.predict([row["path"] for row in rows])
+    assert [int(row["label"]) for row in rows] == labels.tolist()
+    assert "40 images were learned by" in out
+    assert out.endswith(f"{folder / 'report.html'}\n")
+    assert f"{np.sum(labels == -1)} of {len(rows)} images flagged." in err
+
+
+def test_check_takes_folders_only(run, parts, tmp_path):
+    folder = tmp_path / "checked"
+    for name, good, new in (
+        ("GOOD", tmp_path / "none", parts / "new"),
+        ("NEW", parts / "good", parts / "good" / "00.png"),
+    ):
+        status, _, err = run("check", good, new, "-o", folder)
+        assert status == 1
+        assert err.startswith(f"skgaussad: {name} must be a folder, and ")
+    assert not folder.exists()
+
+
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+def test_review_lists_by_distance_and_fit_leaves_out(
+    run, parts, tiny_options, tmp_path
+):
+    folder = tmp_path / "good"
+    shutil.copytree(parts / "good", folder)
+    model = tmp_path / "a.skgaussad"
+    options = (*tiny_options, "--levels", "4", "--quiet", "-o", model)
+    assert run("fit", folder, *options)[0] == 0
+    status, out, _ = run("review", model, "-n", "3")
+    assert status == 0
+    distances = load(model).calibration_distances_
+    order = np.argsort(-distances)[:3]
+    lines = out.splitlines()
+    assert lines[0] == f"threshold {-load(model).offset_:.4g}"
+    for line, row in zip(lines[3:], order, strict=True):
+        assert line.split()[0] == f"{distances[row]:.4g}"
+        assert line.split()[1] == str(folder / f"{row:02}.png")
+    first, second = (f"{row:02}.png" for row in order[:2])
+    leave_out = ("--leave-out", first, "--leave-out", folder / second)
+    status, out, _ = run("fit", folder, *options, *leave_out)
+    assert status == 0
+    assert "38 images were learned" in out
+    names = load(model).training_samples_["name"].tolist()
+    assert not {str(folder / first), str(folder / second)} & set(names)
+    before = model.read_bytes()
+    status, _, err = run("fit", folder, *options, "--leave-out", "none.png")
+    assert status == 1
+    assert "--leave-out none.png: there is no such image among the 40" in err
+    assert model.read_bytes() == before
+
+
+def test_review_fits_to_a_folder(run, parts):
+    status, out, _ = run("review", parts / "good", "--quiet")
+    assert status == 0
+    assert len(out.splitlines()) == 3 + 10
+    with pytest.raises(SystemExit, match="2"):
+        run("review", parts / "good", "-n", "0")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+def test_the_first_hour_with_cookies_ends_well(run, test_data, tmp_path):
+    """Nothing tuned: what is printed is followed, once in each of two ways."""
+    cookies = test_data / "data" / "cookies"
+    good, new = cookies / "train" / "good", cookies / "test"
+
+    def judge(name, *options):
+        folder = tmp_path / name
+        status, out, err = run("check", good, new, "-o", folder, "--quiet", *options)
+        assert status == 0, err
+        with open(folder / "results.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        flagged = [row["path"] for row in rows if row["label"] == "-1"]
+        n_broken = sum("broken" in path for path in flagged)
+        return " ".join(out.split()), n_broken, len(flagged) - n_broken
+
+    told, n_broken, n_good = judge("first")
+    assert n_broken >= 14
+    assert n_good == 0
+    named = re.search(r"go up to [\d.]+: (\S+) \([\d.]+\), (\S+) \([\d.]+\)\.", told)
+    assert set(named.groups()) == {"030.jpg", "002.jpg"}
+    rate = re.search(r"ask for a rate of ([\d.]+) or more", told)[1]
+    without = [option for name in named.groups() for option in ("--leave-out", name)]
+    for options in (without, ["--fpr", rate]):
+        _, n_broken, n_good = judge(f"then{len(options)}{options[0]}", *options)
+        assert n_broken >= 30
+        assert n_good <= 2
