@@ -8,6 +8,8 @@ The error says which of many images it is.
 Run it with ``python examples/bad_images.py``.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/thumbnails/bad_images.png"
+
 import tempfile
 from pathlib import Path
 

@@ -9,6 +9,8 @@ Run it with ``python examples/export_to_onnx.py``. It leaves the file, ``cells.o
 in the working directory.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/thumbnails/export_to_onnx.png"
+
 import subprocess
 import sys
 from pathlib import Path

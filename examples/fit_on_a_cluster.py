@@ -8,6 +8,8 @@ The cluster is this machine, with two workers.
 Run it with ``python examples/fit_on_a_cluster.py``.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/thumbnails/fit_on_a_cluster.png"
+
 import tempfile
 
 import pandas as pd

@@ -5,9 +5,11 @@ Keep lots apart, and average over products
 
 Folds that keep lots apart or cameras together, and mean and error over products.
 
-Run it with ``python examples/grouped_folds.py``.
+Run it with ``python examples/grouped_folds.py``. It leaves a picture,
+``grouped_folds.png``, in the working directory.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import sem
 from sklearn.model_selection import cross_val_score
@@ -52,3 +54,14 @@ for seed, product in enumerate(("oak", "ash")):
 # Mean and standard error over products as in the paper: folds are averaged first.
 means = [folds.mean() for folds in aurocs.values()]
 print(f"AUROC {np.mean(means):.1f} ± {sem(means):.1f} %")
+
+# %%
+# Which normal images each fold trains on and is tested on: whole lots, of eight images.
+figure, ax = plt.subplots(figsize=(8, 3), layout="constrained")
+for fold, (train, test) in enumerate(by_lot.split(X, y, groups=lots)):
+    held_out = test[y[test] == 1]
+    ax.scatter(train, np.full(len(train), fold), marker="s", color="C0")
+    ax.scatter(held_out, np.full(len(held_out), fold), marker="s", color="C1")
+ax.set(yticks=range(3), ylabel="fold", xlabel="normal image")
+ax.legend(["training", "test"], loc="center left", bbox_to_anchor=(1, 0.5))
+figure.savefig("grouped_folds.png")

@@ -5,14 +5,16 @@ Keep the directions of least variance
 
 Principal components of most and of least variance, compared on solar cells.
 
-Run it with ``python examples/negated_pca.py``.
+Run it with ``python examples/negated_pca.py``. It leaves a picture,
+``negated_pca.png``, in the working directory.
 """
 
 import warnings
 
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import RocCurveDisplay, roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 from skgaussad import (
@@ -43,12 +45,16 @@ reductions = {
     "most variance, 99 %": PCA(n_components=0.99),
     "least variance, 1 %": NegatedPCA(n_components=0.01),
 }
+figure, ax = plt.subplots(layout="constrained")
 for name, reduction in reductions.items():
     pipe = make_pipeline(reduction, MahalanobisDetector())
     detector = ConformalDetector(pipe).fit(train)
-    auroc = roc_auc_score(labels, detector.score_samples(test))
+    scores = detector.score_samples(test)
+    auroc = roc_auc_score(labels, scores)
+    RocCurveDisplay.from_predictions(labels, scores, ax=ax, name=name)
     n_dimensions = detector.estimator_[-1].n_features_in_
     print(f"{name:20} {n_dimensions:4} dimensions, AUROC {auroc:.1%}")
+figure.savefig("negated_pca.png")
 
 # %%
 # The components were learned from the training cells, so that these look more normal

@@ -10,6 +10,8 @@ Run it with ``python examples/onnx_runner.py model.onnx image.png ...``. The fil
 come from ``examples/export_to_onnx.py``.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/thumbnails/onnx_runner.png"
+
 import json
 import sys
 

@@ -9,6 +9,8 @@ Run it with ``python examples/report.py``. It leaves ``report.html`` in the work
 directory, to be opened in a browser.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/thumbnails/report.png"
+
 import numpy as np
 
 from skgaussad import make_detector

@@ -10,6 +10,8 @@ Run it with ``python examples/save_model.py``. It leaves the file,
 ``cells.skgaussad``, in the working directory.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/thumbnails/save_model.png"
+
 from pathlib import Path
 
 import numpy as np

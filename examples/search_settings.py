@@ -9,6 +9,8 @@ each image once for each grid.
 Run it with ``python examples/search_settings.py``.
 """
 
+# sphinx_gallery_thumbnail_path = "generated/thumbnails/search_settings.png"
+
 import tempfile
 import time
 import warnings

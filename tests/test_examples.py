@@ -1,5 +1,6 @@
 import importlib
 import inspect
+import re
 import runpy
 import subprocess
 import sys
@@ -37,6 +38,18 @@ def test_example_runs_without_a_warning(path, tmp_path, monkeypatch, capsys):
         plt.close("all")
         shown = capsys.readouterr().out
     assert shown.strip(), "an example shows something"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_has_a_picture_in_the_gallery(path):
+    """Its own, or one that docs/_extensions/thumbnails.py draws."""
+    text = path.read_text(encoding="utf-8")
+    named = re.search(r'^# sphinx_gallery_thumbnail_path = "(.*)"$', text, re.M)
+    assert (".savefig(" in text) != (named is not None)
+    if named:
+        assert named[1] == f"generated/thumbnails/{path.stem}.png"
+        thumbnails = ROOT / "docs" / "_extensions" / "thumbnails.py"
+        assert f"def {path.stem}(ax):" in thumbnails.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

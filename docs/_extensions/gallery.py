@@ -3,7 +3,7 @@
 from pathlib import Path
 
 # Where to begin.
-FIRST = "own_folder.py"
+FIRST = "first_hour.py"
 
 
 def draws(path):
