@@ -6,8 +6,10 @@ import os
 from PIL import Image, PngImagePlugin
 
 from .._utils.atomic_write import MAX_NAME_BYTES, remove_left, replacing
+from ..detectors import find_max_value
 from ..exceptions import InvalidImageError
-from ..inspection import anomaly_maps, check_matplotlib, color_map, map_meaning
+from ..features import decode_image
+from ..inspection import anomaly_maps, check_matplotlib, map_meaning, overlay_map
 from ._streams import print_message
 
 # The text in our PNG files by which they are known.
@@ -132,7 +134,8 @@ class MapWriter:
             if folder not in self._cleaned:
                 remove_left(folder)
                 self._cleaned.add(folder)
-            picture = Image.fromarray(color_map(values, self._meaning))
+            pixels = decode_image([path], 0, find_max_value(self._model))
+            picture = Image.fromarray(overlay_map(pixels, values, self._meaning))
             with replacing(target, clean=False) as temporary:
                 picture.save(temporary, "PNG", pnginfo=text)
 

@@ -16,7 +16,7 @@ from ._component_split import ComponentSplit, split_by_component
 from ._covariance_spectrum import CovarianceSpectrumDisplay
 from ._false_positive_rate import FalsePositiveRateDisplay
 from ._level_auroc import LevelAUROCDisplay
-from ._map_colors import COLORS, color_map, limit_of, map_norm, ticks_of
+from ._map_colors import COLORS, limit_of, map_norm, overlay_map, ticks_of
 from ._matplotlib import check_matplotlib
 from ._p_value import PValueDisplay
 from ._score_distribution import ScoreDistributionDisplay

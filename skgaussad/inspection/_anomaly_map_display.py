@@ -10,7 +10,7 @@ from ..detectors import find_max_value
 from ..features import as_image_sequence, decode_image
 from ._anomaly_maps import anomaly_maps, map_meaning
 from ._base import BaseDisplay
-from ._map_colors import COLORS, limit_of, map_norm, ticks_of
+from ._map_colors import COLORS, in_grey, limit_of, map_norm, opacity, ticks_of
 from ._matplotlib import check_matplotlib
 
 _EXPLANATIONS = {
@@ -39,10 +39,10 @@ _COLOR_BAR_ASPECT = 18
 class AnomalyMapDisplay(BaseDisplay):
     """Images, and below each its anomaly map and, if given, the mask of its defects.
 
-    One scale holds for all maps, so that a colour means the same in every image and in
-    every picture: black is 0 or less, the white line is at 1, which
-    :func:`anomaly_maps` ties to the threshold, and from there on the scale is nearly
-    logarithmic. The maps are not mixed with the images, which would change the colours.
+    The map lies over the image, which is grey. One scale holds for all maps, so that a
+    colour means the same in every image and in every picture: nothing is coloured up to
+    0.5, the white line is at 1, which :func:`anomaly_maps` ties to the threshold, and
+    from there on the scale is nearly logarithmic.
 
     Create it with :meth:`from_estimator` or :meth:`from_predictions`; all parameters
     become attributes.
@@ -155,7 +155,7 @@ class AnomalyMapDisplay(BaseDisplay):
             Most images side by side.
         limit : float or None, default=None
             Value at the end of the colour scale, more than 1. None is 60 for
-            contributions, which grow with the square of the distance, and 3 for other
+            contributions, which grow with the square of the distance, and 10 for other
             maps.
         **kwargs : dict
             Passed to matplotlib's ``imshow`` for the maps.
@@ -229,7 +229,7 @@ class AnomalyMapDisplay(BaseDisplay):
             Most images side by side.
         limit : float or None, default=None
             Value at the end of the colour scale, more than 1. None is 60 for
-            contributions, which grow with the square of the distance, and 3 for other
+            contributions, which grow with the square of the distance, and 10 for other
             maps.
         **kwargs : dict
             Passed to matplotlib's ``imshow`` for the maps.
@@ -301,7 +301,7 @@ class AnomalyMapDisplay(BaseDisplay):
             Most images side by side.
         limit : float or None, default=None
             Value at the end of the colour scale, more than 1. None is 60 for
-            contributions, which grow with the square of the distance, and 3 for other
+            contributions, which grow with the square of the distance, and 10 for other
             maps.
         **kwargs : dict
             Passed to matplotlib's ``imshow`` for the maps.
@@ -335,7 +335,9 @@ class AnomalyMapDisplay(BaseDisplay):
             ax_image.imshow(image, cmap="gray", vmin=0, vmax=_white(image))
             if self.titles is not None:
                 ax_image.set_title(self.titles[index], fontsize="medium")
-            drawn = ax_map.imshow(values, **(style | {"extent": extent} | kwargs))
+            ax_map.imshow(in_grey(image), cmap="gray", vmin=0, vmax=1)
+            over = {"extent": extent, "alpha": opacity(values)}
+            drawn = ax_map.imshow(values, **(style | over | kwargs))
             self.map_images_.append(drawn)
             if self.meaning is not None:
                 self.contours_.append(_draw_contour(ax_map, values, extent))

@@ -2,11 +2,16 @@
 
 import numpy as np
 
-COLORS = "inferno"
+COLORS = "plasma"
 # Contributions grow with the square of the distance. On an even scale that shows a
 # defect of two thresholds, one of five would be a single colour without a shape.
 _SQUARED_LIMIT = 60.0
-_LIMIT = 3.0
+_LIMIT = 10.0
+# Of the colours over an image, where the map is at 1 and above; below, less and less.
+_OPACITY = 0.6
+_FROM = 0.5
+# How much red, green and blue make of grey.
+_GREY = (0.299, 0.587, 0.114)
 _TICKS = (0, 0.5, 1, 2, 3, 10, 30, 60)
 
 
@@ -66,3 +71,37 @@ def color_map(values, meaning):
     neighbours = (above[:-2, 1:-1], above[2:, 1:-1], above[1:-1, :-2], above[1:-1, 2:])
     pixels[inside & ~np.logical_and.reduce(neighbours)] = 255
     return pixels
+
+
+def opacity(values):
+    """How much a map covers its image: nothing up to 0.5, most from 1 on."""
+    return _OPACITY * np.clip((values - _FROM) / (1 - _FROM), 0, 1)
+
+
+def in_grey(pixels):
+    """Return an image of floats in [0, 1], or of uint8, as grey floats in [0, 1]."""
+    pixels = pixels / 255 if pixels.dtype == np.uint8 else pixels
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels @ np.array(_GREY)
+
+
+def overlay_map(pixels, values, meaning):
+    """Lay a map over its image, which is grey, with a white line where it is above 1.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 1) or (height, width, 3)
+        Uint8, or floats in [0, 1].
+    values : ndarray of shape (height, width)
+    meaning : str
+        Of the map, as `map_meaning` tells.
+
+    Returns
+    -------
+    picture : ndarray of shape (height, width, 3), dtype uint8
+    """
+    colors = color_map(values, meaning)
+    covered = opacity(values)
+    covered[(colors == 255).all(axis=2)] = 1
+    grey = 255 * in_grey(pixels)[..., np.newaxis]
+    covered = covered[..., np.newaxis]
+    return (covered * colors + (1 - covered) * grey).round().astype(np.uint8)

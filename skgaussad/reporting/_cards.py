@@ -9,12 +9,15 @@ import numpy as np
 from PIL import Image
 
 from ..detectors import find_max_value, find_part, offers, p_values
+from ..exceptions import InvalidImageError
 from ..features import as_image_sequence, decode_image
-from ..inspection import color_map, map_meaning
+from ..inspection import anomaly_maps, map_meaning, overlay_map
 
-# Side of a picture, in pixels, which phones with dense screens show sharply.
-_MAX_SIDE = 480
-_JPEG_QUALITY = 85
+# Side of a picture, in pixels: a page of all images takes about 20 kB for each.
+_MAX_SIDE = 256
+_JPEG_QUALITY = 78
+# Maps are as large as their images.
+_N_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ class ScoredImages:
 
         Parameters
         ----------
-        n_images : int
-            Most of each group.
+        n_images : int or None
+            Most of each group; None takes all.
 
         Returns
         -------
@@ -90,7 +93,6 @@ class ScoredImages:
             Those that have an image.
         """
         by_distance = np.argsort(-self.distances, kind="stable")
-        margin = np.abs(np.log(np.maximum(self.distances, 1e-300) / self.threshold))
         wrong = []
         if self.y is not None:
             missed = [row for row in by_distance[::-1] if self._is(row, -1, False)]
@@ -109,26 +111,14 @@ class ScoredImages:
                     alarms,
                 ),
             ]
-        chosen = [
-            (
-                "Most anomalous",
-                "Of all images, those with the largest distance.",
-                by_distance[:n_images],
-            ),
-            (
-                "Nearest to the threshold",
-                "On either side: where a little more or less tolerance would change "
-                "the decision.",
-                np.argsort(margin, kind="stable")[:n_images],
-            ),
-            *wrong,
-        ]
+        every = ("All images", "The largest distance first.", by_distance)
+        chosen = [*wrong, every]
         return [
             Group(
                 heading,
                 explanation,
                 [int(row) for row in rows[:n_images]],
-                max(0, len(rows) - n_images),
+                len(rows[n_images:]) if n_images is not None else 0,
             )
             for heading, explanation, rows in chosen
             if len(rows)
@@ -138,7 +128,7 @@ class ScoredImages:
         return self.y[row] == label and self.flagged[row] == flagged
 
 
-def make_cards(estimator, scored, rows, maps):
+def make_cards(estimator, scored, rows):
     """Make what is shown of images.
 
     Parameters
@@ -147,25 +137,55 @@ def make_cards(estimator, scored, rows, maps):
     scored : ScoredImages
     rows : list of int
         Positions of the images.
-    maps : dict of {int: ndarray of shape (height, width)}
-        By position; empty where there are none.
 
     Returns
     -------
     cards : dict of {int: dict}
         By position: ``"name"``, ``"picture"`` and ``"map"`` (data URIs, the second may
         be None), ``"picture_alt"``, ``"map_alt"``, ``"distance"``, ``"ratio"``,
-        ``"p_value"`` (or None), ``"flagged"`` and ``"truth"``.
+        ``"p_value"`` (or None), ``"decision"``, ``"kind"`` and ``"truth"``.
+    without_maps : str
+        Why there are no maps; empty where there are.
     """
+    held_out = getattr(find_part(estimator, "_held_out"), "_held_out", None)
     p = [None] * len(rows)
-    if offers(find_part(estimator, "p_values"), "p_values"):
+    if held_out is not None:
+        p = held_out.p_values(scored.distances[rows])
+    elif offers(find_part(estimator, "p_values"), "p_values"):
         p = p_values(estimator, [scored.images[row] for row in rows])
-    meaning = map_meaning(estimator)
-    white = find_max_value(estimator)
-    return {
-        row: _make_card(scored, row, maps.get(row), meaning, p_value, white)
-        for row, p_value in zip(rows, p, strict=True)
-    }
+    meaning, white = map_meaning(estimator), find_max_value(estimator)
+    cards, without_maps = {}, ""
+    for start in range(0, len(rows), _N_AT_ONCE):
+        some = rows[start : start + _N_AT_ONCE]
+        maps = {}
+        if not without_maps:
+            maps, without_maps = _maps_of(estimator, scored, some)
+        for row, p_value in zip(some, p[start : start + _N_AT_ONCE], strict=True):
+            cards[row] = _make_card(scored, row, maps.get(row), meaning, p_value, white)
+    return cards, without_maps
+
+
+def _maps_of(estimator, scored, rows):
+    """Return maps by row, and the reason where there are none."""
+    images = [scored.images[row] for row in rows]
+    draw = getattr(estimator, "anomaly_maps", None)
+    try:
+        maps = anomaly_maps(estimator, images) if draw is None else draw(images)
+    except InvalidImageError:
+        raise
+    except ValueError as error:
+        return {}, str(error)
+    return dict(zip(rows, maps, strict=True)), ""
+
+
+def _decide(flagged, truth):
+    """Say what was decided, and whether that was right: good, bad or wrong."""
+    if truth in ("", "normal"):
+        wrong = bool(truth) and flagged
+        decision = "flagged" if flagged else "passed"
+        kind = "wrong" if wrong else ("bad" if flagged else "good")
+        return f"{decision}: false alarm" if wrong else decision, kind
+    return ("flagged", "bad") if flagged else ("passed: missed defect", "wrong")
 
 
 def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
@@ -182,12 +202,13 @@ def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
         "distance": f"{distance:.4g}",
         "ratio": f"{ratio:.2f}",
         "p_value": None if p_value is None else f"{p_value:.2g}",
-        "flagged": bool(scored.flagged[row]),
         "truth": truth,
     }
+    card["decision"], card["kind"] = _decide(bool(scored.flagged[row]), truth)
     if anomaly_map is not None:
         values = _resize_map(anomaly_map, picture.size)
-        card["map"] = _data_uri(Image.fromarray(color_map(values, meaning)))
+        over = overlay_map(np.asarray(picture), values, meaning)
+        card["map"] = _data_uri(Image.fromarray(over))
         card["map_alt"] = f"Anomaly map of {name}: {_where(values)}"
     return card
 

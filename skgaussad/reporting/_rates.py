@@ -1,9 +1,14 @@
 """How often a detector is right, with intervals and in words."""
 
-from ..calibration import estimate_rate
+import numpy as np
+
+from ..calibration import estimate_rate, required_units
+from ..detectors import find_part
 from ._evaluation import evaluate
 from ._text import asked, percent
 
+# Beside the one in use.
+_RATES = (0.01, 0.02, 0.05, 0.1)
 _COMPARISONS = {
     "around": " The {} asked for lie within the interval.",
     "above": " More than the {} asked for: these images differ from those of the fit.",
@@ -64,6 +69,48 @@ def rate_rows(scored, fpr, confidence):
             }
         )
     return rows
+
+
+def other_rate_rows(estimator, scored):
+    """Say what would be flagged at some false-positive rates.
+
+    Parameters
+    ----------
+    estimator : Pipeline or detector
+    scored : ScoredImages
+
+    Returns
+    -------
+    rows : list of dict
+        With ``"rate"`` and ``"threshold"`` in words, and ``"flagged"``, a dict of what
+        is flagged; empty without held-out distances.
+    """
+    held_out = getattr(find_part(estimator, "_held_out"), "_held_out", None)
+    if held_out is None:
+        return []
+    return [_at(rate, held_out, scored) for rate in _RATES]
+
+
+def _at(rate, held_out, scored):
+    """Make a row of what would be flagged at a rate."""
+    parts = {"Flagged": np.full(len(scored.distances), True)}
+    if scored.y is not None:
+        parts = {"False alarms": scored.y == 1, "Defects found": scored.y == -1}
+    parts = {name: rows for name, rows in parts.items() if rows.any()}
+    row = {"rate": asked(rate)}
+    if not held_out.supports(rate):
+        unit = "training images" if held_out.groups is None else "lots"
+        needed = required_units(rate, None, held_out.groups is not None)
+        nothing = dict.fromkeys(parts, "")
+        return row | {"threshold": f"takes {needed} {unit}", "flagged": nothing}
+    threshold = held_out.threshold(rate)
+    flagged = scored.distances > threshold
+    counts = {name: _of(flagged[rows]) for name, rows in parts.items()}
+    return row | {"threshold": f"{threshold:.4g}", "flagged": counts}
+
+
+def _of(flagged):
+    return f"{np.count_nonzero(flagged)} of {len(flagged)}"
 
 
 def _of_unlabelled(fpr):

@@ -12,20 +12,18 @@ from .._utils.atomic_write import replacing
 from .._utils.labels import check_labels
 from .._utils.score_table import path_to_text
 from .._utils.validation import check_integer, check_real
-from ..exceptions import InvalidImageError
-from ..inspection import (
-    anomaly_maps,
-    ask_for_scores,
-    check_matplotlib,
-    map_meaning,
-)
+from ..detectors import find_decider, find_threshold
+from ..inspection import ask_for_scores, check_matplotlib, map_meaning
 from ._cards import ScoredImages, make_cards
 from ._facts import calibration_facts, data_facts, setting_facts
 from ._figures import color_bar, draw_distances, draw_roc
-from ._rates import rate_rows
+from ._fit_summary import fit_summary
+from ._rates import other_rate_rows, rate_rows
 from ._text import asked
 
 _CONFIDENCE = 0.95
+# Of the training images.
+_N_TO_RECHECK = 8
 
 
 def write_report(
@@ -37,16 +35,18 @@ def write_report(
     defect_types=None,
     names=None,
     title="Anomaly detection report",
-    n_images=8,
+    n_images=None,
     confidence=_CONFIDENCE,
 ):
     """Write a report on a fitted detector and its scores of images, as an HTML page.
 
-    The page says how often the detector is right, with confidence intervals, and how
-    its threshold was calibrated. It shows the most anomalous images, those nearest to
-    the threshold and, with labels, the missed defects and the false alarms, with
-    anomaly maps where the pipeline has them, and lists data, settings and versions. It
-    is a single file that needs no network.
+    The page says what the fit has learned, how often the detector is right, with
+    confidence intervals, also at other rates, and how its threshold was calibrated. It
+    shows the missed defects and the false alarms, where labels are given, all images by
+    their distances, and the training images to recheck, with anomaly maps where the
+    pipeline has them; lists data, settings and versions; and has lines for an
+    acceptance test to be signed on. It is a single file that needs no network, with
+    20 to 50 kB for each image.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def write_report(
     title : str, default="Anomaly detection report"
         Heading of the page.
 
-    n_images : int, default=8
-        Most images to show in each group, at least 1.
+    n_images : int or None, default=None
+        Most images to show in each group, at least 1; None shows all.
 
     confidence : float, default=0.95
         Confidence level of the intervals, in (0, 1).
@@ -122,7 +122,8 @@ def write_report(
     True
     """
     check_matplotlib("A report")
-    check_integer("n_images", n_images, 1)
+    if n_images is not None:
+        check_integer("n_images", n_images, 1)
     check_real("confidence", confidence, 0, 1)
     path = Path(path)
     if not path.parent.is_dir():
@@ -140,8 +141,7 @@ def write_report(
     scored = ScoredImages(X, names, -y_score, -offset, y, defect_types)
     groups = scored.groups(n_images)
     shown = sorted({row for group in groups for row in group.rows})
-    maps, without_maps = _maps_of(estimator, scored, shown)
-    cards = make_cards(estimator, scored, shown, maps)
+    cards, without_maps = make_cards(estimator, scored, shown)
     page = _template().render(
         title=title,
         written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip(),
@@ -153,10 +153,13 @@ def write_report(
         settings=setting_facts(estimator),
         calibration=calibration_facts(estimator, -offset, confidence),
         rates=rate_rows(scored, fpr, confidence),
+        other_rates=other_rate_rows(estimator, scored),
+        learned=fit_summary(estimator, names=_training_names(estimator)).sentences(),
+        recheck=_cards_to_recheck(estimator),
         distances=draw_distances(scored, fpr),
         roc=draw_roc(scored, fpr),
         groups=[(group, [cards[row] for row in group.rows]) for group in groups],
-        color_bar=color_bar(map_meaning(estimator)) if maps else None,
+        color_bar=None if without_maps else color_bar(map_meaning(estimator)),
         map_meaning=map_meaning(estimator),
         without_maps=without_maps,
     )
@@ -196,17 +199,36 @@ def _name_of(item, index):
     return f"image {index}"
 
 
-def _maps_of(estimator, scored, rows):
-    """Return maps by row, and the reason where there are none."""
-    images = [scored.images[row] for row in rows]
-    draw = getattr(estimator, "anomaly_maps", None)
-    try:
-        maps = anomaly_maps(estimator, images) if draw is None else draw(images)
-    except InvalidImageError:
-        raise
-    except ValueError as error:
-        return {}, str(error)
-    return dict(zip(rows, maps, strict=True)), ""
+def _training_names(estimator):
+    """Return short names of the training images, where they were kept."""
+    kept = getattr(estimator, "training_samples_", {}).get("name", [])
+    names = [path_to_text(_name_of(str(name), 0)) for name in kept]
+    return names if len(names) and all(names) else None
+
+
+def _cards_to_recheck(estimator):
+    """Make cards of the training images with the largest held-out distances.
+
+    None where the images are not kept by name, or are no longer there.
+    """
+    names = getattr(estimator, "training_samples_", {}).get("name", [])
+    distances = getattr(find_decider(estimator), "calibration_distances_", ())
+    if len(names) != len(distances):
+        return []
+    rows = np.argsort(-np.asarray(distances), kind="stable")[:_N_TO_RECHECK]
+    paths = [str(names[row]) for row in rows]
+    if not paths or not all(map(os.path.isfile, paths)):
+        return []
+    scored = ScoredImages(
+        paths,
+        [path_to_text(_name_of(path, 0)) for path in paths],
+        np.asarray(distances)[rows],
+        find_threshold(estimator),
+        None,
+        None,
+    )
+    cards, _ = make_cards(estimator, scored, list(range(len(rows))))
+    return list(cards.values())
 
 
 def _template():

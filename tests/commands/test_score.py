@@ -12,8 +12,9 @@ from skgaussad import load
 from skgaussad._utils.score_table import score_rows
 from skgaussad.commands import _outputs, _scoring
 from skgaussad.detectors import p_values
+from skgaussad.features import decode_image
 from skgaussad.inspection import anomaly_maps
-from skgaussad.inspection._map_colors import color_map
+from skgaussad.inspection._map_colors import overlay_map
 
 COLUMNS = ["path", "distance", "threshold_ratio", "p_value", "label", "error"]
 
@@ -252,7 +253,8 @@ def test_maps_are_drawn_to_files_of_their_own(run, parts, model, tmp_path):
         (values,) = anomaly_maps(load(model), [path])
         name = type(folder)(path).relative_to(folder)
         with Image.open(maps / f"{name}.png") as picture:
-            expected = color_map(values, "cell")
+            image = decode_image([path], 0)
+            expected = overlay_map(image, values, "cell")
             np.testing.assert_array_equal(np.asarray(picture), expected)
 
 

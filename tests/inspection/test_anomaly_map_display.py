@@ -37,7 +37,8 @@ def make_transformer():
 
 
 def shown(ax):
-    (image,) = ax.images
+    # A map lies over its image.
+    image = ax.images[-1]
     return np.asarray(image.get_array())
 
 
@@ -82,8 +83,11 @@ def test_a_color_means_the_same_in_every_picture():
     inside = (values > 0) & (values < 60)
     assert (np.diff(brightness[inside]) > 0).all()
     assert np.ptp(brightness[values > 60]) == np.ptp(brightness[values < 0]) == 0
-    # Not mixed with what is below.
-    assert all(drawn.get_alpha() is None for drawn in first.map_images_)
+    # Mixed with the image below, but nothing of it where the map is low.
+    for drawn in first.map_images_:
+        covered, of_map = drawn.get_alpha(), drawn.get_array()
+        assert not covered[of_map <= 0.5].any()
+        assert (covered[of_map >= 1] == 0.6).all()
 
 
 def test_line_is_at_one_and_in_its_place():
@@ -129,7 +133,7 @@ def test_maps_are_those_of_positions():
     for drawn, values in zip(display.map_images_, expected, strict=True):
         np.testing.assert_allclose(drawn.get_array(), values, rtol=1e-4, atol=1e-5)
     assert "a position above 1" in display.color_bar_.ax.get_ylabel()
-    assert display.map_images_[0].norm.vmax == 3
+    assert display.map_images_[0].norm.vmax == 10
 
 
 def test_maps_of_elsewhere_have_no_line():

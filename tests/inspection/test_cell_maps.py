@@ -138,7 +138,7 @@ def test_a_cell_of_which_a_sliver_is_left_is_drawn(normal):
 def test_one_scale_for_all_maps_of_cells(fitted, normal):
     display = AnomalyMapDisplay.from_estimator(fitted, normal[:2])
     assert display.meaning == "cell"
-    assert {drawn.norm.vmax for drawn in display.map_images_} == {3.0}
+    assert {drawn.norm.vmax for drawn in display.map_images_} == {10.0}
     assert "residual of a cell, in thresholds" in display.color_bar_.ax.get_ylabel()
 
 

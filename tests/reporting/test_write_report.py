@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -21,12 +22,18 @@ from skgaussad import (
     DeepFeatureTransformer,
     MahalanobisDetector,
     PositionDetector,
+    make_detector,
 )
 from skgaussad.datasets import make_textures
 from skgaussad.detectors import p_values
 from skgaussad.exceptions import InvalidImageError
 from skgaussad.inspection import anomaly_maps
-from skgaussad.inspection._map_colors import color_map, limit_of, map_norm
+from skgaussad.inspection._map_colors import (
+    color_map,
+    limit_of,
+    map_norm,
+    overlay_map,
+)
 from skgaussad.metrics import roc_auc_interval
 from skgaussad.reporting import write_report
 from skgaussad.reporting._text import asked, percent
@@ -230,12 +237,10 @@ def test_images_of_each_group(page, pipe, tested, y):
     missed = [
         row for row in order[::-1] if y[row] == -1 and distances[row] <= threshold
     ]
-    near = np.argsort(np.abs(np.log(distances / threshold)))
     expected = {
-        "Most anomalous": order[:3],
-        "Nearest to the threshold": near[:3],
         "Missed defects": missed[:3],
         "False alarms": wrong[:3],
+        "All images": order[:3],
     }
     cards = page.cards()
     assert list(cards) == [heading for heading, rows in expected.items() if len(rows)]
@@ -244,6 +249,10 @@ def test_images_of_each_group(page, pipe, tested, y):
         for card, row in zip(found, expected[heading], strict=True):
             assert card.startswith(f"part {row:02d} &lt;&amp;&gt;")
             decision = "flagged" if distances[row] > threshold else "passed"
+            if heading == "Missed defects":
+                decision = "passed: missed defect"
+            elif heading == "False alarms":
+                decision = "flagged: false alarm"
             assert f"Decision {decision}" in card
             assert f"Label {'normal' if y[row] == 1 else ''}" in card
             ratio = distances[row] / threshold
@@ -251,6 +260,62 @@ def test_images_of_each_group(page, pipe, tested, y):
             assert f"p-value {p[row]:.2g}" in card
     n_hidden = len(missed) - 3
     assert (f"{n_hidden} more are not shown" in page.text) == (n_hidden > 0)
+
+
+def test_no_missed_defect_looks_good(pipe, good, tested, y, tmp_path):
+    """All images are there, and none that was decided wrongly is green."""
+    strict = clone(pipe).set_params(detector__fpr=0.025).fit(good[:40])
+    page = Page(write_report(strict, tested, tmp_path / "report.html", y=y))
+    flagged = strict.predict(tested) == -1
+    assert len(page.cards()["All images"]) == len(tested)
+    kinds = re.findall(r'<span class="(\w+)">([^<]*)</span>', page.source)
+    assert ("wrong", "passed: missed defect") in kinds or not (y[~flagged] == -1).any()
+    for kind, decision in kinds:
+        assert (kind == "good") == (decision == "passed")
+        assert (kind == "wrong") == (":" in decision)
+
+
+def test_other_rates_are_those_of_the_held_out_distances(page, pipe, tested, y):
+    distances = -pipe.score_samples(tested)
+    for rate, needed in ((0.01, 99), (0.02, 49)):
+        assert row_of(page, f"{100 * rate:g}\N{NO-BREAK SPACE}%") == [
+            f"takes {needed} training images",
+            "",
+            "",
+        ]
+    for rate in (0.05, 0.1):
+        threshold = pipe[-1]._held_out.threshold(rate)
+        cells = row_of(page, f"{100 * rate:g}\N{NO-BREAK SPACE}%")
+        flagged = distances > threshold
+        assert cells == [
+            f"{threshold:.4g}",
+            f"{flagged[y == 1].sum()} of 20",
+            f"{flagged[y == -1].sum()} of {len(y) - 20}",
+        ]
+
+
+def test_what_was_learned_and_what_to_recheck(good, tmp_path):
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for number, image in enumerate(good[:40]):
+        Image.fromarray(image).save(folder / f"{number:02}.png")
+    fitted = make_detector(levels=3, image_size=64, pooling=4, device="cpu").fit(folder)
+    page = Page(write_report(fitted, good[40:], tmp_path / "report.html"))
+    assert "40 images were learned by CellwiseMahalanobisDetector" in page.text
+    order = np.argsort(-fitted.calibration_distances_)[:8]
+    cards = page.cards()["Training images to recheck"]
+    for card, row in zip(cards, order, strict=True):
+        assert card.startswith(f"good/{row:02}.png")
+    for path in folder.iterdir():
+        path.unlink()
+    page = Page(write_report(fitted, good[40:], tmp_path / "report.html"))
+    assert "Training images to recheck" not in page.text
+    assert "Date and signature" in page.text
+
+
+def test_nothing_flagged_is_said_so(pipe, good, tmp_path):
+    page = Page(write_report(pipe, good[:3], tmp_path / "report.html"))
+    assert "None of the 3 images is flagged: no distance" in page.text
 
 
 def test_maps_are_those_of_the_images(page, pipe, tested):
@@ -266,8 +331,15 @@ def test_maps_are_those_of_the_images(page, pipe, tested):
     content = base64.b64decode(uri.removeprefix("data:image/jpeg;base64,"))
     found = np.asarray(Image.open(io.BytesIO(content))).astype(float)
     # JPEG loses sharp edges, such as those of the line at the threshold.
-    assert np.abs(found - color_map(expected, "contribution")).mean() < 12
-    assert np.abs(found - color_map(expected[::-1, ::-1], "contribution")).mean() > 24
+    assert (
+        np.abs(found - overlay_map(tested[first], expected, "contribution")).mean() < 12
+    )
+    assert (
+        np.abs(
+            found - overlay_map(tested[first], expected[::-1, ::-1], "contribution")
+        ).mean()
+        > 24
+    )
 
 
 def test_colours_of_a_map():
@@ -275,7 +347,7 @@ def test_colours_of_a_map():
     values[2:7, 2:7] = 1000
     pixels = color_map(values, "contribution")
     norm = map_norm(limit_of("contribution"))
-    assert float(map_norm(limit_of("cell"))(3)) == 1
+    assert float(map_norm(limit_of("cell"))(10)) == 1
     assert float(norm(0)) == 0 and float(norm(60)) == float(norm(900)) == 1
     assert float(norm(1)) == pytest.approx(np.log(2) / np.log(61))
     assert pixels.shape == (9, 9, 3) and pixels.dtype == np.uint8
@@ -284,7 +356,20 @@ def test_colours_of_a_map():
     ring[2:7, 2:7] = True
     ring[3:6, 3:6] = False
     np.testing.assert_array_equal(is_line, ring)
-    assert pixels[0, 0].max() < 10 and pixels[4, 4].min() > 150
+    assert pixels[0, 0].sum() < 200 < pixels[4, 4].sum()
+
+
+def test_a_map_covers_its_image_where_it_is_high():
+    image = np.full((9, 9, 3), 100, dtype=np.uint8)
+    values = np.full((9, 9), 0.4)
+    np.testing.assert_array_equal(overlay_map(image, values, "cell"), image)
+    values[4, 4] = 5
+    picture = overlay_map(image, values, "cell").astype(int)
+    assert (picture[4, 4] == 255).all(), "the line"
+    values[:] = 3
+    color = color_map(np.pad(values, 5, mode="edge"), "cell")[5, 5]
+    picture = overlay_map(np.zeros((9, 9, 1)), values, "cell")
+    np.testing.assert_allclose(picture[4, 4], 0.6 * color, atol=1)
 
 
 # Other detectors and images
@@ -296,7 +381,7 @@ def test_without_labels(pipe, tested, tmp_path):
     _, counts, _, meaning = row_of(page, "Flagged")
     assert counts == f"{flagged.sum()} of {len(tested)}"
     assert "if all were normal, about 10 % would be flagged" in meaning
-    assert list(page.cards()) == ["Most anomalous", "Nearest to the threshold"]
+    assert list(page.cards()) == ["All images"]
     assert "AUROC" not in page.text and "Label" not in page.cards()
     assert f"image {np.argmin(pipe.score_samples(tested))}" in page.text
 
@@ -348,7 +433,7 @@ def test_detectors_of_images(good, tested, tmp_path, kind):
     n_maps = sum(
         picture["alt"].startswith("Anomaly map") for picture in page.attributes("img")
     )
-    assert n_maps == 4
+    assert n_maps == 2
 
 
 def test_deep_images(pipe, good, tmp_path):
