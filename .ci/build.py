@@ -18,7 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MAX_WHEEL_BYTES = 1_000_000
-NEEDED = {"skgaussad/reporting/report.html"}
+NEEDED = {
+    f"skgaussad/reporting/{name}.html"
+    for name in ("cards", "report", "review", "style")
+}
 
 
 def git(*arguments):

@@ -4,7 +4,8 @@ from ._arguments import add_command, add_quiet
 
 _EXAMPLES = """
   skgaussad review photos/good
-  skgaussad review model.skgaussad
+  # of a model, with a page of pictures
+  skgaussad review model.skgaussad -o review.html
 """
 _N_SHOWN = 10
 
@@ -36,6 +37,12 @@ def add_parser(commands):
         default=_N_SHOWN,
         help="how many to list (default: %(default)s)",
     )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write a page of all of them, with maps of where each is unusual",
+    )
     add_quiet(parser)
 
 
@@ -47,6 +54,8 @@ def run(arguments):
 
     from ..detectors import find_threshold
     from ..persistence import load
+    from ..reporting import write_review
+    from ._outputs import check_output
 
     if arguments.number < 1:
         arguments.error("-n takes a number of images of at least 1")
@@ -55,11 +64,16 @@ def run(arguments):
     else:
         model = load(arguments.source)
     paths = _paths_of(model, arguments.source)
+    if arguments.output is not None:
+        check_output(arguments.output, inputs=[*paths])
+        write_review(model, arguments.output)
     distances, threshold = model.calibration_distances_, find_threshold(model)
     print(f"threshold {threshold:.4g}\n\ndistance  image")
     for row in np.argsort(-distances, kind="stable")[: arguments.number]:
         mark = "  <- above the threshold" if distances[row] > threshold else ""
         print(f"{distances[row]:8.4g}  {paths[row]}{mark}")
+    if arguments.output is not None:
+        print(f"\n{arguments.output}")
 
 
 def _fit(arguments):

@@ -142,9 +142,9 @@ def write_report(
     groups = scored.groups(n_images)
     shown = sorted({row for group in groups for row in group.rows})
     cards, without_maps = make_cards(estimator, scored, shown)
-    page = _template().render(
+    page = _template("report.html").render(
         title=title,
-        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip(),
+        written=_now(),
         version=version("skgaussad"),
         scored=scored,
         fpr=fpr,
@@ -155,7 +155,7 @@ def write_report(
         rates=rate_rows(scored, fpr, confidence),
         other_rates=other_rate_rows(estimator, scored),
         learned=fit_summary(estimator, names=_training_names(estimator)).sentences(),
-        recheck=_cards_to_recheck(estimator),
+        recheck=_cards_to_recheck(estimator)[0],
         distances=draw_distances(scored, fpr),
         roc=draw_roc(scored, fpr),
         groups=[(group, [cards[row] for row in group.rows]) for group in groups],
@@ -206,19 +206,20 @@ def _training_names(estimator):
     return names if len(names) and all(names) else None
 
 
-def _cards_to_recheck(estimator):
+def _cards_to_recheck(estimator, n_images=_N_TO_RECHECK):
     """Make cards of the training images with the largest held-out distances.
 
-    None where the images are not kept by name, or are no longer there.
+    None where the images are not kept by name, or are no longer there; and why there
+    are no maps.
     """
     names = getattr(estimator, "training_samples_", {}).get("name", [])
     distances = getattr(find_decider(estimator), "calibration_distances_", ())
     if len(names) != len(distances):
-        return []
-    rows = np.argsort(-np.asarray(distances), kind="stable")[:_N_TO_RECHECK]
+        return [], ""
+    rows = np.argsort(-np.asarray(distances), kind="stable")[:n_images]
     paths = [str(names[row]) for row in rows]
     if not paths or not all(map(os.path.isfile, paths)):
-        return []
+        return [], ""
     scored = ScoredImages(
         paths,
         [path_to_text(_name_of(path, 0)) for path in paths],
@@ -227,11 +228,84 @@ def _cards_to_recheck(estimator):
         None,
         None,
     )
-    cards, _ = make_cards(estimator, scored, list(range(len(rows))))
-    return list(cards.values())
+    cards, without_maps = make_cards(estimator, scored, list(range(len(rows))))
+    return list(cards.values()), without_maps
 
 
-def _template():
+def write_review(estimator, path):
+    """Write a page of the training images, by their held-out distances.
+
+    Parameters
+    ----------
+    estimator : DetectorPipeline
+        Fitted to image files that are still there, such as that of
+        :func:`~skgaussad.make_detector`.
+
+    path : str or path-like
+        Where to write the page. An existing file is replaced once the new page is
+        complete.
+
+    Returns
+    -------
+    path : pathlib.Path
+        Of the page.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is missing.
+    OSError
+        If the page cannot be written.
+    ValueError
+        If the training images are not known by their files, or not there.
+
+    See Also
+    --------
+    write_report : On new images.
+    fit_summary : Names those that stand apart.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from skgaussad import make_detector
+    >>> from skgaussad.datasets import make_textures
+    >>> from skgaussad.reporting import write_review
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number, image in enumerate(make_textures(30, 0, random_state=0).images):
+    ...         Image.fromarray(image).save(f"{folder}/{number:02}.png")
+    ...     detector = make_detector(levels=3, pooling=4, image_size=64).fit(folder)
+    ...     page = write_review(detector, f"{folder}/review.html")
+    ...     "30 images were learned" in page.read_text(encoding="utf-8")
+    True
+    """
+    check_matplotlib("A page")
+    cards, without_maps = _cards_to_recheck(estimator, None)
+    if not cards:
+        raise ValueError(
+            "The training images cannot be shown: the model does not know their files, "
+            "or these are no longer there. Fit to a folder or to paths."
+        )
+    meaning = map_meaning(estimator)
+    page = _template("review.html").render(
+        title="Training images",
+        written=_now(),
+        version=version("skgaussad"),
+        learned=fit_summary(estimator, names=_training_names(estimator)).sentences(),
+        color_bar=None if without_maps else color_bar(meaning),
+        cards=cards,
+    )
+    with replacing(Path(path)) as temporary:
+        Path(temporary).write_text(page, "utf-8", errors="backslashreplace")
+    return Path(path)
+
+
+def _now():
+    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def _template(name):
     import jinja2
 
     environment = jinja2.Environment(
@@ -242,4 +316,4 @@ def _template():
         lstrip_blocks=True,
     )
     environment.filters["asked"] = asked
-    return environment.get_template("report.html")
+    return environment.get_template(name)

@@ -74,10 +74,18 @@ def test_review_lists_by_distance_and_fit_leaves_out(
     assert model.read_bytes() == before
 
 
-def test_review_fits_to_a_folder(run, parts):
-    status, out, _ = run("review", parts / "good", "--quiet")
+def test_review_fits_to_a_folder(run, parts, tmp_path):
+    page = tmp_path / "review.html"
+    status, out, _ = run("review", parts / "good", "--quiet", "-o", page)
     assert status == 0
-    assert len(out.splitlines()) == 3 + 10
+    assert len(out.splitlines()) == 3 + 10 + 2
+    assert out.endswith(f"\n{page}\n")
+    source = page.read_text(encoding="utf-8")
+    assert source.count('<li class="card">') == 40
+    assert source.count("Anomaly map of good/") == 40
+    names = re.findall(r'<p class="name">good/(\S+?)</p>', source)
+    listed = [line.rsplit("/", 1)[1].split()[0] for line in out.splitlines()[3:13]]
+    assert names[:10] == listed
     with pytest.raises(SystemExit, match="2"):
         run("review", parts / "good", "-n", "0")
 
