@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..detectors import find_part, find_threshold, find_transformer, send_to_part
+from ..features import draw_maps
 from ._gaussians import check_scale
 
 # Images whose features are held at a time.
@@ -71,15 +72,45 @@ class ScoredCells:
 
         A cell that is ignored entirely is NaN.
         """
-        unit = self.unit
-        rows, columns = self._places.T
-        shape = rows.max() + 1, columns.max() + 1
-        counts = self._find_counting(shape)
         for start in range(0, len(images), _N_AT_ONCE):
             stop = min(start + _N_AT_ONCE, len(images))
             some = [images[index] for index in range(start, stop)]
             detector, X = send_to_part(self._estimator, "cell_residuals", some)
-            for residuals in detector.cell_residuals(X):
-                layer = np.full(shape, np.nan)
-                layer[rows, columns] = residuals / unit
-                yield [np.where(counts, layer, np.nan)]
+            yield from self._layers(detector.cell_residuals(X))
+
+    def held_out_layers(self, rows):
+        """Yield the layers of training images, each by the Gaussian of the others."""
+        detector = find_part(self._estimator, "cell_residuals")
+        return self._layers(detector.calibration_residuals_[rows])
+
+    def _layers(self, residuals):
+        """Yield the layer of each row of residuals."""
+        unit = self.unit
+        rows, columns = self._places.T
+        shape = rows.max() + 1, columns.max() + 1
+        counts = self._find_counting(shape)
+        for of_image in residuals:
+            layer = np.full(shape, np.nan)
+            layer[rows, columns] = of_image / unit
+            yield [np.where(counts, layer, np.nan)]
+
+
+def held_out_maps(estimator, images, rows):
+    """Draw the maps of training images, each by the Gaussian of the others.
+
+    Parameters
+    ----------
+    estimator : Pipeline, or meta-estimator around one
+        Fitted, with a :class:`~skgaussad.CellwiseMahalanobisDetector`.
+    images : sequence of n_images images
+        Some of those that it was fitted to.
+    rows : array-like of shape (n_images,), dtype int
+        Their numbers among these.
+
+    Returns
+    -------
+    maps : list of n_images ndarrays of shape (height, width)
+    """
+    scored = ScoredCells(estimator)
+    layers = scored.held_out_layers(rows)
+    return draw_maps(layers, images, scored.transformer, "image")

@@ -128,7 +128,7 @@ class ScoredImages:
         return self.y[row] == label and self.flagged[row] == flagged
 
 
-def make_cards(estimator, scored, rows):
+def make_cards(estimator, scored, rows, draw=None):
     """Make what is shown of images.
 
     Parameters
@@ -137,6 +137,8 @@ def make_cards(estimator, scored, rows):
     scored : ScoredImages
     rows : list of int
         Positions of the images.
+    draw : callable or None, default=None
+        Takes some of the rows, and returns their maps. None draws those of new images.
 
     Returns
     -------
@@ -159,18 +161,21 @@ def make_cards(estimator, scored, rows):
         some = rows[start : start + _N_AT_ONCE]
         maps = {}
         if not without_maps:
-            maps, without_maps = _maps_of(estimator, scored, some)
+            maps, without_maps = _maps_of(estimator, scored, some, draw)
         for row, p_value in zip(some, p[start : start + _N_AT_ONCE], strict=True):
             cards[row] = _make_card(scored, row, maps.get(row), meaning, p_value, white)
     return cards, without_maps
 
 
-def _maps_of(estimator, scored, rows):
+def _maps_of(estimator, scored, rows, draw_rows):
     """Return maps by row, and the reason where there are none."""
     images = [scored.images[row] for row in rows]
     draw = getattr(estimator, "anomaly_maps", None)
     try:
-        maps = anomaly_maps(estimator, images) if draw is None else draw(images)
+        if draw_rows is not None:
+            maps = draw_rows(rows)
+        else:
+            maps = anomaly_maps(estimator, images) if draw is None else draw(images)
     except InvalidImageError:
         raise
     except ValueError as error:

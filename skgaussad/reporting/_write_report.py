@@ -12,8 +12,13 @@ from .._utils.atomic_write import replacing
 from .._utils.labels import check_labels
 from .._utils.score_table import path_to_text
 from .._utils.validation import check_integer, check_real
-from ..detectors import find_decider, find_threshold
-from ..inspection import ask_for_scores, check_matplotlib, map_meaning
+from ..detectors import find_decider, find_part, find_threshold
+from ..inspection import (
+    ask_for_scores,
+    check_matplotlib,
+    held_out_maps,
+    map_meaning,
+)
 from ._cards import ScoredImages, make_cards
 from ._facts import calibration_facts, data_facts, setting_facts
 from ._figures import color_bar, draw_distances, draw_roc
@@ -228,7 +233,13 @@ def _cards_to_recheck(estimator, n_images=_N_TO_RECHECK):
         None,
         None,
     )
-    cards, without_maps = make_cards(estimator, scored, list(range(len(rows))))
+    draw = None
+    if hasattr(find_part(estimator, "cell_residuals"), "calibration_residuals_"):
+        # To the model of all, which has seen them, they look normal.
+        def draw(some):
+            return held_out_maps(estimator, [paths[n] for n in some], rows[some])
+
+    cards, without_maps = make_cards(estimator, scored, list(range(len(rows))), draw)
     return list(cards.values()), without_maps
 
 

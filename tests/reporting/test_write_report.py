@@ -27,7 +27,8 @@ from skgaussad import (
 from skgaussad.datasets import make_textures
 from skgaussad.detectors import p_values
 from skgaussad.exceptions import InvalidImageError
-from skgaussad.inspection import anomaly_maps
+from skgaussad.features import resize
+from skgaussad.inspection import anomaly_maps, held_out_maps
 from skgaussad.inspection._map_colors import (
     color_map,
     limit_of,
@@ -306,6 +307,11 @@ def test_what_was_learned_and_what_to_recheck(good, tmp_path):
     cards = page.cards()["Training images to recheck"]
     for card, row in zip(cards, order, strict=True):
         assert card.startswith(f"good/{row:02}.png")
+    # By the model of the others, as far out as their distances say.
+    (drawn,) = held_out_maps(fitted, [str(folder / f"{order[0]:02}.png")], order[:1])
+    residuals = fitted[-1].calibration_residuals_[order[0]].reshape(4, 4)
+    expected = resize(residuals / -fitted.offset_, drawn.shape)
+    np.testing.assert_allclose(drawn, expected, rtol=1e-5)
     for path in folder.iterdir():
         path.unlink()
     page = Page(write_report(fitted, good[40:], tmp_path / "report.html"))
