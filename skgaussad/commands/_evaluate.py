@@ -39,8 +39,8 @@ def run(arguments):
     import json
 
     from .._utils.progress import progress_bar
+    from ..persistence import Scorer
     from ._inputs import list_labelled
-    from ._scoring import Scorer
 
     paths, types = list_labelled(arguments.folder)
     scorer = Scorer(arguments.model)

@@ -32,8 +32,8 @@ def add_parser(commands):
 def run(arguments):
     """Run the command."""
     from ..export import to_onnx
+    from ..persistence import Scorer
     from ._outputs import check_output
-    from ._scoring import Scorer
 
     check_output(arguments.onnx, inputs=[arguments.model])
     model = Scorer(arguments.model).model

@@ -276,12 +276,3 @@ def _match(pattern, exclude, left_out):
 def _is_within(path, folder):
     path, folder = os.path.realpath(os.path.dirname(path)), os.path.realpath(folder)
     return path == folder or path.startswith(os.path.join(folder, ""))
-
-
-def stamp_of(path):
-    """Return what changes with a file, or None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -17,6 +17,7 @@ from . import (
     _report,
     _review,
     _score,
+    _serve,
     _update,
 )
 from ._streams import flush_or_discard, open_standard_streams, print_message
@@ -27,6 +28,7 @@ _COMMANDS = (
     _review,
     _update,
     _score,
+    _serve,
     _evaluate,
     _report,
     _info,

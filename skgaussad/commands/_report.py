@@ -40,10 +40,10 @@ def run(arguments):
     from .._utils.score_table import path_to_text
     from ..detectors import find_transformer
     from ..inspection import check_matplotlib
+    from ..persistence import Scorer
     from ..reporting import write_report
     from ._inputs import common_folder
     from ._outputs import check_output
-    from ._scoring import Scorer
 
     check_matplotlib("A report")
     paths, labels = _list(arguments.images)

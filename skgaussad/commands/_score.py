@@ -111,6 +111,7 @@ def run(arguments):
 
 def _score(arguments):
     from .._utils.progress import progress_bar
+    from ..persistence import Scorer
     from ._inputs import common_folder, count_images, list_images
     from ._maps import MapWriter
     from ._outputs import (
@@ -120,7 +121,6 @@ def _score(arguments):
         format_of,
         open_output,
     )
-    from ._scoring import Scorer
     from ._streams import print_message
 
     sources, maps_folder, output = arguments.images, arguments.maps, arguments.output
@@ -184,10 +184,10 @@ def _score(arguments):
 def _watch(arguments):
     from .._utils.progress import progress_bar
     from ..datasets import existing_folder
+    from ..persistence import Scorer
     from ._feedback import Adapter
     from ._maps import MapWriter
     from ._outputs import check_output, format_of
-    from ._scoring import Scorer
     from ._watch import ResultFile, Watcher, watch
 
     feedback = arguments.feedback

@@ -12,10 +12,10 @@ from itertools import islice
 
 from filelock import FileLock, Timeout
 
+from .._utils.file_stamp import stamp_of
 from .._utils.score_table import COLUMNS, path_to_text
 from ..exceptions import InvalidImageError
 from ..features import is_image_file, is_something_else, walk_images
-from ._inputs import stamp_of
 from ._outputs import encode, unquote
 from ._streams import print_message
 

@@ -339,12 +339,12 @@ def test_a_closed_pipe_is_quiet(model):
 
 
 def test_an_interrupt_is_quiet(run, model, monkeypatch):
-    from skgaussad.commands import _scoring
+    from skgaussad.persistence import _scorer
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_scoring, "load", interrupt)
+    monkeypatch.setattr(_scorer, "load", interrupt)
     assert run("score", model, "a.png", "--quiet") == (130, "", "")
 
 

@@ -127,6 +127,6 @@ def test_the_commands_of_the_chapter(photos, monkeypatch):
         )
     assert programs == {
         command.__name__.rpartition("._")[2] for command in _COMMANDS
-    } - {"demo"}
+    } - {"demo", "serve"}
     assert Path("results.jsonl").read_text().count("\n") == 6
     assert Path("watched.csv").read_text().count("\n") == 7

@@ -10,11 +10,12 @@ from PIL import Image
 
 from skgaussad import load
 from skgaussad._utils.score_table import score_rows
-from skgaussad.commands import _outputs, _scoring
+from skgaussad.commands import _outputs
 from skgaussad.detectors import p_values
 from skgaussad.features import decode_image
 from skgaussad.inspection import anomaly_maps
 from skgaussad.inspection._map_colors import overlay_map
+from skgaussad.persistence import _scorer
 
 COLUMNS = ["path", "distance", "threshold_ratio", "p_value", "label", "error"]
 
@@ -87,7 +88,7 @@ def test_standard_output(run, parts, model, expected, tmp_path, option):
 
 
 def test_chunks_do_not_show(run, parts, model, expected, monkeypatch, tmp_path):
-    monkeypatch.setattr(_scoring, "_CHUNK", 3)
+    monkeypatch.setattr(_scorer, "_CHUNK", 3)
     monkeypatch.setattr(_outputs, "_ROW_GROUP", 4)
     output = tmp_path / "a.parquet"
     assert run("score", model, parts / "new", "-o", output, "--quiet")[0] == 0
@@ -119,7 +120,7 @@ def test_exit_status_of_anomalies(run, parts, model, expected):
 
 
 def test_images_above_the_threshold_are_anomalous(model, expected):
-    scorer = _scoring.Scorer(model)
+    scorer = _scorer.Scorer(model)
     paths = expected["path"].tolist()[:1]
     (row,) = scorer.score(paths)
     for threshold, label in [

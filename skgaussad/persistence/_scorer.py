@@ -4,6 +4,7 @@ from itertools import islice
 
 import numpy as np
 
+from .._utils.file_stamp import stamp_of
 from .._utils.score_table import score_rows
 from ..detectors import (
     find_decider,
@@ -13,8 +14,7 @@ from ..detectors import (
     find_transformer,
 )
 from ..features import ReplacedImages
-from ..persistence import load
-from ._inputs import stamp_of
+from ._model_file import load
 
 # Enough to occupy threads and GPUs, and few enough for rows to come soon.
 _CHUNK = 128

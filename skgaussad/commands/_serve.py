@@ -1,0 +1,170 @@
+"""``skgaussad serve``: a JSON API and a page for a model."""
+
+import argparse
+
+from ._arguments import add_command, add_model
+
+_EXAMPLES = """
+  skgaussad serve model.skgaussad
+  # for other machines, which send the token in SKGAUSSAD_TOKEN with each request
+  skgaussad serve model.skgaussad --host 0.0.0.0
+  # let the threshold follow what inspection finds
+  skgaussad serve model.skgaussad --adapt
+"""
+_MAX_IMAGES = 1000
+_SECONDS_TO_STOP = 30
+
+
+def add_parser(commands):
+    """Add the command to those of the command line."""
+    parser = add_command(
+        commands,
+        "serve",
+        run,
+        summary="serve a model to programs and to people",
+        description="Serve a model: a page in the browser to drop images on, and a "
+        "JSON API, which /docs describes, until SIGINT or SIGTERM. Decisions and "
+        "feedback are on the disk before an answer is sent, and a model file that is "
+        "replaced is used without a restart.",
+        examples=_EXAMPLES,
+    )
+    add_model(parser)
+    parser.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="the address to listen on; any other than this machine's own needs a "
+        "token (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="the port (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--token",
+        help="what requests must send as 'Authorization: Bearer TOKEN'; better given "
+        "as the environment variable SKGAUSSAD_TOKEN, which other users cannot see",
+    )
+    parser.add_argument(
+        "--state",
+        metavar="FOLDER",
+        help="where decisions, feedback and the last images are kept (default: MODEL "
+        "with .state after it)",
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="N",
+        type=_whole(0),
+        default=1000,
+        help="number of images to keep for pictures and updates (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-size",
+        metavar="MB",
+        type=_megabytes,
+        default=20.0,
+        help="largest image to take, in megabytes (default: 20)",
+    )
+    parser.add_argument(
+        "--max-images",
+        metavar="N",
+        type=_whole(1, _MAX_IMAGES),
+        default=100,
+        help="most images of one request (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--adapt",
+        action="store_true",
+        help="let the threshold follow the feedback, so that the rate of false alarms "
+        "stays under drift",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=_whole(1),
+        default=1,
+        help="number of processes, each with the model in memory; one uses all cores "
+        "already (default: %(default)s)",
+    )
+
+
+def run(arguments):
+    """Run the command."""
+    from ..serve import check_serve
+
+    check_serve("skgaussad serve")
+    import os
+    import tempfile
+
+    import uvicorn
+
+    from ..persistence import model_info
+    from ..serve import LOOPBACK, TOKEN_VARIABLE, ServeSettings, make_app
+
+    token = arguments.token or os.environ.get(TOKEN_VARIABLE) or None
+    if arguments.host not in LOOPBACK and token is None:
+        raise ValueError(
+            f"--host {arguments.host} can be reached from other machines, and takes a "
+            f"token: set the environment variable {TOKEN_VARIABLE} to a long secret."
+        )
+    options = {
+        name: getattr(arguments, name)
+        for name in ("max_size", "max_images", "keep", "adapt")
+    }
+    server = {
+        "host": arguments.host,
+        "port": arguments.port,
+        "access_log": False,
+        "timeout_graceful_shutdown": _SECONDS_TO_STOP,
+    }
+    if arguments.workers == 1:
+        app = make_app(arguments.model, state=arguments.state, token=token, **options)
+        uvicorn.run(app, **server)
+        return
+    # Workers that cannot read it would be started again and again.
+    model_info(arguments.model)
+    settings = ServeSettings.make(
+        arguments.model, arguments.state, token=token, **options
+    )
+    settings.to_environment()
+    with tempfile.TemporaryDirectory() as folder:
+        # Where the metrics of all of them are added up.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        uvicorn.run(
+            "skgaussad.serve:app_from_environment",
+            factory=True,
+            workers=arguments.workers,
+            **server,
+        )
+
+
+def _port(text):
+    """Convert the number of a port; 0 takes a free one."""
+    return _whole(0, 65535)(text)
+
+
+def _whole(least, most=None):
+    """Return a function that converts a whole number within limits."""
+
+    def convert(text):
+        value = int(text) if text.isdecimal() else -1
+        if value < least or (most is not None and value > most):
+            limits = f"from {least}" + (f" to {most}" if most else " on")
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number {limits}; got {text!r}"
+            )
+        return value
+
+    return convert
+
+
+def _megabytes(text):
+    """Convert a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"expected a number of megabytes above 0; got {text!r}"
+        )
+    return value
