@@ -2,7 +2,12 @@
 
 import queue
 import threading
+import time
 from concurrent.futures import Future
+
+# Seconds to wait for the requests of those that were just answered: else one of them
+# would go through by itself, and all others after it.
+_LINGER = 0.02
 
 
 class Batcher:
@@ -40,17 +45,24 @@ class Batcher:
         return future.result()
 
     def _run(self):
+        n_before = 1
         while (request := self._queue.get()) is not None:
             requests = [request]
+            deadline = time.monotonic() + (_LINGER if n_before > 1 else 0.0)
             while sum(len(items) for items, _ in requests) < self._most:
                 try:
-                    request = self._queue.get_nowait()
+                    wait = max(deadline - time.monotonic(), 0.0)
+                    request = self._queue.get(timeout=wait)
                 except queue.Empty:
                     break
                 if request is None:
                     self._queue.put(None)
                     break
                 requests.append(request)
+                if len(requests) == n_before:
+                    # All of them are back.
+                    deadline = 0.0
+            n_before = len(requests)
             self._answer(requests)
 
     def _answer(self, requests):
