@@ -178,7 +178,7 @@ class ConformalDetector(MetaEstimatorMixin, BaseDetector):
         held_out, self.fold_estimators_ = hold_out(fit, X, folds, n_jobs=self.n_jobs)
         self._set_held_out(held_out, groups, copies, number_folds(folds))
         self._set_threshold()
-        warn_of_learned_steps(self, np.asarray(X))
+        warn_of_learned_steps(self, X)
         if groups is None:
             warn_of_order(self, X, copies)
         return self

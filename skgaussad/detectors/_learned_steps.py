@@ -32,7 +32,7 @@ def warn_of_learned_steps(detector, X):
     Parameters
     ----------
     detector : detector
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or data frame of shape (n_samples, n_features)
         Its training samples.
 
     Warns
@@ -40,6 +40,8 @@ def warn_of_learned_steps(detector, X):
     FalseAlarmRateWarning
         With what to do.
     """
+    # Of columns of several types a data frame makes objects.
+    X = np.asarray(X, dtype=np.float64)
     scales = X.std(axis=0)
     # The last of n components of n samples is rounding.
     vary = scales > _ROUNDING * scales.max()

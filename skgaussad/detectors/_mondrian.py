@@ -220,7 +220,7 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
         self._set_held_out(ratios, lots, copies)
         self.offset_ = -1.0
         self._warn_of_few(names, sizes, few, needed, groups)
-        warn_of_learned_steps(self, np.asarray(X))
+        warn_of_learned_steps(self, X)
         if groups is None:
             self._warn_of_order(X, categories, numbers, copies)
         return self

@@ -213,7 +213,7 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
         self.suspects_ = suspects[order]
         self._set_held_out(distances, copies=copies)
         self._set_threshold()
-        warn_of_learned_steps(self, np.asarray(X))
+        warn_of_learned_steps(self, X)
         if copies is not None:
             copies = np.unique(copies[self.support_], return_inverse=True)[1]
         warn_of_order(self, take_rows(X, self.support_), copies)

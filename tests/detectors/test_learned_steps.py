@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -83,6 +84,26 @@ def test_every_detector_sees_them(detector):
     X = draw(60)
     assert says_so(make_pipeline(NegatedPCA(5), clone(detector)), X)
     assert not says_so(clone(detector), X)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        MahalanobisDetector(),
+        ConformalDetector(MahalanobisDetector()),
+        MondrianDetector(),
+        RobustDetector(),
+    ],
+    ids=str,
+)
+def test_data_frames_of_several_types_are_fitted(detector):
+    X = draw(60, 4)
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    mixed = frame.assign(b=frame["b"] > 5)
+    for given in (mixed, frame.convert_dtypes(), frame.astype(object)):
+        scores = clone(detector).fit(given).score_samples(given)
+        expected = clone(detector).fit(given.astype(float))
+        np.testing.assert_allclose(scores, expected.score_samples(given.astype(float)))
 
 
 def test_components_are_seen_with_groups_and_by_calibrate():
