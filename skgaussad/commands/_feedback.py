@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from ..calibration import AdaptiveThreshold
-from ..detectors import find_decider, find_part
+from ..detectors import find_decider, find_held_out
 from ._outputs import unquote
 from ._streams import print_message
 from ._watch import whole_records
@@ -144,7 +144,7 @@ class Adapter:
 
 def _count_older(model, rows):
     """Count the results up to the last that another model gave, by its p-value."""
-    held_out = getattr(find_part(model, "_held_out"), "_held_out", None)
+    held_out = find_held_out(model)
     if held_out is None or not rows:
         return 0
     expected = held_out.p_values(np.array([row["distance"] for row in rows]))

@@ -17,6 +17,7 @@ from ._tiled import TiledDetector
 from ._variant_mahalanobis import VariantMahalanobisDetector
 from ._walk import (
     find_decider,
+    find_held_out,
     find_max_value,
     find_part,
     find_threshold,

@@ -85,6 +85,14 @@ def find_decider(estimator):
     return find_part(estimator, "offset_") if part is None else part
 
 
+def find_held_out(estimator):
+    """Return the held-out distances of an estimator's outermost part with any, or None.
+
+    With what they tell of rates, as `HeldOutDistances`.
+    """
+    return getattr(find_part(estimator, "_held_out"), "_held_out", None)
+
+
 def find_threshold(estimator):
     """Return the threshold on the distance of an estimator's decider, or None."""
     offset = getattr(find_decider(estimator), "offset_", None)

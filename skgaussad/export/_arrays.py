@@ -11,6 +11,7 @@ from ..calibration import HeldOutDistances
 from ..detectors import (
     AffineMap,
     find_decider,
+    find_held_out,
     find_part,
     find_threshold,
     gaussian_parts,
@@ -236,7 +237,7 @@ class Scoring:
             kind.of(steps, detector, len(transformer.get_feature_names_out())),
             -float(threshold),
             getattr(decider, "fpr", None),
-            getattr(find_part(estimator, "_held_out"), "_held_out", None),
+            find_held_out(estimator),
         )
 
 

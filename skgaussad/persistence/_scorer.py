@@ -8,8 +8,8 @@ from .._utils.file_stamp import stamp_of
 from .._utils.score_table import score_rows
 from ..detectors import (
     find_decider,
+    find_held_out,
     find_max_value,
-    find_part,
     find_threshold,
     find_transformer,
 )
@@ -83,7 +83,7 @@ class Scorer:
             )
         self.model, self.threshold = model, threshold
         self.fpr = getattr(find_decider(self.model), "fpr", None)
-        self._held_out = getattr(find_part(self.model, "_held_out"), "_held_out", None)
+        self._held_out = find_held_out(self.model)
 
     def score(self, paths):
         """Score some images, which go through the network once.

@@ -8,7 +8,13 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..detectors import find_max_value, find_part, offers, p_values
+from ..detectors import (
+    find_held_out,
+    find_max_value,
+    find_part,
+    offers,
+    p_values,
+)
 from ..exceptions import InvalidImageError
 from ..features import as_image_sequence, decode_image
 from ..inspection import anomaly_maps, map_meaning, overlay_map
@@ -149,7 +155,7 @@ def make_cards(estimator, scored, rows, draw=None):
     without_maps : str
         Why there are no maps; empty where there are.
     """
-    held_out = getattr(find_part(estimator, "_held_out"), "_held_out", None)
+    held_out = find_held_out(estimator)
     p = [None] * len(rows)
     if held_out is not None:
         p = held_out.p_values(scored.distances[rows])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..calibration import estimate_rate, required_units
-from ..detectors import find_part
+from ..detectors import find_held_out
 from ._evaluation import evaluate
 from ._text import asked, percent
 
@@ -85,7 +85,7 @@ def other_rate_rows(estimator, scored):
         With ``"rate"`` and ``"threshold"`` in words, and ``"flagged"``, a dict of what
         is flagged; empty without held-out distances.
     """
-    held_out = getattr(find_part(estimator, "_held_out"), "_held_out", None)
+    held_out = find_held_out(estimator)
     if held_out is None:
         return []
     return [_at(rate, held_out, scored) for rate in _RATES]
