@@ -53,7 +53,6 @@ class MapWriter:
 
     def use(self, model):
         """Draw the maps of a model from now on."""
-        self._draw = getattr(model, "anomaly_maps", None)
         self._model = model
         self._meaning = map_meaning(model)
 
@@ -120,11 +119,7 @@ class MapWriter:
 
     def _write_some(self, paths):
         """Draw the maps of a few images."""
-        maps = (
-            anomaly_maps(self._model, paths)
-            if self._draw is None
-            else self._draw(paths)
-        )
+        maps = anomaly_maps(self._model, paths)
         text = PngImagePlugin.PngInfo()
         text.add_text(*_MARK)
         for path, values in zip(paths, maps, strict=True):

@@ -1,7 +1,7 @@
 """Images in, feature matrix out."""
 
 from ._cache import FeatureCache
-from ._decoding import decode_image, read_image_size
+from ._decoding import as_picture, decode_image, read_image_size
 from ._device import resolve_batch_size, resolve_device
 from ._folders import (
     explain_left_out,

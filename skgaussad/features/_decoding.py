@@ -125,6 +125,13 @@ def decode_image(images, index, max_value=None):
     return np.dstack([np.asarray(band) for band in bands])
 
 
+def as_picture(pixels):
+    """Make a PIL image of 8 bits of what `decode_image` returns."""
+    if pixels.dtype != np.uint8:
+        pixels = (255 * pixels).round().astype(np.uint8)
+    return Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
+
+
 def read_image_size(images, index):
     """Return height and width of one image after EXIF orientation, without decoding.
 

@@ -16,7 +16,7 @@ from ..detectors import (
     p_values,
 )
 from ..exceptions import InvalidImageError
-from ..features import as_image_sequence, decode_image
+from ..features import as_image_sequence, as_picture, decode_image
 from ..inspection import anomaly_maps, map_meaning, overlay_map
 
 # Side of a picture, in pixels: a page of all images takes about 20 kB for each.
@@ -226,9 +226,7 @@ def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
 
 def _thumbnail(pixels):
     """Picture of at most `_MAX_SIDE` pixels a side."""
-    if pixels.dtype != np.uint8:
-        pixels = (255 * pixels).round().astype(np.uint8)
-    image = Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
+    image = as_picture(pixels)
     image.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
     return image.convert("RGB")
 

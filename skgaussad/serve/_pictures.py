@@ -6,22 +6,20 @@ import numpy as np
 from PIL import Image
 
 from ..detectors import find_max_value
-from ..features import decode_image
+from ..features import as_picture, decode_image
 from ..inspection import anomaly_maps, map_meaning, overlay_map
 
 # Pixels along the longer side of a picture.
 _LARGEST = 1024
 
 
-def draw_image(model, path, largest=_LARGEST):
+def draw_image(model, path):
     """Return an image as it is scored, as PNG.
 
     Parameters
     ----------
     model : estimator
     path : str
-    largest : int, default=1024
-        Pixels along its longer side at most.
 
     Returns
     -------
@@ -32,7 +30,7 @@ def draw_image(model, path, largest=_LARGEST):
     InvalidImageError
         If it is no image.
     """
-    return _encode(_read(model, path, largest))
+    return _encode(_read(model, path))
 
 
 def draw_overlay(model, path):
@@ -58,25 +56,16 @@ def draw_overlay(model, path):
     ValueError
         If the model has no maps.
     """
-    image = _read(model, path, _LARGEST)
-    draw = getattr(model, "anomaly_maps", None)
-    size = image.height, image.width
-    (values,) = (
-        anomaly_maps(model, [path], size=size)
-        if draw is None
-        else draw([path], size=size)
-    )
+    image = _read(model, path)
+    (values,) = anomaly_maps(model, [path], size=(image.height, image.width))
     pixels = overlay_map(np.asarray(image.convert("RGB")), values, map_meaning(model))
     return _encode(Image.fromarray(pixels))
 
 
-def _read(model, path, largest):
+def _read(model, path):
     """Read an image as it is scored, and make it smaller."""
-    pixels = decode_image([path], 0, find_max_value(model))
-    if pixels.dtype != np.uint8:
-        pixels = (255 * pixels).round().astype(np.uint8)
-    image = Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
-    image.thumbnail((largest, largest), Image.Resampling.BOX)
+    image = as_picture(decode_image([path], 0, find_max_value(model)))
+    image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.BOX)
     return image
 
 
