@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 MAX_WHEEL_BYTES = 1_000_000
 NEEDED = {
     f"skgaussad/reporting/{name}.html"
-    for name in ("cards", "report", "review", "style")
+    for name in ("cards", "page", "report", "review", "style")
 }
 
 

@@ -147,10 +147,11 @@ def write_report(
     groups = scored.groups(n_images)
     shown = sorted({row for group in groups for row in group.rows})
     cards, without_maps = make_cards(estimator, scored, shown)
-    page = _template("report.html").render(
+    return _write_page(
+        path,
+        "report.html",
+        estimator,
         title=title,
-        written=_now(),
-        version=version("skgaussad"),
         scored=scored,
         fpr=fpr,
         confidence=confidence,
@@ -159,19 +160,12 @@ def write_report(
         calibration=calibration_facts(estimator, -offset, confidence),
         rates=rate_rows(scored, fpr, confidence),
         other_rates=other_rate_rows(estimator, scored),
-        learned=fit_summary(estimator, names=_training_names(estimator)).sentences(),
         recheck=_cards_to_recheck(estimator)[0],
         distances=draw_distances(scored, fpr),
         roc=draw_roc(scored, fpr),
         groups=[(group, [cards[row] for row in group.rows]) for group in groups],
-        color_bar=None if without_maps else color_bar(map_meaning(estimator)),
-        map_meaning=map_meaning(estimator),
         without_maps=without_maps,
     )
-    with replacing(path) as temporary:
-        # Names of files may be no text.
-        Path(temporary).write_text(page, "utf-8", errors="backslashreplace")
-    return path
 
 
 def _check_labels_and_names(X, y, defect_types, names):
@@ -298,22 +292,33 @@ def write_review(estimator, path):
             "The training images cannot be shown: the model does not know their files, "
             "or these are no longer there. Fit to a folder or to paths."
         )
-    meaning = map_meaning(estimator)
-    page = _template("review.html").render(
+    return _write_page(
+        path,
+        "review.html",
+        estimator,
         title="Training images",
-        written=_now(),
+        cards=cards,
+        without_maps=without_maps,
+    )
+
+
+def _write_page(path, template, estimator, *, without_maps, **content):
+    """Write a page, with what all pages have, and return its path."""
+    meaning = map_meaning(estimator)
+    page = _template(template).render(
+        written=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip(),
         version=version("skgaussad"),
         learned=fit_summary(estimator, names=_training_names(estimator)).sentences(),
         color_bar=None if without_maps else color_bar(meaning),
-        cards=cards,
+        map_meaning=meaning,
+        without_maps=without_maps,
+        **content,
     )
-    with replacing(Path(path)) as temporary:
+    path = Path(path)
+    with replacing(path) as temporary:
+        # Names of files may be no text.
         Path(temporary).write_text(page, "utf-8", errors="backslashreplace")
-    return Path(path)
-
-
-def _now():
-    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z").strip()
+    return path
 
 
 def _template(name):
