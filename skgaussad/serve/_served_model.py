@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import threading
+from functools import cached_property
 
 import numpy as np
 
@@ -38,9 +39,12 @@ class ServedModel(Scorer):
         # Builds the network, so that the first image does not wait for it.
         self.model.score_samples([np.zeros((8, 8), dtype=np.uint8)])
 
-    @property
+    @cached_property
     def samples(self):
-        """What the detector is fitted to, as `training_samples_`, or None."""
+        """What the detector is fitted to, as `training_samples_`, or None.
+
+        Once: each time it is compared with the moments of the Gaussian.
+        """
         return getattr(self.model, "training_samples_", None)
 
     def working_point(self, fpr):
