@@ -65,6 +65,50 @@ def add_fpr(parser):
     )
 
 
+def add_leave_out(parser):
+    """Add the option that leaves good images out."""
+    parser.add_argument(
+        "--leave-out",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="leave out this image, by its path or file name; may be given several "
+        "times",
+    )
+
+
+def above_zero(unit):
+    """Return a function that converts a number of some unit above 0."""
+
+    def convert(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(
+                f"expected a number of {unit} above 0; got {text!r}"
+            )
+        return value
+
+    return convert
+
+
+def whole_number(least, most=None):
+    """Return a function that converts a whole number within limits."""
+
+    def convert(text):
+        value = int(text) if text.isdecimal() else -1
+        if value < least or (most is not None and value > most):
+            limits = f"from {least}" + (f" to {most}" if most else " on")
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number {limits}; got {text!r}"
+            )
+        return value
+
+    return convert
+
+
 def _rate(text):
     """Convert a number between 0 and 1, both excluded."""
     try:

@@ -1,6 +1,6 @@
 """``skgaussad check``: fit, score and report in one command."""
 
-from ._arguments import add_command, add_fpr, add_quiet
+from ._arguments import add_command, add_fpr, add_leave_out, add_quiet
 
 _EXAMPLES = """
   skgaussad check photos/good photos/new
@@ -31,14 +31,7 @@ def add_parser(commands):
         help="folder to write to, made if it is not there (default: %(default)s)",
     )
     add_fpr(parser)
-    parser.add_argument(
-        "--leave-out",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="leave out this good image, by its path or file name; may be given "
-        "several times",
-    )
+    add_leave_out(parser)
     add_quiet(parser)
 
 

@@ -6,7 +6,7 @@ import re
 import textwrap
 from dataclasses import replace
 
-from ._arguments import add_command, add_fpr, add_images, add_quiet
+from ._arguments import add_command, add_fpr, add_images, add_leave_out, add_quiet
 
 _EXAMPLES = """
   skgaussad fit photos/good --fpr 0.02 -o model.skgaussad
@@ -44,14 +44,7 @@ def add_parser(commands):
         "'lot(\\d+)_', searched in its path below the folder that all have in common. "
         "Whole lots are then held out, and the rate is that in a new lot",
     )
-    parser.add_argument(
-        "--leave-out",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="leave out this image, by its path or file name; may be given several "
-        "times",
-    )
+    add_leave_out(parser)
     parser.add_argument(
         "--threshold",
         choices=("quantile", "tail", "chi2"),
@@ -133,7 +126,7 @@ def run(arguments):
     from functools import partial
 
     from ..persistence import save
-    from ._inputs import list_normal
+    from ._inputs import list_normal, show_named
     from ._lots import describe, find_lots
     from ._outputs import check_output
 
@@ -144,10 +137,10 @@ def run(arguments):
     check_output(arguments.output, inputs=inputs, is_model=True)
     lots = find_lots(arguments.lots, paths, arguments.images)
     pipeline = _make_pipeline(arguments)
-    warnings.showwarning = partial(_show_named, warnings.showwarning, paths)
+    warnings.showwarning = partial(show_named, warnings.showwarning, paths, paths)
     pipeline.fit(paths, **({} if lots is None else {"detector__groups": lots}))
     save(pipeline.set_params(features__verbose=False), arguments.output)
-    print_summary(pipeline, arguments.images)
+    _print_summary(pipeline, arguments.images)
     if lots is not None:
         print(f"\nLots: {describe(lots)}")
     size = os.path.getsize(arguments.output) / 1e6
@@ -168,7 +161,7 @@ def _leave_out(paths, names):
     return paths
 
 
-def print_summary(pipeline, sources):
+def _print_summary(pipeline, sources):
     """Print what a fit has learned, with names below the folder of all images."""
     from ..reporting import fit_summary
     from ._inputs import common_folder
@@ -182,13 +175,6 @@ def print_summary(pipeline, sources):
         print(textwrap.fill(sentence, _WIDTH, break_on_hyphens=False))
     if summary.apart:
         print("skgaussad review shows them; --leave-out NAME leaves one out.")
-
-
-def _show_named(show, paths, message, *args, **kwargs):
-    """Show a warning with the paths of images in place of their positions."""
-    from .._utils.labels import name_positions
-
-    show(name_positions(message, paths), *args, **kwargs)
 
 
 def _make_pipeline(arguments):

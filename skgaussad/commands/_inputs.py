@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 
+from .._utils.labels import name_positions
 from .._utils.score_table import path_to_text
 from ..datasets import (
     check_unlabelled,
@@ -13,13 +14,13 @@ from ..datasets import (
     group_same_files,
     subfolders,
 )
+from ..exceptions import FalseAlarmRateWarning
 from ..features import (
-    explain_left_out,
+    at_least_one,
     is_image_file,
     name_some,
+    stream_folder,
     walk_folders,
-    walk_images,
-    warn_left_out,
 )
 
 # The part of a pattern that matches any number of folders.
@@ -59,15 +60,12 @@ def list_images(sources, *, exclude=None):
         if source == _STANDARD_INPUT:
             yield from _read_list()
         elif os.path.isdir(source):
-            left_out = []
-            found = walk_images(source, exclude=exclude, left_out=left_out)
-            problem = f"There are no images in {source!r}"
-            yield from _at_least_one(found, problem, source, left_out)
+            yield from stream_folder(source, exclude=exclude)
         elif _is_pattern(source):
             left_out = []
             found = _match(source, exclude, left_out)
             problem = f"No image matches {source!r}"
-            yield from _at_least_one(found, problem, source, left_out)
+            yield from at_least_one(found, problem, source, left_out)
         else:
             yield source
 
@@ -236,17 +234,6 @@ def _read_list():
             yield path
 
 
-def _at_least_one(paths, otherwise, source, left_out):
-    """Yield the paths, and then name what was left out; raise if there are none."""
-    is_empty = True
-    for path in paths:
-        is_empty = False
-        yield path
-    if is_empty:
-        raise FileNotFoundError(f"{explain_left_out(otherwise, left_out)}.")
-    warn_left_out(source, left_out)
-
-
 def _match(pattern, exclude, left_out):
     """Yield the images that match a pattern, and are not in an excluded folder."""
     if os.path.basename(pattern) == "**":
@@ -276,3 +263,12 @@ def _match(pattern, exclude, left_out):
 def _is_within(path, folder):
     path, folder = os.path.realpath(os.path.dirname(path)), os.path.realpath(folder)
     return path == folder or path.startswith(os.path.join(folder, ""))
+
+
+def show_named(show, new, every, message, category, *args, **kwargs):
+    """Show a warning with the paths of images in place of their positions.
+
+    Those of the rate are about all samples in the model, others about new images.
+    """
+    paths = every if issubclass(category, FalseAlarmRateWarning) else new
+    show(name_positions(message, paths), category, *args, **kwargs)

@@ -1,6 +1,6 @@
 """``skgaussad review``: the training images, the most unusual first."""
 
-from ._arguments import add_command, add_quiet
+from ._arguments import add_command, add_quiet, whole_number
 
 _EXAMPLES = """
   skgaussad review photos/good
@@ -33,7 +33,7 @@ def add_parser(commands):
         "-n",
         "--number",
         metavar="N",
-        type=int,
+        type=whole_number(1),
         default=_N_SHOWN,
         help="how many to list (default: %(default)s)",
     )
@@ -57,15 +57,13 @@ def run(arguments):
     from ..reporting import write_review
     from ._outputs import check_output
 
-    if arguments.number < 1:
-        arguments.error("-n takes a number of images of at least 1")
     if os.path.isdir(arguments.source):
         model = _fit(arguments)
     else:
         model = load(arguments.source)
     paths = _paths_of(model, arguments.source)
     if arguments.output is not None:
-        check_output(arguments.output, inputs=[*paths])
+        check_output(arguments.output, inputs=paths)
         write_review(model, arguments.output)
     distances, threshold = model.calibration_distances_, find_threshold(model)
     print(f"threshold {threshold:.4g}\n\ndistance  image")

@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 
-from ._arguments import add_command, add_images, add_model, add_quiet
+from ._arguments import above_zero, add_command, add_images, add_model, add_quiet
 
 _EXAMPLES = """
   skgaussad score model.skgaussad photos/new -o results.csv
@@ -90,7 +90,7 @@ def add_parser(commands):
     parser.add_argument(
         "--interval",
         metavar="SECONDS",
-        type=_seconds,
+        type=above_zero("seconds"),
         help="with --watch, the time from one look into the folder to the next; a file "
         "is scored when it has not changed from one to the next (default: 1)",
     )
@@ -194,11 +194,6 @@ def _watch(arguments):
     for is_wrong, message in (
         (len(arguments.images) > 1, "--watch takes one folder"),
         (arguments.output is None, "--watch needs -o FILE"),
-        (
-            (arguments.format or os.path.splitext(arguments.output or "")[1].lower())
-            in ("parquet", ".parquet"),
-            "--watch adds rows to a file, which Parquet does not allow",
-        ),
         (arguments.anomaly_status, "--anomaly-status has no effect with --watch"),
         (
             None not in (feedback, arguments.output)
@@ -208,9 +203,11 @@ def _watch(arguments):
     ):
         if is_wrong:
             arguments.error(message)
-    folder = str(existing_folder("What --watch looks into", *arguments.images))
     check_output(arguments.output, inputs=[arguments.model])
     format_ = arguments.format or format_of(arguments.output)
+    if format_ == "parquet":
+        arguments.error("--watch adds rows to a file, which Parquet does not allow")
+    folder = str(existing_folder("What --watch looks into", *arguments.images))
     with contextlib.ExitStack() as stack:
         results = stack.enter_context(
             ResultFile(arguments.output, format_, keep_rows=feedback is not None)
@@ -243,15 +240,3 @@ def _status(text):
             f"expected an exit status from 0 to {_MAX_STATUS}; got {text!r}"
         )
     return int(text)
-
-
-def _seconds(text):
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"expected a number of seconds above 0; got {text!r}"
-        )
-    return seconds

@@ -1,8 +1,6 @@
 """``skgaussad serve``: a JSON API and a page for a model."""
 
-import argparse
-
-from ._arguments import add_command, add_model
+from ._arguments import above_zero, add_command, add_model, whole_number
 
 _EXAMPLES = """
   skgaussad serve model.skgaussad
@@ -37,7 +35,10 @@ def add_parser(commands):
         "token (default: %(default)s)",
     )
     parser.add_argument(
-        "--port", type=_port, default=8000, help="the port (default: %(default)s)"
+        "--port",
+        type=whole_number(0, 65535),
+        default=8000,
+        help="the port; 0 takes a free one (default: %(default)s)",
     )
     parser.add_argument(
         "--token",
@@ -53,21 +54,21 @@ def add_parser(commands):
     parser.add_argument(
         "--keep",
         metavar="N",
-        type=_whole(0),
+        type=whole_number(0),
         default=1000,
         help="number of images to keep for pictures and updates (default: %(default)s)",
     )
     parser.add_argument(
         "--max-size",
         metavar="MB",
-        type=_megabytes,
+        type=above_zero("megabytes"),
         default=20.0,
         help="largest image to take, in megabytes (default: 20)",
     )
     parser.add_argument(
         "--max-images",
         metavar="N",
-        type=_whole(1, _MAX_IMAGES),
+        type=whole_number(1, _MAX_IMAGES),
         default=100,
         help="most images of one request (default: %(default)s)",
     )
@@ -80,7 +81,7 @@ def add_parser(commands):
     parser.add_argument(
         "--workers",
         metavar="N",
-        type=_whole(1),
+        type=whole_number(1),
         default=1,
         help="number of processes, each with the model in memory; one uses all cores "
         "already (default: %(default)s)",
@@ -135,36 +136,3 @@ def run(arguments):
             workers=arguments.workers,
             **server,
         )
-
-
-def _port(text):
-    """Convert the number of a port; 0 takes a free one."""
-    return _whole(0, 65535)(text)
-
-
-def _whole(least, most=None):
-    """Return a function that converts a whole number within limits."""
-
-    def convert(text):
-        value = int(text) if text.isdecimal() else -1
-        if value < least or (most is not None and value > most):
-            limits = f"from {least}" + (f" to {most}" if most else " on")
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number {limits}; got {text!r}"
-            )
-        return value
-
-    return convert
-
-
-def _megabytes(text):
-    """Convert a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(
-            f"expected a number of megabytes above 0; got {text!r}"
-        )
-    return value

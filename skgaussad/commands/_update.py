@@ -88,7 +88,7 @@ def _update(arguments):
 
     from ..detectors import find_threshold
     from ..persistence import load, save
-    from ._inputs import list_normal
+    from ._inputs import list_normal, show_named
     from ._outputs import check_output
 
     started = time.perf_counter()
@@ -104,7 +104,7 @@ def _update(arguments):
         forget = _find_forgotten(arguments, before)
         kept = [name or f"X[{row}]" for row, name in enumerate(before["name"][~forget])]
         warnings.showwarning = partial(
-            _show_named, warnings.showwarning, paths, [*kept, *paths]
+            show_named, warnings.showwarning, paths, [*kept, *paths]
         )
         with _progress(model, not arguments.quiet):
             model.update(paths or None, groups=arguments.lot, forget=forget)
@@ -162,18 +162,6 @@ def _find_forgotten(arguments, samples):
             )
         forgotten |= labels < arguments.forget_before
     return forgotten
-
-
-def _show_named(show, new, every, message, category, *args, **kwargs):
-    """Show a warning with the paths of images in place of their positions.
-
-    Those of the rate are about all samples in the model, others about new images.
-    """
-    from .._utils.labels import name_positions
-    from ..exceptions import FalseAlarmRateWarning
-
-    paths = every if issubclass(category, FalseAlarmRateWarning) else new
-    show(name_positions(message, paths), category, *args, **kwargs)
 
 
 def _progress(model, verbose):

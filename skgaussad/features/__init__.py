@@ -4,11 +4,13 @@ from ._cache import FeatureCache
 from ._decoding import as_picture, decode_image, read_image_size
 from ._device import resolve_batch_size, resolve_device
 from ._folders import (
+    at_least_one,
     explain_left_out,
     is_image_file,
     is_something_else,
     list_folder,
     name_some,
+    stream_folder,
     walk_folders,
     walk_images,
     warn_left_out,

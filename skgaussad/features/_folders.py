@@ -41,15 +41,22 @@ def is_something_else(path):
 
 
 def list_folder(folder):
-    """List the images at any depth in a folder, sorted within each folder.
+    """List what `stream_folder` yields."""
+    return list(stream_folder(os.fsdecode(folder)))
+
+
+def stream_folder(folder, *, exclude=None):
+    """Yield the paths of the images at any depth in a folder, sorted within each.
 
     Parameters
     ----------
-    folder : str or path
+    folder : str
+    exclude : str or None, default=None
+        A folder to leave out, with all below it.
 
-    Returns
-    -------
-    paths : list of str
+    Yields
+    ------
+    path : str
 
     Raises
     ------
@@ -62,13 +69,20 @@ def list_folder(folder):
         If there are other files that are no text.
     """
     left_out = []
-    folder = os.fsdecode(folder)
-    paths = list(walk_images(folder, left_out=left_out))
-    if not paths:
-        problem = f"There are no images in {folder!r}"
-        raise FileNotFoundError(f"{explain_left_out(problem, left_out)}.")
-    warn_left_out(folder, left_out)
-    return paths
+    found = walk_images(folder, exclude=exclude, left_out=left_out)
+    problem = f"There are no images in {folder!r}"
+    yield from at_least_one(found, problem, folder, left_out)
+
+
+def at_least_one(paths, otherwise, source, left_out):
+    """Yield the paths, and then name what was left out; raise if there are none."""
+    is_empty = True
+    for path in paths:
+        is_empty = False
+        yield path
+    if is_empty:
+        raise FileNotFoundError(f"{explain_left_out(otherwise, left_out)}.")
+    warn_left_out(source, left_out)
 
 
 def walk_images(folder, *, exclude=None, left_out=None, is_image=is_image_file):
