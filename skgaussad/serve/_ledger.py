@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import time
 from collections import Counter, OrderedDict
 from datetime import datetime, timezone
 
@@ -12,6 +13,8 @@ from ._decision_journal import DecisionJournal
 
 # Decisions that are kept in memory, and that feedback can be on.
 _MAX_DECISIONS = 10_000
+# Seconds after which an image without a decision gets none any more.
+_OLD = 3600
 _LABELS = {"good": 1, "defect": -1}
 
 
@@ -56,6 +59,15 @@ class Ledger:
         self._served = served
         with self._journal.held():
             self._rebuild()
+            self._remove_left()
+
+    def _remove_left(self):
+        """Remove images that were not decided, as a kill leaves them."""
+        with os.scandir(self.images) as entries:
+            for entry in entries:
+                is_old = time.time() - entry.stat().st_mtime > _OLD
+                if is_old and entry.name not in self._with_image:
+                    os.unlink(entry.path)
 
     # -- State -------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ def make_app(
     Returns
     -------
     app : fastapi.FastAPI
-        An ASGI application.
+        An ASGI application. Its lifespan, which servers run, starts and ends what
+        works in the background.
 
     Raises
     ------

@@ -68,6 +68,7 @@ def pipe(fitted):
 @pytest.fixture
 def start(tmp_path):
     """Return a function that starts the command, and returns process and address."""
+    _skip_without_signals()
     with contextlib.ExitStack() as stack:
 
         def start_command(*arguments, **environment):
@@ -91,6 +92,11 @@ def start(tmp_path):
         yield start_command
 
 
+def _skip_without_signals():
+    if os.name != "posix":
+        pytest.skip("stops the command by signals of POSIX")
+
+
 def _kill(process):
     """End a process and its workers."""
     with contextlib.suppress(ProcessLookupError):
@@ -100,6 +106,7 @@ def _kill(process):
 @pytest.fixture(scope="module")
 def service(fitted, tmp_path_factory):
     """Address of a service of the module."""
+    _skip_without_signals()
     folder = tmp_path_factory.mktemp("service")
     path = shutil.copy(fitted, folder / "model.skgaussad")
     with pytest.MonkeyPatch.context() as patch:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import shutil
 import threading
 import time
@@ -321,6 +322,16 @@ def test_the_monitor_sees_what_was_decided(client, pipe, images):
     }
     assert client.post("/monitor/reset").status_code == 204
     assert client.get("/history").json()["monitor"]["alarm"] is False
+
+
+def test_images_that_a_kill_left_are_removed(serve, model_file, new):
+    (row,) = score(serve(), new[:1])
+    folder = model_file.parent / "model.skgaussad.state" / "images"
+    for name, age in (("old.png", 7200), ("young.png", 0), (row["id"], 7200)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    serve()
+    assert {path.name for path in folder.iterdir()} == {"young.png", row["id"]}
 
 
 def test_old_images_are_not_kept(serve, model_file, new):
