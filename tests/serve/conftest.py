@@ -7,13 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+import uvicorn
 from PIL import Image
 
 from skgaussad import load, make_detector, save
 from skgaussad.datasets import make_textures
+from skgaussad.serve import make_app
 
 ROOT = Path(__file__).parents[2]
 N_GOOD = 40
@@ -68,7 +72,8 @@ def pipe(fitted):
 @pytest.fixture
 def start(tmp_path):
     """Return a function that starts the command, and returns process and address."""
-    _skip_without_signals()
+    if os.name != "posix":
+        pytest.skip("stops the command by signals of POSIX")
     with contextlib.ExitStack() as stack:
 
         def start_command(*arguments, **environment):
@@ -92,34 +97,34 @@ def start(tmp_path):
         yield start_command
 
 
-def _skip_without_signals():
-    if os.name != "posix":
-        pytest.skip("stops the command by signals of POSIX")
-
-
 def _kill(process):
     """End a process and its workers."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def running(path, **options):
+    """Run the service in a thread of this process; give its address."""
+    app = make_app(path, **options)
+    config = uvicorn.Config(app, port=0, ws="none", log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
 @pytest.fixture(scope="module")
 def service(fitted, tmp_path_factory):
     """Address of a service of the module."""
-    _skip_without_signals()
     folder = tmp_path_factory.mktemp("service")
-    path = shutil.copy(fitted, folder / "model.skgaussad")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "skgaussad", "serve", path, "--port=0"],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    with process:
-        for line in process.stderr:
-            if found := re.search(r"running on (http://\S+)", line):
-                yield found[1]
-                break
-        process.send_signal(signal.SIGTERM)
-        assert "Application shutdown complete" in process.stderr.read()
+    with running(shutil.copy(fitted, folder / "model.skgaussad")) as address:
+        yield address

@@ -9,6 +9,8 @@ from playwright.sync_api import expect, sync_playwright
 
 from skgaussad import load
 
+from .conftest import running
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")
 browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = pytest.mark.skipif(
@@ -67,8 +69,9 @@ def visit(browser):
 
 
 @pytest.fixture
-def address(start, model_file):
-    return start(str(model_file))[1]
+def address(model_file):
+    with running(model_file) as address:
+        yield address
 
 
 @pytest.fixture
@@ -209,11 +212,16 @@ def test_by_the_keyboard_alone(visit, address, mixed):
     expect(page.locator("#model-line")).to_contain_text("41 normal images learned")
 
 
-def test_the_token_is_asked_for(start, model_file, browser, mixed):
-    _, address = start(str(model_file), "--token=secret")
-    page = browser.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address)
+def test_the_token_is_asked_for(model_file, browser, mixed):
+    with running(model_file, token="secret") as address:
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.goto(address)
+        use_token(page, mixed)
+        page.close()
+
+
+def use_token(page, mixed):
     page.get_by_role("textbox", name="Token").fill("wrong")
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -222,7 +230,6 @@ def test_the_token_is_asked_for(start, model_file, browser, mixed):
     expect(page.locator("#model-line")).to_contain_text("40 normal images learned")
     page.get_by_label("Choose images").set_input_files(mixed)
     expect(page.locator("#cards img").first).to_have_js_property("naturalWidth", 64)
-    page.close()
 
 
 def test_the_api_is_described_without_another_host(visit, service):
