@@ -75,7 +75,11 @@ class ServedModel(Scorer):
         if self.held_out is None:
             return []
         rates = {*_RATES, *(rate for rate in (self.fpr, *others) if rate is not None)}
-        return [self.working_point(rate) for rate in sorted(rates)]
+        # The model's own may be by another rule, such as a confidence.
+        return [
+            self.working_point(None if rate == self.fpr else rate)
+            for rate in sorted(rates)
+        ]
 
     def held_out_distances(self):
         """Return the held-out distance of each training image, or None."""
