@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from sklearn.covariance import EllipticEnvelope
+from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 
 from skgaussad import load, save
@@ -472,12 +473,10 @@ def test_a_rate_can_be_chosen(serve, pipe, mixed):
     refusal(client.post("/rate", json={"fpr": 1.5}), 422)
 
 
-@pytest.mark.filterwarnings("ignore:The covariance matrix associated")
 def test_a_detector_without_held_out_distances_serves(serve, pipe, images, tmp_path):
     good = sorted(map(str, images.glob("good/*.png")))
-    other = Pipeline(
-        [pipe.steps[0], ("detector", EllipticEnvelope(support_fraction=1))]
-    ).fit(good)
+    steps = [("pca", PCA(3)), ("detector", EllipticEnvelope(support_fraction=1))]
+    other = Pipeline([pipe.steps[0], *steps]).fit(good)
     path = tmp_path / "other.skgaussad"
     save(other, path)
     client = serve(path)
