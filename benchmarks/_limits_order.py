@@ -1,6 +1,7 @@
 """What a fit sees of scaling steps and of an order before it, for limits.py."""
 
 import warnings
+from itertools import product
 
 import numpy as np
 from sklearn.pipeline import make_pipeline
@@ -21,7 +22,18 @@ SCALERS = {
     "robust": RobustScaler(),
     "power": PowerTransformer(),
 }
-SHAPES = ((30, 600), (60, 60), (100, 40), (100, 150), (100, 600), (300, 150))
+SHAPES = (
+    (30, 600),
+    (60, 60),
+    (100, 4),
+    (100, 16),
+    (100, 40),
+    (100, 150),
+    (100, 600),
+    (300, 36),
+    (300, 81),
+    (300, 150),
+)
 # Numbers of lots, and the deviation of their means from each other.
 LOTS = ((0, 0), (2, 1), (3, 1), (6, 0.3), (6, 1), (10, 1), (30, 0.3), (30, 1))
 _N_NEW = 1_000
@@ -30,12 +42,13 @@ _SLOW_FIT = 30_000
 
 def measure_scaling(n_sets, shapes=SHAPES):
     """Yield rows of the table of scaling steps."""
-    for n_train, width in shapes:
+    for kind, (n_train, width) in product(("normal", "exponential"), shapes):
         rng = np.random.default_rng(0)
+        draw = getattr(rng, kind)
         scales = 1 / np.sqrt(np.arange(1, width + 1))
-        rates = {name: [] for name in (*SCALERS, "CV+")}
+        rates = {name: [] for name in (*SCALERS, "power, diagonal", "CV+")}
         for _ in range(n_sets):
-            rows = rng.normal(size=(n_train + _N_NEW, width)) * scales
+            rows = draw(size=(n_train + _N_NEW, width)) * scales
             train, new = np.split(rows, [n_train])
             for name, step in SCALERS.items():
                 if name == "power" and n_train * width > _SLOW_FIT:
@@ -43,11 +56,15 @@ def measure_scaling(n_sets, shapes=SHAPES):
                 steps = [] if step is None else [step]
                 pipe = make_pipeline(*steps, MahalanobisDetector())
                 rates[name].append(np.mean(pipe.fit(train).predict(new) == -1))
+                if name == "power":
+                    pipe = make_pipeline(step, MahalanobisDetector("diagonal"))
+                    labels = pipe.fit(train).predict(new)
+                    rates["power, diagonal"].append(np.mean(labels == -1))
                 if name == "standard":
                     labels = ConformalDetector(pipe).fit(train).predict(new)
                     rates["CV+"].append(np.mean(labels == -1))
         means = [100 * np.mean(each) if each else None for each in rates.values()]
-        yield n_train, width, np.sqrt(width) / n_train, *means
+        yield kind, n_train, width, np.sqrt(width) / n_train, *means
 
 
 def measure_order(sources, n_sets):

@@ -20,7 +20,7 @@ that of a plain fit to these, for 5 % asked for.
 
 ``scaling``: the rate for 5 % behind steps that scale by the same samples, and by CV+
 around `StandardScaler`; beside them the root of the number of features over that of
-samples, from which on a fit warns at 0.05.
+samples, above which a fit warns at 0.02.
 
 ``order``: how often a fit warns of the order of its samples, and with which rate; on
 simulated lots beside the rate in new ones.
@@ -233,6 +233,7 @@ def main(argv=None):
         ),
         "scaling": (
             {
+                "": "",
                 "n": "d",
                 "features": "d",
                 "ratio": ".3f",
@@ -241,6 +242,7 @@ def main(argv=None):
                 "min-max %": ".1f",
                 "robust %": ".1f",
                 "power %": ".1f",
+                "power, diagonal %": ".1f",
                 "CV+ %": ".1f",
             },
             measure_scaling(n_sets, SHAPES[:1] if arguments.quick else SHAPES),

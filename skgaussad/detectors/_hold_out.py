@@ -1,12 +1,20 @@
 """The one way to hold samples out: by lots, by folds, with models fitted anew."""
 
+import contextlib
 import inspect
 import numbers
 import warnings
+from contextvars import ContextVar
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneGroupOut, check_cv
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    LeaveOneGroupOut,
+    PredefinedSplit,
+    check_cv,
+)
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -14,6 +22,8 @@ from .._utils.labels import number_labels
 from .._utils.validation import validate_data
 from ..exceptions import FalseAlarmRateWarning
 from ._copies import join_groups
+
+_is_inner = ContextVar("is_inner", default=False)
 
 
 def number_groups(groups, X, copies=None):
@@ -177,10 +187,35 @@ def take_rows(X, rows):
     return _safe_indexing(X, np.flatnonzero(rows) if rows.dtype == bool else rows)
 
 
+@contextlib.contextmanager
+def fitting_inner():
+    """Fit detectors whose own working point plays no part, and is not looked at."""
+    token = _is_inner.set(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FalseAlarmRateWarning)
+            yield
+    finally:
+        _is_inner.reset(token)
+
+
+def is_inner():
+    """Whether a fit is one of a detector in another, or of a trial."""
+    return _is_inner.get()
+
+
 def fit_clone(estimator, X, rows=None):
     """Fit a clone: what :func:`functools.partial` makes the `fit` of `hold_out` of."""
-    with warnings.catch_warnings():
-        # Its own working point plays no part.
-        warnings.simplefilter("ignore", FalseAlarmRateWarning)
+    with fitting_inner():
         # FrozenEstimator insists on y.
         return clone(estimator).fit(X, None)
+
+
+def clone_for_rows(detector, n_samples, rows, copies=None):
+    """Clone a detector for some of its samples, which stay in their folds."""
+    cloned = clone(detector)
+    cv = getattr(detector, "cv", None)
+    if cv is not None and not isinstance(cv, str | numbers.Integral):
+        folds = number_folds(split_folds(cv, n_samples, copies=copies))
+        cloned.set_params(cv=PredefinedSplit(folds[rows]))
+    return cloned

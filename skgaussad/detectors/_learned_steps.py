@@ -5,19 +5,22 @@ import warnings
 import numpy as np
 
 from ..exceptions import FalseAlarmRateWarning
+from ._hold_out import is_inner
 
 # Means in standard deviations, and correlations, that no samples have by chance.
 _CENTRED = 1e-4
 _UNCORRELATED = 1e-3
 _ROUNDING = 1e-7
-# Scales that are equal by no chance, of features whose values mostly differ.
+# Scales that are equal by no chance, of features that are no copies of each other.
 _EQUAL = 1e-5
-_MOSTLY = 0.9
-# Scaling shifts the distances by about D / n, and they scatter by the root of D. From
-# this ratio of both on, 5 % became 6 % and more (7 to 67 at 0.1 to 0.8).
-_SHIFT = 0.05
-# Their distances do not depend on the scales of features.
-_SCALE_FREE = ("empirical", "diagonal")
+_FEWEST = 3
+_DIGITS = 6
+# Whole numbers, as pixels are, which may well share their range, have so many steps.
+_MOST_STEPS = 255
+_WHOLE = 1e-4
+# Scaling shifts the distances by about D / n, and they scatter by the root of D. Up to
+# this ratio of both 5 % stays within 4 and 6 %, and above it became 6 to 67.
+_SHIFT = 0.02
 # So many of the features are looked at.
 _N_FEATURES = 200
 
@@ -40,8 +43,11 @@ def warn_of_learned_steps(detector, X):
     FalseAlarmRateWarning
         With what to do.
     """
-    # Of columns of several types a data frame makes objects.
-    X = np.asarray(X, dtype=np.float64)
+    if is_inner():
+        return
+    if not isinstance(X, np.ndarray):
+        # Of columns of several types a data frame makes objects.
+        X = np.asarray(X, dtype=np.float64)
     scales = X.std(axis=0)
     # The last of n components of n samples is rounding.
     vary = scales > _ROUNDING * scales.max()
@@ -53,18 +59,16 @@ def warn_of_learned_steps(detector, X):
             "detector such as PCA or NegatedPCA makes them"
         )
         fails = f"instead of fpr={detector.fpr:g} many times as many, or a fraction,"
-    elif (
-        np.sqrt(np.count_nonzero(vary)) < _SHIFT * len(X)
-        or getattr(detector, "covariance", None) in _SCALE_FREE
-    ):
+    elif np.sqrt(np.count_nonzero(vary)) < _SHIFT * len(X):
         return
     elif (scale := _find_equal_scale(X[:, vary])) is not None:
         came = (
-            f"All features have the same {scale}, as a step before the detector such "
-            "as StandardScaler, MinMaxScaler, RobustScaler or PowerTransformer makes it"
+            f"Most features have the same {scale}, as a step before the detector such "
+            "as StandardScaler, MinMaxScaler, RobustScaler, PowerTransformer or "
+            "QuantileTransformer makes it"
         )
         fails = (
-            f"with {X.shape[1]} features of {len(X)} samples, more than "
+            f"with {X.shape[1]} features of {len(X)} samples, another share than "
             f"fpr={detector.fpr:g}"
         )
     else:
@@ -73,7 +77,8 @@ def warn_of_learned_steps(detector, X):
         f"{came}. Such a step has learned from the same samples, which the threshold "
         f"does not allow for: {fails} of new normal samples may be beyond it. Fit "
         "ConformalDetector(make_pipeline(step, detector)), which leaves samples out of "
-        "both, or leave the step out.",
+        "both, or leave the step out; mere scaling changes nothing before "
+        "covariance='diagonal' and 'empirical'.",
         FalseAlarmRateWarning,
         stacklevel=3,
     )
@@ -92,20 +97,51 @@ def _are_components(X, scales, vary):
 
 
 def _find_equal_scale(X):
-    """Name the measure of scale that all features have the same of, or None."""
+    """Name the measure of scale that most features have the same of, or None."""
     X = X[:, :_N_FEATURES]
-    n_different = np.count_nonzero(np.diff(np.sort(X, axis=0), axis=0), axis=0) + 1
-    if n_different.min() < _MOSTLY * len(X):
-        # As pixels and counts are, which may well share their range.
-        return None
-    quarters = np.percentile(X, [25, 75], axis=0)
+    ranked = np.sort(X, axis=0)
+    shapes = (ranked - ranked[0]) / (ranked[-1] - ranked[0])
+    _, first, shape, n_equal = np.unique(
+        shapes.round(_DIGITS),
+        axis=1,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    commonest = n_equal.argmax()
+    if 2 * n_equal[commonest] > X.shape[1] and _are_ranks(X[:, shape == commonest]):
+        return "values in another order"
+    # A feature again, or its multiple, has the same scale by nature.
+    ranked, shapes = ranked[:, first], shapes[:, first]
+    quarters = np.percentile(ranked, [25, 75], axis=0)
     measures = {
-        "standard deviation": X.std(axis=0),
-        "range": np.ptp(X, axis=0),
-        "largest absolute value": np.abs(X).max(axis=0),
+        "standard deviation": ranked.std(axis=0),
+        "range": ranked[-1] - ranked[0],
+        "largest absolute value": np.abs(ranked).max(axis=0),
         "distance between quartiles": quarters[1] - quarters[0],
     }
     for name, scales in measures.items():
-        if np.ptp(scales) <= _EQUAL * scales.max():
+        middle = np.sort(scales)[len(scales) // 2]
+        agree = (np.abs(scales - middle) <= _EQUAL * middle) & (scales > 0)
+        if name != "standard deviation" and agree.any():
+            agree[agree] = ~_are_whole(shapes[:, agree])
+        n_agree = np.count_nonzero(agree)
+        if n_agree >= min(_FEWEST, X.shape[1]) and 2 * n_agree > len(scales):
             return name
     return None
+
+
+def _are_ranks(X):
+    """Tell features with the same values, most of them different, in other orders."""
+    mostly_different = 2 * len(np.unique(X[:, 0])) > len(X)
+    orders = np.unique(np.argsort(X, axis=0, kind="stable"), axis=1)
+    return mostly_different and orders.shape[1] >= min(_FEWEST, X.shape[1])
+
+
+def _are_whole(shapes):
+    """Tell features of few whole numbers, whatever their unit and zero."""
+    are_whole = np.zeros(shapes.shape[1], dtype=bool)
+    for n_steps in range(1, _MOST_STEPS + 1):
+        steps = shapes * n_steps
+        are_whole |= (np.abs(steps - np.rint(steps)) < _WHOLE).all(axis=0)
+    return are_whole

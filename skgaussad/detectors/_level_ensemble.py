@@ -1,6 +1,5 @@
 """One detector a level, or a level and cell, their scores aggregated."""
 
-import warnings
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.array_api import like, namespace_of, score_dtype, to_host
 from .._utils.validation import check_choice, check_real, validate_data
-from ..exceptions import FalseAlarmRateWarning
 from ._aggregation import AGGREGATIONS, aggregate
 from ._base import BaseDetector
 from ._columns import resolve_columns
@@ -18,6 +16,7 @@ from ._copies import find_copies
 from ._gaussian_detector import fit_part
 from ._hold_out import (
     fit_clone,
+    fitting_inner,
     hold_out,
     is_automatic,
     number_folds,
@@ -233,9 +232,7 @@ class LevelEnsemble(MetaEstimatorMixin, BaseDetector):
         blocks = [X[:, columns] for columns in self.columns_.values()]
         self._discard_threshold()
         self.fold_estimators_, numbers = None, None
-        with warnings.catch_warnings():
-            # The working points of the parts are not that of the ensemble.
-            warnings.simplefilter("ignore", FalseAlarmRateWarning)
+        with fitting_inner():
             if self._is_closed_form:
                 self.estimators_ = self._parallel(
                     delayed(fit_part)(estimator, block, groups, copies)

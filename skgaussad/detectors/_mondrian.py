@@ -19,6 +19,7 @@ from ..exceptions import FalseAlarmRateWarning
 from ._base import BaseDetector
 from ._copies import find_copies
 from ._hold_out import (
+    fitting_inner,
     number_groups,
     take_rows,
     validate_named,
@@ -471,8 +472,7 @@ def _count_units(numbers, units):
 
 def _fit_part(estimator, X, groups):
     """Fit a clone, whose own working point plays no part."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FalseAlarmRateWarning)
+    with fitting_inner():
         fitted = clone(estimator)
         fitted = fitted.fit(X) if groups is None else fitted.fit(X, groups=groups)
     if getattr(fitted, "_held_out_distances", None) is None:

@@ -1,6 +1,5 @@
 """A Gaussian over the positions of feature maps, for sharper maps."""
 
-import warnings
 from functools import reduce
 
 import numpy as np
@@ -10,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_choice
 from ..covariance import DIAGONAL_COVARIANCES, Moments
-from ..exceptions import FalseAlarmRateWarning
 from ..features import (
     LEAST_FRACTION,
     DeepFeatureTransformer,
@@ -21,6 +19,7 @@ from ..features import (
 from ._base import BaseDetector
 from ._copies import find_image_copies
 from ._gaussian_detector import fit_part
+from ._hold_out import fitting_inner
 from ._mahalanobis import MahalanobisDetector
 from ._order import warn_of_order
 
@@ -238,8 +237,7 @@ class PositionDetector(ImageInputMixin, BaseDetector):
         """Fit a Gaussian for each position; return distances without each image."""
         self.detectors_ = []
         distances = []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FalseAlarmRateWarning)
+        with fitting_inner():
             for position in rows.swapaxes(0, 1):
                 detector = fit_part(self._make_detector(), position, copies=copies)
                 self.detectors_.append(detector)

@@ -4,16 +4,15 @@ import warnings
 
 import numpy as np
 from scipy.stats import false_discovery_control
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import MetaEstimatorMixin
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.validation import check_integer, check_real
-from ..exceptions import FalseAlarmRateWarning
 from ._apart import p_values_of_bulk
 from ._base import BaseDetector
 from ._copies import find_copies
-from ._hold_out import take_rows, validate_named
+from ._hold_out import fit_clone, take_rows, validate_named
 from ._learned_steps import warn_of_learned_steps
 from ._mahalanobis import MahalanobisDetector
 from ._order import warn_of_order
@@ -236,10 +235,7 @@ class RobustDetector(MetaEstimatorMixin, BaseDetector):
 
 def _measure(estimator, X, support):
     """Fit to some samples; return the detector and held-out distances of all."""
-    with warnings.catch_warnings():
-        # The working point of the detector is not the one in use.
-        warnings.simplefilter("ignore", FalseAlarmRateWarning)
-        fitted = clone(estimator).fit(take_rows(X, support))
+    fitted = fit_clone(estimator, take_rows(X, support))
     if not hasattr(fitted, "calibration_distances_"):
         raise TypeError(
             f"estimator={estimator!r} has no calibration_distances_. Take a "

@@ -1,7 +1,6 @@
 """A detector of small defects in large images, by tiles."""
 
 import numbers
-import warnings
 from functools import partial
 
 import numpy as np
@@ -12,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.progress import progress_bar
 from .._utils.validation import check_real
-from ..exceptions import FalseAlarmRateWarning
 from ..features import (
     DeepFeatureTransformer,
     ImageInputMixin,
@@ -24,7 +22,15 @@ from ..features import (
 from ._base import BaseDetector
 from ._copies import find_image_copies
 from ._gaussian_detector import fit_part
-from ._hold_out import fit_clone, hold_out, is_automatic, number_groups, split_folds
+from ._hold_out import (
+    clone_for_rows,
+    fit_clone,
+    fitting_inner,
+    hold_out,
+    is_automatic,
+    number_groups,
+    split_folds,
+)
 from ._order import warn_of_order
 
 # Tiles whose features are computed and scored at once.
@@ -235,9 +241,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
             grids = [self._lay_tiles(images, row) for row in rows]
             tiles = self._cut(images, rows, grids, bar)
             features = self.transformer_.transform(tiles)
-        with warnings.catch_warnings():
-            # The working points of tiles are not that of images.
-            warnings.simplefilter("ignore", FalseAlarmRateWarning)
+        with fitting_inner():
             held_out = self._fit_tiles(features, tiles.of_image, groups, copies)
         self._set_held_out(np.maximum.reduceat(held_out, tiles.starts), groups, copies)
         self._set_threshold()
@@ -250,7 +254,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
 
         def rehearse(rows, others):
             some, rest = (np.isin(of_image, part) for part in (rows, others))
-            detector = clone(self)
+            detector = clone_for_rows(self, len(images), rows, copies)
             detector.tile_estimator_ = clone(self.estimator)
             numbers = np.unique(of_image[some], return_inverse=True)[1]
             held_out = detector._fit_tiles(features[some], numbers, None, None)

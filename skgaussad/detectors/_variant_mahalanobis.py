@@ -13,7 +13,7 @@ from ..covariance import Gaussian, mean_of
 from ._base import RULES, BaseDetector
 from ._copies import find_copies
 from ._gaussian_detector import MahalanobisMixin
-from ._hold_out import hold_out, number_groups, split_folds
+from ._hold_out import clone_for_rows, hold_out, number_groups, split_folds
 from ._learned_steps import warn_of_learned_steps
 from ._order import warn_of_order
 
@@ -248,7 +248,8 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
 
         def rehearse(rows, others):
             given = None if variants is None else variants[rows]
-            fitted = clone(self).fit(X[rows], variants=given)
+            fitted = clone_for_rows(self, len(X), rows, copies)
+            fitted.fit(X[rows], variants=given)
             return fitted.calibration_distances_, -fitted.score_samples(X[others])
 
         assigned = np.unique(self.training_variants_, return_inverse=True)[1]

@@ -398,6 +398,7 @@ def lots_of(rng, n_lots, n_parts=20, effect=1.0):
     return (rng.normal(size=(len(lots), 5)) + means[lots])[order], lots[order]
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 def test_a_detector_gives_its_held_out_distances():
     X = np.random.default_rng(0).normal(size=(100, 5))
     detector = MahalanobisDetector().fit(X)

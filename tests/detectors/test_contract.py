@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import OneClassSVM
 
 from skgaussad import (
@@ -106,9 +106,7 @@ def test_threshold_p_values_and_bound_agree(name):
         lambda **point: ConformalDetector(MahalanobisDetector(**point)),
         lambda **point: RobustDetector(CellwiseMahalanobisDetector(cells=5, **point)),
         lambda **point: ConformalDetector(
-            make_pipeline(
-                StandardScaler(), Pipeline([("d", MahalanobisDetector(**point))])
-            )
+            make_pipeline(Normalizer(), Pipeline([("d", MahalanobisDetector(**point))]))
         ),
         lambda **point: ConformalDetector(RobustDetector(**point)),
         lambda **point: RobustDetector(MahalanobisDetector(**point)),
@@ -396,17 +394,15 @@ def fitted_search(detector):
 
 
 def wrapped():
-    pipe = make_pipeline(StandardScaler(), MahalanobisDetector(fpr=0.1))
+    pipe = make_pipeline(Normalizer(), MahalanobisDetector(fpr=0.1))
     return {
-        "pipeline": make_pipeline(StandardScaler(), pipe).fit(X),
+        "pipeline": make_pipeline(Normalizer(), pipe).fit(X),
         "search": fitted_search(pipe),
-        "search in a pipeline": make_pipeline(
-            StandardScaler(), fitted_search(pipe)
-        ).fit(X),
-        "frozen": make_pipeline(StandardScaler(), FrozenEstimator(pipe.fit(X))).fit(X),
+        "search in a pipeline": make_pipeline(Normalizer(), fitted_search(pipe)).fit(X),
+        "frozen": make_pipeline(Normalizer(), FrozenEstimator(pipe.fit(X))).fit(X),
         "robust": RobustDetector(fpr=0.1).fit(X),
         "conformal": make_pipeline(
-            StandardScaler(),
+            Normalizer(),
             ConformalDetector(
                 clone(pipe).set_params(mahalanobisdetector__fpr=0.05), fpr=0.1
             ),
@@ -428,6 +424,7 @@ def test_every_wrapping_is_opened_for_all_alike(name):
     assert hasattr(innermost(estimator)[1], "mahalanobis")
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 @pytest.mark.filterwarnings("ignore:All features have the same standard deviation")
 def test_steps_are_opened_too(pictures):
     plain = make_pipeline(network(), StandardScaler(), MahalanobisDetector(fpr=0.2))

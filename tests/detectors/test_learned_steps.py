@@ -134,12 +134,49 @@ def test_scaling_is_seen_where_it_changes_the_rate(step):
     assert says_so(make_pipeline(step, MahalanobisDetector()), X)
     assert says_so(make_pipeline(step, MahalanobisDetector()), X.astype(np.float32))
     for covariance in ("empirical", "diagonal"):
-        scale_free = make_pipeline(step, MahalanobisDetector(covariance))
-        assert not says_so(scale_free, X)
+        # PowerTransformer changes more than scales, and cannot be told from the others.
+        assert says_so(make_pipeline(step, MahalanobisDetector(covariance)), X)
     # Of so few features of so many samples it does not.
-    assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(150, 30))
+    assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(150, 8))
     conformal = ConformalDetector(make_pipeline(step, MahalanobisDetector()))
     assert not says_so(conformal, X)
+
+
+def rectified(n_samples=60, n_features=30):
+    """Features that are 0 in half of the samples, as those of networks are."""
+    return np.maximum(draw(n_samples, n_features) - 5, 0)
+
+
+def counts(n_samples=60, n_features=30):
+    rng = np.random.default_rng(0)
+    return rng.poisson(rng.uniform(1, 9, n_features), (n_samples, n_features)) * 1.0
+
+
+@pytest.mark.parametrize("step", SCALERS, ids=str)
+def test_scaling_is_seen_whatever_some_features_hold(step):
+    X = step.fit_transform(draw())
+    some_zero = np.where(np.arange(30) < 10, rectified(), draw())
+    of_copies = draw()
+    of_copies[10:12] = of_copies[:2]
+    for repeating in (some_zero, of_copies, np.column_stack([draw(), counts()[:, :4]])):
+        assert says_so(MahalanobisDetector(fpr=0.1), step.fit_transform(repeating))
+    unscaled = np.column_stack([X, draw(seed=1)[:, :10]])
+    assert says_so(MahalanobisDetector(), unscaled)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [StandardScaler(), MinMaxScaler(), MaxAbsScaler(), PowerTransformer()],
+    ids=str,
+)
+def test_scaling_of_rectified_features_is_seen(step):
+    assert says_so(MahalanobisDetector(), step.fit_transform(rectified()))
+    assert not says_so(MahalanobisDetector(), rectified())
+
+
+def test_standardized_counts_are_seen():
+    assert says_so(MahalanobisDetector(), StandardScaler().fit_transform(counts()))
+    assert not says_so(MahalanobisDetector(), counts())
 
 
 @pytest.mark.parametrize("threshold", ["tail", "chi2", "f"])
@@ -158,7 +195,13 @@ def test_other_features_are_silent():
     pixels = rng.integers(0, 256, size=(60, 300)).astype(float).clip(10, 245)
     shares = rng.dirichlet(np.ones(30), size=60)
     of_unit_length = draw() / np.linalg.norm(draw(), axis=1, keepdims=True)
-    for X in (binary, pixels, shares, of_unit_length, np.abs(draw())):
+    full_range = rng.integers(0, 256, size=(60, 300)).astype(float)
+    full_range[0], full_range[1] = 0, 255
+    full_range = rng.permuted(full_range, axis=0)
+    copied = np.outer(draw()[:, 0], rng.uniform(1, 2, size=30))
+    mirrored = copied[:, :1] * rng.choice([-1, 1], size=30)
+    several = (binary, pixels, full_range, full_range / 255, shares, of_unit_length)
+    for X in (*several, copied, mirrored, np.abs(draw())):
         assert not says_so(MahalanobisDetector(), X)
     for step in (PCA(10), StandardScaler(), MinMaxScaler()):
         of_others = step.fit(draw(seed=1)).transform(draw())

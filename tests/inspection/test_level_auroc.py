@@ -25,6 +25,7 @@ def close_figures():
         plt.close("all")
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 @pytest.mark.parametrize("aggregation", ["sum", "max"])
 def test_points_are_the_auroc_of_detectors_of_their_own(aggregation):
     ensemble = LevelEnsemble(columns=COLUMNS, aggregation=aggregation)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import Normalizer
 
 from skgaussad import ConformalDetector, MahalanobisDetector, RobustDetector
 from skgaussad.detectors import find_decider, p_values
@@ -20,14 +20,14 @@ X_TEST = np.random.default_rng(1).normal(size=(12, 5))
 
 def wrapped():
     """Return fitted wrappings of a detector at 10 %, by name."""
-    pipe = make_pipeline(StandardScaler(), MahalanobisDetector(fpr=0.1))
+    pipe = make_pipeline(Normalizer(), MahalanobisDetector(fpr=0.1))
     search = GridSearchCV(pipe, {}, scoring=lambda estimator, X, y=None: 0.0, cv=5)
-    inner = make_pipeline(StandardScaler(), MahalanobisDetector())
+    inner = make_pipeline(Normalizer(), MahalanobisDetector())
     return {
         "search": search.fit(X),
-        "search in a pipeline": make_pipeline(StandardScaler(), search).fit(X),
+        "search in a pipeline": make_pipeline(Normalizer(), search).fit(X),
         "conformal": ConformalDetector(inner, fpr=0.1).fit(X),
-        "robust": make_pipeline(StandardScaler(), RobustDetector(fpr=0.1)).fit(X),
+        "robust": make_pipeline(Normalizer(), RobustDetector(fpr=0.1)).fit(X),
     }
 
 

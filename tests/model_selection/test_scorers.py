@@ -45,6 +45,7 @@ def samples():
     return X, np.repeat([1, -1], [100, 60])
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: type(d).__name__)
 def test_scorers_in_cross_validation_of_any_detector(detector, samples):
     X, y = samples
