@@ -7,7 +7,7 @@ import threading
 import warnings
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -84,6 +84,16 @@ def _why_too_large(features, of):
     )
 
 
+def _has_gone_on(part):
+    """Whether a detector, or one in it, has taken samples in or out since its fit."""
+    if isinstance(part, list | tuple):
+        return any(map(_has_gone_on, part))
+    if not isinstance(part, BaseEstimator):
+        return False
+    inner = vars(part)
+    return inner.get("_has_gone_on", False) or any(map(_has_gone_on, inner.values()))
+
+
 def _is_array(features):
     return isinstance(features, np.ndarray) or hasattr(features, "iloc")
 
@@ -105,8 +115,12 @@ def _as_mask(rows, n_samples):
         )
     mask[rows if rows.size else []] = True
     if is_index and np.count_nonzero(mask) < rows.size:
+        named, times = np.unique(rows % n_samples, return_counts=True)
+        row = named[times > 1][0]
         raise ValueError(
-            "forget names a position twice; a mask must be of bool: mask.astype(bool)."
+            f"forget names row {row} more than once: "
+            f"{', '.join(map(str, rows[rows % n_samples == row][:3]))}. Give each row "
+            "once; a mask must be of bool: mask.astype(bool)."
         )
     return mask
 
@@ -252,7 +266,9 @@ class DetectorPipeline(Pipeline):
             except ValueError:
                 # The detector says what is wrong with them.
                 return features
-            self._training = TrainingSamples.of_fit(values, _names_of(X, n), groups)
+            self._training = TrainingSamples.of_fit(
+                values, _names_of(X, n), groups, self[-1]
+            )
         else:
             self._training = reason
         return features
@@ -294,7 +310,7 @@ class DetectorPipeline(Pipeline):
     def _find_samples(self):
         """Return the training samples, or say in an error why none are kept."""
         samples = getattr(self, "_training", "it was fitted by an earlier version")
-        if not isinstance(samples, str) and self._has_gone_on(samples):
+        if not isinstance(samples, str) and _has_gone_on(self[-1]):
             samples = "partial_fit, merge or remove_samples changed the detector since"
         if isinstance(samples, str):
             # AttributeError, so that hasattr works.
@@ -304,14 +320,17 @@ class DetectorPipeline(Pipeline):
             )
         return samples
 
-    def _has_gone_on(self, samples):
-        """Whether the detector has other samples than those that were kept."""
-        detector = self[-1]
-        moments = getattr(detector, "_moments", None)
-        if moments is None:
-            return False
-        features = samples.features[samples.is_in].astype(np.float64)
-        return not moments.are_of(detector._learn_features(features)[0])
+    def _begin_change(self):
+        """Return the training samples, to be changed; raise where they cannot be."""
+        samples = self._find_samples()
+        changed = samples.find_changed(self[-1])
+        if changed:
+            raise ValueError(
+                f"The detector was fitted with other values of {', '.join(changed)}, "
+                f"and an update changes nothing but its samples. Set "
+                f"{changed[0]}={samples.settings[changed[0]]} again, or fit anew."
+            )
+        return samples
 
     def update(self, X=None, *, groups=None, forget=None):
         """Add samples to those that the detector is fitted to, or take some out.
@@ -350,8 +369,8 @@ class DetectorPipeline(Pipeline):
             an earlier version.
         ValueError
             If there is nothing to do, `groups` or `forget` do not go with the samples,
-            or the detector cannot be fitted to those that are left. Nothing changes
-            then.
+            a parameter of the detector was set since the fit, or the detector cannot be
+            fitted to those that are left. Nothing changes then.
 
         Warns
         -----
@@ -376,7 +395,7 @@ class DetectorPipeline(Pipeline):
         """
         check_is_fitted(self)
         with _changing:
-            samples = self._find_samples()
+            samples = self._begin_change()
             forgotten = _as_mask(forget, int(samples.is_in.sum()))
             new = self._find_new(samples, X, groups)
             if not len(new[0]) and not forgotten.any():
@@ -404,11 +423,12 @@ class DetectorPipeline(Pipeline):
         AttributeError
             If the training samples were not kept.
         ValueError
-            If there was no update since the fit or the last undo.
+            If there was no update since the fit or the last undo, or a parameter of the
+            detector was set since.
         """
         check_is_fitted(self)
         with _changing:
-            samples = self._find_samples()
+            samples = self._begin_change()
             if not samples.can_undo:
                 raise ValueError(
                     "There is no update to undo: only the last one can be, once."
@@ -451,7 +471,12 @@ class DetectorPipeline(Pipeline):
             raise ValueError(f"X must hold numbers; got the type {values.dtype}.")
         if has_groups:
             groups = as_labels(groups, len(values))
-            if (groups.dtype.kind == "U") != (samples.groups.dtype.kind == "U"):
+            # Booleans would join the groups 0 and 1.
+            of_fit, of_new = (
+                each.dtype.kind if each.dtype.kind in "bU" else "number"
+                for each in (samples.groups, groups)
+            )
+            if of_fit != of_new:
                 raise ValueError(
                     f"groups must be of the kind given to fit, such as "
                     f"{samples.groups[0]!r}; got {groups[0]!r}."

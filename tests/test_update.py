@@ -1,10 +1,12 @@
 """Fitted pipelines that are updated: equal to those fitted to all at once."""
 
 import copy
+import datetime
 import pickle
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.preprocessing import Normalizer, StandardScaler
@@ -15,6 +17,7 @@ from skgaussad import (
     DetectorPipeline,
     LevelEnsemble,
     MahalanobisDetector,
+    MondrianDetector,
     RobustDetector,
     VariantMahalanobisDetector,
     _make_detector,
@@ -143,6 +146,102 @@ def test_what_the_detector_took_in_by_itself_is_not_dropped():
             with pytest.raises(AttributeError, match="changed the detector since"):
                 act(pipe)
         pipe.fit(X).update(X_NEW)
+
+
+@pytest.mark.parametrize(
+    ("detector", "find"),
+    [
+        (RobustDetector(), lambda outer: outer.estimator_),
+        (MondrianDetector(), lambda outer: outer.estimators_[0]),
+        (ConformalDetector(MahalanobisDetector()), lambda o: o.fold_estimators_[1]),
+        (
+            LevelEnsemble(columns={"a": [0, 1], "b": [2]}),
+            lambda outer: outer.estimators_[1],
+        ),
+        (
+            RobustDetector(ConformalDetector(MahalanobisDetector())),
+            lambda outer: outer.estimator_.fold_estimators_[0],
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_detector_inside_took_in_is_not_dropped(detector, find, tmp_path):
+    pipe = make(detector).fit(X).update(X_NEW[:5])
+    inner = find(pipe[-1])
+    inner.partial_fit(X_NEW[:, : inner.n_features_in_])
+    save(pipe, tmp_path / "m.skgaussad")
+    for changed in (pipe, load(tmp_path / "m.skgaussad")):
+        for act in (lambda p: p.update(X_NEW), lambda p: p.undo_update()):
+            with pytest.raises(AttributeError, match="changed the detector since"):
+                act(changed)
+
+
+@pytest.mark.parametrize(
+    ("detector", "name", "value"),
+    [
+        (MahalanobisDetector(), "covariance", "diagonal"),
+        (ConformalDetector(MahalanobisDetector()), "cv", 3),
+        (RobustDetector(MahalanobisDetector()), "estimator__covariance", "diagonal"),
+        (VariantMahalanobisDetector(random_state=0), "n_variants", 3),
+    ],
+    ids=str,
+)
+def test_an_update_changes_nothing_but_samples(detector, name, value, tmp_path):
+    """Undone it would be another model than before."""
+    pipe = make(detector).fit(X).update(X_NEW[:5])
+    before = pipe.get_params()[f"detector__{name}"]
+    pipe.set_params(**{f"detector__{name}": value})
+    save(pipe, tmp_path / "m.skgaussad")
+    for changed in (pipe, load(tmp_path / "m.skgaussad")):
+        for act in (lambda p: p.update(X_NEW), lambda p: p.undo_update()):
+            with pytest.raises(ValueError, match=f"other values of {name}"):
+                act(changed)
+        changed.set_params(**{f"detector__{name}": before}).undo_update()
+        assert_equal(changed, make(detector).fit(X))
+
+
+def test_a_generator_of_random_numbers_is_no_changed_parameter(tmp_path):
+    detector = VariantMahalanobisDetector(random_state=np.random.RandomState(0))
+    pipe = make(detector).fit(X)
+    save(pipe, tmp_path / "m.skgaussad")
+    assert load(tmp_path / "m.skgaussad").update(X_NEW)
+
+
+def test_dates_of_any_type_are_one_lot():
+    day = "2026-11-28"
+    for label in (
+        np.datetime64(day),
+        np.datetime64(day, "m"),
+        np.datetime64(day, "ns"),
+        datetime.date(2026, 11, 28),
+        datetime.datetime(2026, 11, 28),
+        pd.Timestamp(day),
+    ):
+        for first, then in ((DAYS, label), (DAYS.astype("M8[s]"), [label] * 30)):
+            pipe = make().fit(X, detector__groups=first).update(X_NEW, groups=then)
+            assert np.unique(pipe.training_samples_["group"]).tolist() == sorted(
+                set(DAYS)
+            )
+    shift = datetime.datetime(2026, 11, 28, 14)
+    pipe = make().fit(X, detector__groups=DAYS).update(X_NEW, groups=shift)
+    assert pipe.training_samples_["group"][-1] > day
+
+
+@pytest.mark.parametrize(
+    ("groups", "label"),
+    [(np.arange(120) % 3, True), (np.arange(120) % 2 == 1, 1.0), (DAYS, 1)],
+    ids=["number", "boolean", "text"],
+)
+@pytest.mark.filterwarnings("ignore:fpr=0.5 needs at least 3 groups")
+def test_labels_of_another_kind_are_refused(groups, label):
+    pipe = make().fit(X, detector__groups=groups)
+    with pytest.raises(ValueError, match="of the kind given to fit"):
+        pipe.update(X_NEW, groups=label)
+
+
+def test_a_row_forgotten_twice_is_named():
+    with pytest.raises(ValueError, match="names row 119 more than once: -1, 119"):
+        make().fit(X).update(forget=[0, -1, 119])
 
 
 def test_what_is_left_must_be_enough():

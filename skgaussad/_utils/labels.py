@@ -26,19 +26,26 @@ def check_labels(name, labels):
 
 
 def check_present(name, labels):
-    """Raise ValueError where a label is missing: None, NaN, NaT or NA."""
+    """Raise ValueError where a label is None, NaN, NaT, NA, masked or blank."""
+    if isinstance(labels, np.ma.MaskedArray):
+        labels = np.where(np.ma.getmaskarray(labels), None, labels.data.astype(object))
     for row, label in enumerate(np.asarray(labels, dtype=object).ravel()):
         try:
             # NaN and NaT are equal to none, themselves included.
-            is_missing = label is None or bool(label != label)
+            is_missing = label is None or bool(label != label) or is_blank(label)
         except (TypeError, ValueError):
             # Nobody knows whether NA is equal to NA.
             is_missing = True
         if is_missing:
             raise ValueError(
-                f"{name}[{row}] is missing: {label}. Give each sample a label, or "
+                f"{name}[{row}] is missing: {label!r}. Give each sample a label, or "
                 "leave the sample out."
             )
+
+
+def is_blank(label):
+    """Whether a label is text without a letter or digit."""
+    return isinstance(label, str) and not label.strip()
 
 
 def number_labels(name, labels, X):

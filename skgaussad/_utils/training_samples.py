@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import re
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def leaving_samples_out():
 def as_labels(groups, n_samples):
     """Return groups as an array of numbers or of text, one label a sample."""
     check_present("groups", groups)
-    groups = np.asarray(groups)
+    groups = _as_dates(np.asarray(groups))
     if groups.ndim == 0:
         groups = np.full(n_samples, groups)
     if groups.shape != (n_samples,):
@@ -37,8 +38,24 @@ def as_labels(groups, n_samples):
             f"groups must be one label, or one for each of the {n_samples} samples; "
             f"got the shape {groups.shape}."
         )
-    # Labels as objects and dates have no place in a model file; dates sort as text.
+    # Labels as objects have no place in a model file.
     return groups if groups.dtype.kind in "biufU" else groups.astype(str)
+
+
+def _as_dates(labels):
+    """Write dates and times of any type as text that sorts: 2026-11-28, or T08:00."""
+    if not all(isinstance(item, date | np.datetime64) for item in labels.ravel()):
+        return labels
+    times = np.datetime_as_string(labels.astype("datetime64[us]"))
+    return np.char.replace(times.astype(str), "T00:00:00.000000", "")
+
+
+def _settings_of(detector):
+    """Return parameters as text, without addresses in memory."""
+    return {
+        name: re.sub(r" at 0x\w+", "", repr(value))
+        for name, value in detector.get_params().items()
+    }
 
 
 def _now():
@@ -63,6 +80,8 @@ class TrainingSamples:
         When each revision was made; "" for the fit: equal fits give equal files.
     can_undo : bool
         Whether the last change can be undone.
+    settings : dict of str to str, or None
+        The parameters that the detector was fitted with; None of an earlier version.
     """
 
     features: np.ndarray
@@ -72,12 +91,34 @@ class TrainingSamples:
     removed: np.ndarray
     times: list
     can_undo: bool = False
+    settings: dict | None = None
 
     @classmethod
-    def of_fit(cls, features, names, groups):
-        """Keep what a first fit was given."""
+    def of_fit(cls, features, names, groups, detector):
+        """Keep what a detector is fitted to at first."""
         added = np.zeros(len(features), dtype=np.int64)
-        return cls(features, names, groups, added, added + _STAYS, [""])
+        return cls(
+            features,
+            names,
+            groups,
+            added,
+            added + _STAYS,
+            [""],
+            settings=_settings_of(detector),
+        )
+
+    def find_changed(self, detector):
+        """Return the names of parameters that were set since the fit, sorted."""
+        now, then = _settings_of(detector), self.settings or {}
+        # Another version may have others.
+        both = now.keys() & then.keys()
+        changed = sorted(name for name in both if now[name] != then[name])
+        # Not an estimator whose parameters tell.
+        return [
+            name
+            for name in changed
+            if not any(other.startswith(f"{name}__") for other in changed)
+        ]
 
     @property
     def is_in(self):

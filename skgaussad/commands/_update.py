@@ -27,12 +27,19 @@ def add_parser(commands):
         examples=_EXAMPLES,
     )
     parser.add_argument("model", metavar="MODEL", help="file written by fit")
-    parser.add_argument(
+    parser.usage = (
+        "%(prog)s MODEL [IMAGES ...] [--lot NAME] [--forget NAME] "
+        "[--forget-before LOT] [--undo] [--quiet]"
+    )
+    images = parser.add_argument(
         "images",
         metavar="IMAGES",
-        nargs="*",
+        nargs="+",
+        default=[],
         help="normal images, named as for fit; none with --undo, or only to forget",
     )
+    # Not "*", which takes none at the first option, and refuses those behind it.
+    images.required = False
     parser.add_argument(
         "--lot",
         metavar="NAME",
@@ -64,16 +71,23 @@ def run(arguments):
 
     from filelock import FileLock
 
+    from .._utils.labels import is_blank
     from ._outputs import check_output
 
-    if arguments.undo == bool(
-        arguments.images or arguments.forget or arguments.forget_before is not None
+    changes = arguments.images or arguments.forget or arguments.forget_before
+    if arguments.undo and (changes or arguments.lot is not None):
+        arguments.error("--undo stands alone: it undoes the last update")
+    for option, names in (
+        ("--lot", [arguments.lot]),
+        ("--forget", arguments.forget),
+        ("--forget-before", [arguments.forget_before]),
     ):
-        arguments.error("give IMAGES, --forget or --forget-before, or else only --undo")
+        if any(map(is_blank, names)):
+            arguments.error(f"{option} needs a name; it came empty")
+    if not arguments.undo and not changes:
+        arguments.error("give IMAGES, --forget NAME, --forget-before LOT or --undo")
     if arguments.lot is not None and not arguments.images:
         arguments.error("--lot is of new IMAGES, and there are none")
-    if arguments.lot is not None and not arguments.lot.strip():
-        arguments.error("--lot needs the name of a lot")
     check_output(arguments.model, is_model=True)
     folder, name = os.path.split(os.path.realpath(arguments.model))
     # The next one begins with what this one wrote.

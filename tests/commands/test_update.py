@@ -113,11 +113,24 @@ def test_lots_of_a_model_without(run, parts, own, options, message):
         ("--forget", "a", "--undo"),
         ("--lot", "a"),
         ("photos", "--lot", ""),
+        ("--undo", "--lot", "a"),
+        ("--forget", ""),
+        ("--forget-before", " "),
     ],
 )
 def test_it_takes_something_to_do(run, own, options):
+    before = own.read_bytes()
     with pytest.raises(SystemExit, match="2"):
         run("update", own, *options)
+    assert own.read_bytes() == before
+
+
+def test_images_may_stand_behind_options(run, parts, lots_model, tmp_path):
+    path = tmp_path / "m.skgaussad"
+    shutil.copy(lots_model, path)
+    new = str(parts / "new" / "good")
+    assert run("update", path, "--quiet", "--lot", "later", new)[0] == 0
+    assert "later" in load(path).training_samples_["group"]
 
 
 def test_a_bad_image_is_named_and_nothing_written(run, parts, own, tmp_path):

@@ -36,6 +36,10 @@ MISSING = {
     "NaT": pd.Series(pd.date_range("2026-01-01", periods=60)).where(
         np.arange(60) != 7, pd.NaT
     ),
+    "masked": np.ma.array(NAMES, mask=np.arange(60) == 7),
+    "masked numbers": np.ma.array(np.arange(60) % 3, mask=np.arange(60) == 7),
+    "empty": with_one(""),
+    "blank": np.where(np.arange(60) == 7, " ", NAMES),
     "category": pd.Series(pd.Categorical(with_one(None))),
 }
 
