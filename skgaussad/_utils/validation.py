@@ -46,7 +46,8 @@ def check_integer(name, value, low):
 def validate_data(estimator, X, **options):
     """Validate `X` as the function of this name of scikit-learn does.
 
-    Of images, the error says what to do, and not to reshape them.
+    Of images, the error says what to do, and not to reshape them; masked values, which
+    would count as any other, are an error.
     """
     came = _find_images(X)
     if came is not None:
@@ -56,6 +57,12 @@ def validate_data(estimator, X, **options):
             f"got {came}. Put a DeepFeatureTransformer before it, not in it: "
             f"make_pipeline(DeepFeatureTransformer(), {name}(...)), or "
             f"make_detector(detector={name}(...)); what it wraps gets features, too."
+        )
+    masked = np.argwhere(np.ma.getmask(X)) if np.ma.isMaskedArray(X) else ()
+    if len(masked):
+        raise ValueError(
+            f"X[{', '.join(map(str, masked[0]))}] is masked, and a masked value is not "
+            "left out. Fill in masked values, or leave their samples or features out."
         )
     return validation.validate_data(estimator, X, **options)
 

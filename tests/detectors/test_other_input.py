@@ -1,9 +1,10 @@
-"""Detectors of features that are given images say what to do."""
+"""Detectors of features that are given images or masked values say what to do."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from skgaussad import (
@@ -56,6 +57,23 @@ def test_images_to_score_are_named(detector, X):
     detector.fit(rng.normal(size=(100, 192)))
     with pytest.raises(ValueError, match="takes a matrix of features.*got"):
         detector.predict(X)
+
+
+@pytest.mark.parametrize("detector", DETECTORS[:5], ids=lambda d: type(d).__name__)
+def test_masked_values_are_no_others(detector):
+    X = rng.normal(size=(60, 4))
+    masked = np.ma.masked_where(np.arange(240).reshape(60, 4) == 9, X)
+    detector = clone(detector)
+    if isinstance(detector, LevelEnsemble):
+        detector.set_params(columns={"all": slice(0, 4)})
+    if isinstance(detector, CellwiseMahalanobisDetector):
+        detector.set_params(cells=2)
+    with pytest.raises(ValueError, match=r"X\[2, 1\] is masked"):
+        detector.fit(masked)
+    detector.fit(np.ma.array(X))
+    act = getattr(detector, "score_samples", None) or detector.transform
+    with pytest.raises(ValueError, match=r"X\[2, 1\] is masked"):
+        act(masked)
 
 
 def test_what_the_message_says_works():
