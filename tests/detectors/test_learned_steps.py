@@ -137,7 +137,7 @@ def test_scaling_is_seen_where_it_changes_the_rate(step):
         # PowerTransformer changes more than scales, and cannot be told from the others.
         assert says_so(make_pipeline(step, MahalanobisDetector(covariance)), X)
     # Of so few features of so many samples it does not.
-    assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(150, 8))
+    assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(300, 8))
     conformal = ConformalDetector(make_pipeline(step, MahalanobisDetector()))
     assert not says_so(conformal, X)
 
