@@ -12,7 +12,7 @@ _BY_FOLDER = "folder"
 _N_NAMED = 3
 
 
-def find_lots(where, paths, sources):
+def find_lots(where, paths, sources, n_skipped=0):
     """Find the lot of each image in its path.
 
     Parameters
@@ -24,6 +24,8 @@ def find_lots(where, paths, sources):
     sources : list of str
         What names the images. Only what is below the folder that these have in common
         tells lots.
+    n_skipped : int, default=0
+        How many folders below that tell no lots, such as those of types of defects.
 
     Returns
     -------
@@ -39,7 +41,8 @@ def find_lots(where, paths, sources):
     if where is None:
         return None
     root = common_folder(sources)
-    below = [os.path.relpath(path, root).replace(os.sep, "/") for path in paths]
+    below = [os.path.relpath(path, root).split(os.sep) for path in paths]
+    below = ["/".join(parts[n_skipped:]) for parts in below]
     if where == _BY_FOLDER:
         lots = [posixpath.dirname(path) or "." for path in below]
     else:
@@ -47,7 +50,7 @@ def find_lots(where, paths, sources):
     if len(set(lots)) < 2:
         raise ValueError(
             f"--lots {where} puts all {len(paths)} images into one lot, {lots[0]!r}, "
-            "and a rate for a new lot takes at least two. Give --lots folder for "
+            "and telling lots apart takes at least two. Give --lots folder for "
             "images in a folder for each lot, a regular expression that tells lots "
             "apart, such as --lots '(\\d+)_', or no --lots."
         )

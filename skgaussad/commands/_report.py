@@ -6,6 +6,8 @@ _EXAMPLES = """
   skgaussad report model.skgaussad photos/new -o report.html
   # with labels: photos/good, photos/scratch, photos/dent
   skgaussad report model.skgaussad photos -o report.html --title "Lot 17"
+  # by lot, of files such as lot17_0003.png
+  skgaussad report model.skgaussad photos -o report.html --lots 'lot(\\d+)_'
 """
 
 
@@ -30,6 +32,14 @@ def add_parser(commands):
     parser.add_argument(
         "--title", default="Anomaly detection report", help="heading of the page"
     )
+    parser.add_argument(
+        "--lots",
+        metavar="WHERE",
+        help="count by lot, shift or day: folder, for the one each image lies in, or a "
+        "regular expression whose first group is the lot, such as 'lot(\\d+)_', "
+        "searched in its path below the folder that all have in common, and below that "
+        "of its type of defect",
+    )
     add_quiet(parser)
 
 
@@ -43,10 +53,12 @@ def run(arguments):
     from ..persistence import Scorer
     from ..reporting import write_report
     from ._inputs import common_folder
+    from ._lots import find_lots
     from ._outputs import check_output
 
     check_matplotlib("A report")
-    paths, labels = _list(arguments.images)
+    paths, labels, n_folders = _list(arguments.images)
+    lots = find_lots(arguments.lots, paths, arguments.images, n_folders)
     check_output(arguments.output, inputs=[arguments.model, *paths])
     model = Scorer(arguments.model).model
     find_transformer(model).set_params(verbose=not arguments.quiet)
@@ -57,6 +69,7 @@ def run(arguments):
         paths,
         arguments.output,
         names=names,
+        groups=lots,
         title=arguments.title,
         **labels,
     )
@@ -64,14 +77,18 @@ def run(arguments):
 
 
 def _list(sources):
-    """Return the paths of images, and their labels as keywords of `write_report`."""
+    """Return the paths of images, their labels, and how many folders tell these.
+
+    The labels are keywords of `write_report`.
+    """
     from pathlib import Path
 
     from ._inputs import is_labelled, list_images, list_labelled
 
     folder = Path(sources[0])
-    if len(sources) == 1 and (is_labelled(folder) or is_labelled(folder / "test")):
+    in_test = is_labelled(folder / "test")
+    if len(sources) == 1 and (in_test or is_labelled(folder)):
         paths, types = list_labelled(sources[0])
         y = [1 if name == "good" else -1 for name in types]
-        return paths, {"y": y, "defect_types": types}
-    return list(list_images(sources)), {}
+        return paths, {"y": y, "defect_types": types}, 1 + in_test
+    return list(list_images(sources)), {}, 0

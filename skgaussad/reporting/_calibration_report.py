@@ -235,8 +235,7 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
     overall = estimate_rate(flagged, detector.fpr, confidence)
     by_group = {}
     if groups is not None:
-        # All of the groups together, by Bonferroni.
-        of_each = 1 - (1 - confidence) / len(names)
+        of_each = of_each_group(confidence, len(names))
         by_group = estimate_rates(flagged, names[numbers], overall.target, of_each)
     return CalibrationReport(
         overall,
@@ -244,6 +243,11 @@ def calibration_report(estimator, X, *, groups=None, confidence=0.95):
         other_targets=_at_other_targets(detector, X, overall),
         advice=_advice(detector, overall),
     )
+
+
+def of_each_group(confidence, n_groups):
+    """Confidence of each of some intervals that hold together, by Bonferroni."""
+    return 1 - (1 - confidence) / max(n_groups, 1)
 
 
 def _at_other_targets(detector, X, overall):

@@ -27,7 +27,7 @@ _N_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Group:
+class Section:
     """Images that are shown together.
 
     Attributes
@@ -85,17 +85,17 @@ class ScoredImages:
             return "normal"
         return "anomalous" if self.defect_types is None else self.defect_types[row]
 
-    def groups(self, n_images):
+    def sections(self, n_images):
         """Choose what to show.
 
         Parameters
         ----------
         n_images : int or None
-            Most of each group; None takes all.
+            Most of each section; None takes all.
 
         Returns
         -------
-        groups : list of Group
+        sections : list of Section
             Those that have an image.
         """
         by_distance = np.argsort(-self.distances, kind="stable")
@@ -120,7 +120,7 @@ class ScoredImages:
         every = ("All images", "The largest distance first.", by_distance)
         chosen = [*wrong, every]
         return [
-            Group(
+            Section(
                 heading,
                 explanation,
                 [int(row) for row in rows[:n_images]],

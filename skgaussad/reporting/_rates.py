@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..calibration import estimate_rate, required_units
+from ..calibration import estimate_rate, estimate_rates, required_units
 from ..detectors import find_held_out
+from ._calibration_report import of_each_group
 from ._evaluation import evaluate
 from ._text import asked, percent
 
@@ -46,9 +47,7 @@ def rate_rows(scored, fpr, confidence):
     )
     rows = []
     if figures.false_alarms is not None:
-        meaning = "Normal images that were flagged."
-        if fpr is not None:
-            meaning += _COMPARISONS[figures.false_alarms.comparison].format(asked(fpr))
+        meaning = "Normal images that were flagged." + _compare(figures.false_alarms)
         rows.append(_row("False alarms", figures.false_alarms, meaning))
     if figures.found is not None:
         rows.append(_row("Defects found", figures.found, "Anomalous images flagged."))
@@ -68,6 +67,41 @@ def rate_rows(scored, fpr, confidence):
                 "normal one, whatever the threshold: 100 % is perfect, 50 % is chance.",
             }
         )
+    return rows
+
+
+def lot_rows(scored, groups, fpr, confidence):
+    """Count what is flagged in each lot.
+
+    Parameters
+    ----------
+    scored : ScoredImages
+    groups : ndarray of shape (n_images,)
+        The lot of each image.
+    fpr : float or None
+        The false-positive rate asked for.
+    confidence : float
+        Of the intervals of all lots together.
+
+    Returns
+    -------
+    rows : list of dict
+        With ``"lot"``; ``"alarms"``, what `rate_rows` has of the normal images of the
+        lot, or of all its images without labels (None where there are none); and
+        ``"found"``, the count of its defects found (empty where there are none).
+    """
+    y = np.ones(len(groups)) if scored.y is None else scored.y
+    of_each = of_each_group(confidence, len(set(groups[y == 1].tolist())))
+    target = None if scored.y is None else fpr
+    estimates = estimate_rates(scored.flagged[y == 1], groups[y == 1], target, of_each)
+    rows = []
+    for lot in np.unique(groups).tolist():
+        alarms = estimates.get(lot)
+        if alarms is not None:
+            alarms = _row("", alarms, _compare(alarms).strip())
+        is_bad = (groups == lot) & (y == -1)
+        found = _of(scored.flagged[is_bad]) if is_bad.any() else ""
+        rows.append({"lot": str(lot), "alarms": alarms, "found": found})
     return rows
 
 
@@ -111,6 +145,13 @@ def _at(rate, held_out, scored):
 
 def _of(flagged):
     return f"{np.count_nonzero(flagged)} of {len(flagged)}"
+
+
+def _compare(estimate):
+    """Say how a rate compares with the one asked for, if one was."""
+    if estimate.target is None:
+        return ""
+    return _COMPARISONS[estimate.comparison].format(asked(estimate.target))
 
 
 def _of_unlabelled(fpr):

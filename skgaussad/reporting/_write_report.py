@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from .._utils.atomic_write import replacing
-from .._utils.labels import check_labels
+from .._utils.labels import check_labels, number_labels
 from .._utils.score_table import path_to_text
 from .._utils.validation import check_integer, check_real
 from ..detectors import find_decider, find_part, find_threshold
@@ -23,7 +23,7 @@ from ._cards import ScoredImages, make_cards
 from ._facts import calibration_facts, data_facts, setting_facts
 from ._figures import color_bar, draw_distances, draw_roc
 from ._fit_summary import fit_summary
-from ._rates import other_rate_rows, rate_rows
+from ._rates import lot_rows, other_rate_rows, rate_rows
 from ._text import asked
 
 _CONFIDENCE = 0.95
@@ -39,6 +39,7 @@ def write_report(
     y=None,
     defect_types=None,
     names=None,
+    groups=None,
     title="Anomaly detection report",
     n_images=None,
     confidence=_CONFIDENCE,
@@ -76,6 +77,11 @@ def write_report(
         What to call the images. None takes the names of files with their folder, and
         numbers for images in memory.
 
+    groups : array-like of shape (n_images,) or None, default=None
+        What may make a difference, such as the lot, camera or shift of each image, by
+        which false alarms and defects found are counted, or without `y` what is
+        flagged. The intervals of all groups hold together with `confidence`.
+
     title : str, default="Anomaly detection report"
         Heading of the page.
 
@@ -99,7 +105,7 @@ def write_report(
     TypeError
         If `estimator` has no scores.
     ValueError
-        If it has no threshold, or labels or names do not fit the images.
+        If it has no threshold, or labels, names or groups do not fit the images.
     InvalidImageError
         If an image cannot be used.
 
@@ -137,6 +143,9 @@ def write_report(
             "it or name another."
         )
     y, defect_types, names = _check_labels_and_names(X, y, defect_types, names)
+    if groups is not None:
+        lots, numbers = number_labels("groups", groups, X)
+        groups = lots[numbers]
     y_score, offset, fpr, detector_name = ask_for_scores(estimator, X)
     if offset is None or not np.isfinite(offset):
         raise ValueError(
@@ -144,8 +153,8 @@ def write_report(
             "needs a finite one. Fit on more images, or for a higher fpr."
         )
     scored = ScoredImages(X, names, -y_score, -offset, y, defect_types)
-    groups = scored.groups(n_images)
-    shown = sorted({row for group in groups for row in group.rows})
+    sections = scored.sections(n_images)
+    shown = sorted({row for section in sections for row in section.rows})
     cards, without_maps = make_cards(estimator, scored, shown)
     return _write_page(
         path,
@@ -159,11 +168,14 @@ def write_report(
         settings=setting_facts(estimator),
         calibration=calibration_facts(estimator, -offset, confidence),
         rates=rate_rows(scored, fpr, confidence),
+        lots=[] if groups is None else lot_rows(scored, groups, fpr, confidence),
         other_rates=other_rate_rows(estimator, scored),
         recheck=_cards_to_recheck(estimator)[0],
         distances=draw_distances(scored, fpr),
         roc=draw_roc(scored, fpr),
-        groups=[(group, [cards[row] for row in group.rows]) for group in groups],
+        sections=[
+            (section, [cards[row] for row in section.rows]) for section in sections
+        ],
         without_maps=without_maps,
     )
 

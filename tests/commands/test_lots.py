@@ -1,6 +1,7 @@
 """Lots of images, told by their paths."""
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -73,3 +74,27 @@ def test_lots_are_folders_below_what_the_images_have_in_common(tmp_path):
 def test_lots_are_described():
     assert describe(["b", "a", "a"]) == "2 lots (b, a) of 1 to 2 each"
     assert describe(list("abcd")) == "4 lots (a, b, c, ...) of 1 each"
+
+
+@pytest.mark.parametrize("layout", ["", "test"])
+def test_report_counts_by_the_lots_below_the_types(run, parts, model, tmp_path, layout):
+    """Neither the folder of a type nor its name tells a lot."""
+    photos = tmp_path / "photos"
+    for kind in ("good", "cut_7"):
+        source = parts / "new" / kind.removesuffix("_7")
+        for index, name in enumerate(sorted(os.listdir(source))):
+            folder = photos / layout / kind / f"day_{index % 2}"
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / name, folder)
+    page = tmp_path / "report.html"
+    for where, lots in (("folder", ["day_0", "day_1"]), (r"_(\d)", ["0", "1"])):
+        options = ("--lots", where, "--quiet", "-o", page)
+        status, _, err = run("report", model, photos, *options)
+        assert status == 0, err
+        table = page.read_text("utf-8").split("<h2>By lot</h2>")[1].split("</table>")[0]
+        assert re.findall('<th scope="row">(.*?)</th>', table) == lots
+    before = page.read_bytes()
+    status, _, err = run("report", model, photos, "--lots", "day", "-o", page)
+    assert status == 1
+    assert "into one lot, 'day'" in err
+    assert page.read_bytes() == before

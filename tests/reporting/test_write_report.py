@@ -24,6 +24,7 @@ from skgaussad import (
     PositionDetector,
     make_detector,
 )
+from skgaussad.calibration import estimate_rate
 from skgaussad.datasets import make_textures
 from skgaussad.detectors import p_values
 from skgaussad.exceptions import InvalidImageError
@@ -144,6 +145,7 @@ def path(pipe, tested, y, defect_types, tmp_path_factory):
             y=y,
             defect_types=defect_types,
             names=[f"part {number:02d} <&>" for number in range(len(tested))],
+            groups=np.where(np.arange(len(tested)) % 3, "<B>", "A"),
             title="Textures & <defects>",
             n_images=3,
         )
@@ -212,6 +214,34 @@ def test_rates_are_those_of_the_detector(page, pipe, tested, y, defect_types):
     assert value == f"{100 * roc_auc_score(y == 1, scores):.1f} %"
     assert interval == f"{100 * low:.1f} to {100 * high:.1f} %"
     assert f"{flagged.sum()} of {len(y)} images are flagged" in page.text
+
+
+def test_counts_by_lot(page, pipe, tested, y):
+    flagged = pipe.predict(tested) == -1
+    is_a = np.arange(len(tested)) % 3 == 0
+    for name, of_lot in (("A", is_a), ("&lt;B&gt;", ~is_a)):
+        normal, bad = of_lot & (y == 1), of_lot & (y == -1)
+        # Both intervals together, by Bonferroni.
+        estimate = estimate_rate(flagged[normal], 0.1, 0.975)
+        counts, rate, interval, found, meaning = row_of(page, name)
+        assert counts == f"{flagged[normal].sum()} of {normal.sum()}"
+        assert rate == f"{100 * flagged[normal].mean():.1f} %"
+        assert interval == f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
+        assert found == f"{flagged[bad].sum()} of {bad.sum()}"
+        assert "10 % asked for" in meaning
+
+
+def test_lots_without_labels_or_without_normal_images(pipe, tested, y, tmp_path):
+    flagged = pipe.predict(tested) == -1
+    groups = np.where(y == 1, 1, 2)
+    page = Page(write_report(pipe, tested, tmp_path / "a.html", groups=groups))
+    for lot in (1, 2):
+        counts = f"{flagged[groups == lot].sum()} of {np.sum(groups == lot)}"
+        assert row_of(page, str(lot))[0] == counts
+    page = Page(write_report(pipe, tested, tmp_path / "a.html", y=y, groups=groups))
+    assert row_of(page, "1")[3] == ""
+    found = f"{flagged[y == -1].sum()} of {np.sum(y == -1)}"
+    assert row_of(page, "2") == ["", "", "", found, ""]
 
 
 def test_what_the_threshold_rests_on(page, pipe):
