@@ -86,7 +86,7 @@ class CalibrationReport:
     @property
     def sentence(self):
         """The figures in plain English."""
-        parts = [_describe(self.overall), self.advice]
+        parts = [describe_rate(self.overall), self.advice]
         for comparison in ("above", "below"):
             labels = [
                 f"{label!r} ({_measured(self.groups[label].rate)})"
@@ -263,7 +263,7 @@ def _at_other_targets(detector, X, overall):
     )
 
 
-def _describe(estimate):
+def describe_rate(estimate):
     """Compare the count with the target, in a sentence."""
     n_flagged, n_samples = estimate.n_flagged, estimate.n_samples
     interval = (
@@ -286,7 +286,7 @@ def _describe(estimate):
     needed = required_samples(estimate.target, (1 + estimate.confidence) / 2)
     if n_samples < needed:
         return (
-            f"Too few images to tell: with {n_flagged or 'none'} flagged among "
+            f"Too few normal images to tell: with {n_flagged or 'none'} flagged among "
             f"{n_samples} the rate may be up to {_measured(estimate.high)}; it takes "
             f"at least {needed} to show that it is at most {target}."
         )

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..calibration import estimate_rate, estimate_rates, required_units
 from ..detectors import find_held_out
-from ._calibration_report import of_each_group
+from ._calibration_report import describe_rate, of_each_group
 from ._evaluation import evaluate
 from ._text import asked, percent
 
@@ -18,12 +18,28 @@ _COMPARISONS = {
 }
 
 
-def rate_rows(scored, fpr, confidence):
+def evaluate_images(scored, fpr, confidence):
+    """Return the `Evaluation` of images; None without labels."""
+    if scored.y is None:
+        return None
+    return evaluate(
+        scored.y,
+        -scored.distances,
+        -scored.threshold,
+        defect_types=scored.defect_types,
+        fpr=fpr,
+        confidence=confidence,
+    )
+
+
+def rate_rows(scored, figures, fpr, confidence):
     """Rates at the threshold, and the AUROC.
 
     Parameters
     ----------
     scored : ScoredImages
+    figures : Evaluation or None
+        Of these.
     fpr : float or None
         The false-positive rate asked for.
     confidence : float
@@ -34,17 +50,9 @@ def rate_rows(scored, fpr, confidence):
         With ``"name"``, ``"value"``, ``"counts"``, ``"interval"`` and ``"meaning"``,
         all str.
     """
-    if scored.y is None:
+    if figures is None:
         estimate = estimate_rate(scored.flagged, confidence=confidence)
         return [_row("Flagged", estimate, _of_unlabelled(fpr))]
-    figures = evaluate(
-        scored.y,
-        -scored.distances,
-        -scored.threshold,
-        defect_types=scored.defect_types,
-        fpr=fpr,
-        confidence=confidence,
-    )
     rows = []
     if figures.false_alarms is not None:
         meaning = "Normal images that were flagged." + _compare(figures.false_alarms)
@@ -68,6 +76,38 @@ def rate_rows(scored, fpr, confidence):
             }
         )
     return rows
+
+
+def verdict(figures):
+    """Say what an acceptance test finds.
+
+    Parameters
+    ----------
+    figures : Evaluation or None
+
+    Returns
+    -------
+    sentences : list of str
+    """
+    if figures is None:
+        return [
+            "Without labels, nothing tells defects from false alarms: inspect the "
+            "images before you sign."
+        ]
+    sentences = []
+    found, alarms = figures.found, figures.false_alarms
+    if found is not None:
+        sentences.append(
+            f"{found.n_flagged} of {found.n_samples} defects "
+            f"{'was' if found.n_flagged == 1 else 'were'} found, "
+            f"{found.n_samples - found.n_flagged} missed: {percent(found.rate)} "
+            f"({asked(found.confidence)} interval {100 * found.low:.1f} to "
+            f"{percent(found.high)})."
+        )
+    if alarms is not None and alarms.target is not None:
+        in_words = describe_rate(alarms).replace(" %", "\N{NO-BREAK SPACE}%")
+        sentences.append(in_words)
+    return sentences
 
 
 def lot_rows(scored, groups, fpr, confidence):

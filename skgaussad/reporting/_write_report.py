@@ -23,7 +23,7 @@ from ._cards import ScoredImages, make_cards
 from ._facts import calibration_facts, data_facts, setting_facts
 from ._figures import color_bar, draw_distances, draw_roc
 from ._fit_summary import fit_summary
-from ._rates import lot_rows, other_rate_rows, rate_rows
+from ._rates import evaluate_images, lot_rows, other_rate_rows, rate_rows, verdict
 from ._text import asked
 
 _CONFIDENCE = 0.95
@@ -50,9 +50,9 @@ def write_report(
     confidence intervals, also at other rates, and how its threshold was calibrated. It
     shows the missed defects and the false alarms, where labels are given, all images by
     their distances, and the training images to recheck, with anomaly maps where the
-    pipeline has them; lists data, settings and versions; and has lines for an
-    acceptance test to be signed on. It is a single file that needs no network, with
-    20 to 50 kB for each image.
+    pipeline has them; lists data, settings and versions; and says what an acceptance
+    test finds, with lines to be signed on. It is a single file that needs no network,
+    with 20 to 50 kB for each image.
 
     Parameters
     ----------
@@ -153,6 +153,7 @@ def write_report(
             "needs a finite one. Fit on more images, or for a higher fpr."
         )
     scored = ScoredImages(X, names, -y_score, -offset, y, defect_types)
+    figures = evaluate_images(scored, fpr, confidence)
     sections = scored.sections(n_images)
     shown = sorted({row for section in sections for row in section.rows})
     cards, without_maps = make_cards(estimator, scored, shown)
@@ -167,7 +168,9 @@ def write_report(
         data=data_facts(scored),
         settings=setting_facts(estimator),
         calibration=calibration_facts(estimator, -offset, confidence),
-        rates=rate_rows(scored, fpr, confidence),
+        figures=figures,
+        rates=rate_rows(scored, figures, fpr, confidence),
+        verdict=verdict(figures),
         lots=[] if groups is None else lot_rows(scored, groups, fpr, confidence),
         other_rates=other_rate_rows(estimator, scored),
         recheck=_cards_to_recheck(estimator)[0],

@@ -97,15 +97,15 @@ def test_interval_is_that_of_clopper_and_pearson(n_flagged, n, confidence):
             0,
             20,
             0.05,
-            "Too few images to tell: with none flagged among 20 the rate may be up to "
-            "16.8 %; it takes at least 72 to show that it is at most 5 %.",
+            "Too few normal images to tell: with none flagged among 20 the rate may be "
+            "up to 16.8 %; it takes at least 72 to show that it is at most 5 %.",
         ),
         (
             0,
             71,
             0.05,
-            "Too few images to tell: with none flagged among 71 the rate may be up to "
-            "5.1 %; it takes at least 72 to show that it is at most 5 %.",
+            "Too few normal images to tell: with none flagged among 71 the rate may be "
+            "up to 5.1 %; it takes at least 72 to show that it is at most 5 %.",
         ),
     ],
 )

@@ -37,7 +37,8 @@ from skgaussad.inspection._map_colors import (
     overlay_map,
 )
 from skgaussad.metrics import roc_auc_interval
-from skgaussad.reporting import write_report
+from skgaussad.reporting import calibration_report, write_report
+from skgaussad.reporting._calibration_report import describe_rate
 from skgaussad.reporting._text import asked, percent
 
 VOID = {"meta", "link", "img", "br"}
@@ -216,6 +217,23 @@ def test_rates_are_those_of_the_detector(page, pipe, tested, y, defect_types):
     assert f"{flagged.sum()} of {len(y)} images are flagged" in page.text
 
 
+def test_errors_are_in_the_headline_and_the_verdict(page, pipe, tested, y):
+    flagged = pipe.predict(tested) == -1
+    n_bad, n_found = np.sum(y == -1), np.sum(flagged & (y == -1))
+    headline = page.text.split("What was learned")[0]
+    assert f"Missed defects: {n_bad - n_found} " in headline
+    assert f"False alarms: {np.sum(flagged & (y == 1))} " in headline
+    verdict = page.text.split("Acceptance")[1].replace("\N{NO-BREAK SPACE}", " ")
+    found = estimate_rate(flagged[y == -1])
+    assert (
+        f"{n_found} of {n_bad} defects were found, {n_bad - n_found} missed: "
+        f"{100 * found.rate:.1f} % (95 % interval {100 * found.low:.1f} to "
+        f"{100 * found.high:.1f} %)."
+    ) in verdict
+    assert describe_rate(calibration_report(pipe, tested[:20]).overall) in verdict
+    assert "Date and signature" in verdict
+
+
 def test_counts_by_lot(page, pipe, tested, y):
     flagged = pipe.predict(tested) == -1
     is_a = np.arange(len(tested)) % 3 == 0
@@ -235,6 +253,7 @@ def test_lots_without_labels_or_without_normal_images(pipe, tested, y, tmp_path)
     flagged = pipe.predict(tested) == -1
     groups = np.where(y == 1, 1, 2)
     page = Page(write_report(pipe, tested, tmp_path / "a.html", groups=groups))
+    assert "inspect the images before you sign" in page.text
     for lot in (1, 2):
         counts = f"{flagged[groups == lot].sum()} of {np.sum(groups == lot)}"
         assert row_of(page, str(lot))[0] == counts
@@ -493,6 +512,7 @@ def test_deep_images(pipe, good, tmp_path):
         ({"defect_types": ["crack"] * 30}, "defect_types needs y"),
         ({"names": ["one"]}, "names must have one entry an image; got 1 for"),
         ({"y": [0, 1]}, "y must hold"),
+        ({"groups": ["L1"]}, "inconsistent numbers of samples"),
         ({"n_images": 0}, "n_images must be at least 1"),
         ({"confidence": 1.0}, "confidence"),
     ],
