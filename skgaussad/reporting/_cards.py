@@ -16,11 +16,11 @@ from ..detectors import (
     p_values,
 )
 from ..exceptions import InvalidImageError
-from ..features import as_image_sequence, as_picture, decode_image
+from ..features import as_image_sequence, as_picture, decode_image, resize
 from ..inspection import anomaly_maps, map_meaning, overlay_map
 
-# Side of a picture, in pixels: a page of all images takes about 20 kB for each.
-_MAX_SIDE = 256
+# Longer side of a picture, in pixels, of which pages show about 170: there are many.
+_MAX_SIDE = 200
 _JPEG_QUALITY = 78
 # Maps are as large as their images.
 _N_AT_ONCE = 16
@@ -86,7 +86,7 @@ class ScoredImages:
         return "anomalous" if self.defect_types is None else self.defect_types[row]
 
     def sections(self, n_images):
-        """Choose what to show.
+        """Put each image into one section, those with errors first.
 
         Parameters
         ----------
@@ -98,40 +98,49 @@ class ScoredImages:
         sections : list of Section
             Those that have an image.
         """
+        flagged = self.flagged
         by_distance = np.argsort(-self.distances, kind="stable")
-        wrong = []
-        if self.y is not None:
-            missed = [row for row in by_distance[::-1] if self._is(row, -1, False)]
-            alarms = [row for row in by_distance if self._is(row, 1, True)]
-            wrong = [
+        if self.y is None:
+            every = np.full(len(flagged), True)
+            chosen = [("All images", "The largest distance first.", every, 1)]
+        else:
+            normal = self.y == 1
+            chosen = [
                 (
                     "Missed defects",
                     "Anomalous images below the threshold, the closest to normal "
                     "first.",
-                    missed,
+                    ~normal & ~flagged,
+                    -1,
                 ),
                 (
                     "False alarms",
                     "Normal images above the threshold, the farthest first. "
                     "Check whether they are normal.",
-                    alarms,
+                    normal & flagged,
+                    1,
+                ),
+                (
+                    "Defects found",
+                    "Anomalous images above the threshold, the farthest first.",
+                    ~normal & flagged,
+                    1,
+                ),
+                (
+                    "Normal images passed",
+                    "The largest distance first.",
+                    normal & ~flagged,
+                    1,
                 ),
             ]
-        every = ("All images", "The largest distance first.", by_distance)
-        chosen = [*wrong, every]
-        return [
-            Section(
-                heading,
-                explanation,
-                [int(row) for row in rows[:n_images]],
-                len(rows[n_images:]) if n_images is not None else 0,
-            )
-            for heading, explanation, rows in chosen
-            if len(rows)
-        ]
-
-    def _is(self, row, label, flagged):
-        return self.y[row] == label and self.flagged[row] == flagged
+        sections = []
+        for heading, explanation, belongs, direction in chosen:
+            rows = [int(row) for row in by_distance[::direction] if belongs[row]]
+            shown = rows[:n_images]
+            if rows:
+                n_others = len(rows) - len(shown)
+                sections.append(Section(heading, explanation, shown, n_others))
+        return sections
 
 
 def make_cards(estimator, scored, rows, draw=None):
@@ -150,8 +159,9 @@ def make_cards(estimator, scored, rows, draw=None):
     -------
     cards : dict of {int: dict}
         By position: ``"name"``, ``"picture"`` and ``"map"`` (data URIs, the second may
-        be None), ``"picture_alt"``, ``"map_alt"``, ``"distance"``, ``"ratio"``,
-        ``"p_value"`` (or None), ``"decision"``, ``"kind"`` and ``"truth"``.
+        be None), ``"picture_alt"``, ``"map_alt"``, ``"width"`` and ``"height"`` (of
+        both, in pixels), ``"distance"``, ``"ratio"``, ``"p_value"`` (or None),
+        ``"decision"``, ``"kind"`` and ``"truth"``.
     without_maps : str
         Why there are no maps; empty where there are.
     """
@@ -208,6 +218,8 @@ def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
         "name": name,
         "picture": _data_uri(picture),
         "picture_alt": f"Image {name}",
+        "width": picture.width,
+        "height": picture.height,
         "map": None,
         "map_alt": "",
         "distance": f"{distance:.4g}",
@@ -217,7 +229,7 @@ def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
     }
     card["decision"], card["kind"] = _decide(bool(scored.flagged[row]), truth)
     if anomaly_map is not None:
-        values = _resize_map(anomaly_map, picture.size)
+        values = resize(anomaly_map, picture.size[::-1])
         over = overlay_map(np.asarray(picture), values, meaning)
         card["map"] = _data_uri(Image.fromarray(over))
         card["map_alt"] = f"Anomaly map of {name}: {_where(values)}"
@@ -229,11 +241,6 @@ def _thumbnail(pixels):
     image = as_picture(pixels)
     image.thumbnail((_MAX_SIDE, _MAX_SIDE), Image.Resampling.LANCZOS)
     return image.convert("RGB")
-
-
-def _resize_map(values, size):
-    image = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
 
 def _where(values):
@@ -250,5 +257,5 @@ def _where(values):
 
 def _data_uri(image):
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True, progressive=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -52,7 +52,7 @@ def write_report(
     their distances, and the training images to recheck, with anomaly maps where the
     pipeline has them; lists data, settings and versions; and says what an acceptance
     test finds, with lines to be signed on. It is a single file that needs no network,
-    with 20 to 50 kB for each image.
+    with about 20 kB for each image.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def write_report(
         Heading of the page.
 
     n_images : int or None, default=None
-        Most images to show in each group, at least 1; None shows all.
+        Most images to show in each section, at least 1; None shows all.
 
     confidence : float, default=0.95
         Confidence level of the intervals, in (0, 1).
@@ -155,7 +155,7 @@ def write_report(
     scored = ScoredImages(X, names, -y_score, -offset, y, defect_types)
     figures = evaluate_images(scored, fpr, confidence)
     sections = scored.sections(n_images)
-    shown = sorted({row for section in sections for row in section.rows})
+    shown = [row for section in sections for row in section.rows]
     cards, without_maps = make_cards(estimator, scored, shown)
     return _write_page(
         path,

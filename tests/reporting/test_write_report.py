@@ -288,10 +288,14 @@ def test_images_of_each_group(page, pipe, tested, y):
         row for row in order[::-1] if y[row] == -1 and distances[row] <= threshold
     ]
     expected = {
-        "Missed defects": missed[:3],
-        "False alarms": wrong[:3],
-        "All images": order[:3],
+        "Missed defects": missed,
+        "False alarms": wrong,
+        "Defects found": [r for r in order if y[r] == -1 and distances[r] > threshold],
+        "Normal images passed": [
+            r for r in order if y[r] == 1 and distances[r] <= threshold
+        ],
     }
+    expected = {heading: rows[:3] for heading, rows in expected.items()}
     cards = page.cards()
     assert list(cards) == [heading for heading, rows in expected.items() if len(rows)]
     p = p_values(pipe, tested)
@@ -308,6 +312,12 @@ def test_images_of_each_group(page, pipe, tested, y):
             ratio = distances[row] / threshold
             assert f"{distances[row]:.4g}, {ratio:.2f} times the threshold" in card
             assert f"p-value {p[row]:.2g}" in card
+    pictures = [i for i in page.attributes("img") if i.get("loading") == "lazy"]
+    assert len({picture["src"] for picture in pictures}) == len(pictures)
+    for picture in pictures:
+        content = base64.b64decode(picture["src"].split(",")[1])
+        size = Image.open(io.BytesIO(content)).size
+        assert size == (int(picture["width"]), int(picture["height"]))
     n_hidden = len(missed) - 3
     assert (f"{n_hidden} more are not shown" in page.text) == (n_hidden > 0)
 
@@ -317,7 +327,7 @@ def test_no_missed_defect_looks_good(pipe, good, tested, y, tmp_path):
     strict = clone(pipe).set_params(detector__fpr=0.025).fit(good[:40])
     page = Page(write_report(strict, tested, tmp_path / "report.html", y=y))
     flagged = strict.predict(tested) == -1
-    assert len(page.cards()["All images"]) == len(tested)
+    assert sum(map(len, page.cards().values())) == len(tested)
     kinds = re.findall(r'<span class="(\w+)">([^<]*)</span>', page.source)
     assert ("wrong", "passed: missed defect") in kinds or not (y[~flagged] == -1).any()
     for kind, decision in kinds:
@@ -501,6 +511,13 @@ def test_deep_images(pipe, good, tmp_path):
             content = base64.b64decode(picture["src"].split(",")[1])
             found = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
             assert np.abs(found.astype(float) - grey).mean() < 8
+
+
+def test_pictures_of_large_images_are_small(pipe, good, tmp_path):
+    large = np.asarray(Image.fromarray(good[0]).resize((500, 300)))
+    page = Page(write_report(pipe, [large], tmp_path / "report.html"))
+    pictures = [i for i in page.attributes("img") if i.get("loading") == "lazy"]
+    assert [(i["width"], i["height"]) for i in pictures] == [("200", "120")] * 2
 
 
 # What goes wrong
