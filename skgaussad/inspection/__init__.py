@@ -11,7 +11,7 @@ from ._anomaly_maps import (
     map_meaning,
     split_distance,
 )
-from ._cell_maps import held_out_maps
+from ._cell_maps import cell_map_drawer, held_out_maps, send_through_network
 from ._chi_square_qq import ChiSquareQQDisplay
 from ._component_split import ComponentSplit, split_by_component
 from ._covariance_spectrum import CovarianceSpectrumDisplay

@@ -1,10 +1,12 @@
 """Maps of the residuals of cells."""
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from ..detectors import find_part, find_threshold, find_transformer, send_to_part
-from ..features import draw_maps
+from ..features import DeepFeatureTransformer, draw_maps
 from ._gaussians import check_scale
 
 # Images whose features are held at a time.
@@ -78,6 +80,11 @@ class ScoredCells:
             detector, X = send_to_part(self._estimator, "cell_residuals", some)
             yield from self._layers(detector.cell_residuals(X))
 
+    def layers_of(self, rest, features):
+        """Yield the layer of each image, from features and what scores them."""
+        detector, X = send_to_part(rest, "cell_residuals", features)
+        yield from self._layers(detector.cell_residuals(X))
+
     def held_out_layers(self, rows):
         """Yield the layers of training images, each by the Gaussian of the others."""
         detector = find_part(self._estimator, "cell_residuals")
@@ -93,6 +100,58 @@ class ScoredCells:
             layer = np.full(shape, np.nan)
             layer[rows, columns] = of_image / unit
             yield [np.where(counts, layer, np.nan)]
+
+
+def send_through_network(estimator, X):
+    """Send images through the network once, for all that is asked of their features.
+
+    Parameters
+    ----------
+    estimator : Pipeline or detector
+        Fitted.
+    X : sequence of n_images images
+
+    Returns
+    -------
+    rest : Pipeline or detector
+        What is after the transformer; all of `estimator` if it begins with none.
+    X : array-like of shape (n_images, n_features), or sequence of n_images images
+        As `rest` takes it.
+    """
+    if isinstance(estimator, Pipeline):
+        (_, first), *others = estimator.steps
+        if others and isinstance(first, DeepFeatureTransformer):
+            return Pipeline(others), first.transform(X)
+    return estimator, X
+
+
+def cell_map_drawer(estimator, rest, features, images):
+    """Return what draws the maps of images from features, or None where they need more.
+
+    Parameters
+    ----------
+    estimator : Pipeline or detector
+        Fitted.
+    rest, features
+        What `send_through_network` made of it and the images.
+    images : sequence of n_images images
+
+    Returns
+    -------
+    draw : callable or None
+        Takes positions of images, and returns their maps as `anomaly_maps` does. None
+        where maps are not those of cells.
+    """
+    if rest is estimator or find_part(rest, "cell_residuals") is None:
+        return None
+
+    def draw(rows):
+        scored = ScoredCells(estimator)
+        some = [images[row] for row in rows]
+        layers = scored.layers_of(rest, _safe_indexing(features, rows))
+        return draw_maps(layers, some, scored.transformer, "image")
+
+    return draw
 
 
 def held_out_maps(estimator, images, rows):

@@ -8,13 +8,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..detectors import (
-    find_held_out,
-    find_max_value,
-    find_part,
-    offers,
-    p_values,
-)
+from ..detectors import find_max_value
 from ..exceptions import InvalidImageError
 from ..features import as_image_sequence, as_picture, decode_image, resize
 from ..inspection import anomaly_maps, map_meaning, overlay_map
@@ -54,6 +48,7 @@ class ScoredImages:
     X : sequence of images
     names : list of str
     distances : ndarray of shape (n_images,)
+    p_values : ndarray of shape (n_images,) or None
     threshold : float
     y : ndarray of shape (n_images,) or None
         +1 for normal, -1 for anomalous images.
@@ -63,6 +58,7 @@ class ScoredImages:
     X: object
     names: list
     distances: np.ndarray
+    p_values: np.ndarray | None
     threshold: float
     y: np.ndarray | None
     defect_types: np.ndarray | None
@@ -165,12 +161,6 @@ def make_cards(estimator, scored, rows, draw=None):
     without_maps : str
         Why there are no maps; empty where there are.
     """
-    held_out = find_held_out(estimator)
-    p = [None] * len(rows)
-    if held_out is not None:
-        p = held_out.p_values(scored.distances[rows])
-    elif offers(find_part(estimator, "p_values"), "p_values"):
-        p = p_values(estimator, [scored.images[row] for row in rows])
     meaning, white = map_meaning(estimator), find_max_value(estimator)
     cards, without_maps = {}, ""
     for start in range(0, len(rows), _N_AT_ONCE):
@@ -178,8 +168,8 @@ def make_cards(estimator, scored, rows, draw=None):
         maps = {}
         if not without_maps:
             maps, without_maps = _maps_of(estimator, scored, some, draw)
-        for row, p_value in zip(some, p[start : start + _N_AT_ONCE], strict=True):
-            cards[row] = _make_card(scored, row, maps.get(row), meaning, p_value, white)
+        for row in some:
+            cards[row] = _make_card(scored, row, maps.get(row), meaning, white)
     return cards, without_maps
 
 
@@ -209,7 +199,7 @@ def _decide(flagged, truth):
     return ("flagged", "bad") if flagged else ("passed: missed defect", "wrong")
 
 
-def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
+def _make_card(scored, row, anomaly_map, meaning, max_value):
     picture = _thumbnail(decode_image(scored.images, row, max_value))
     distance = scored.distances[row]
     ratio = distance / scored.threshold
@@ -224,7 +214,7 @@ def _make_card(scored, row, anomaly_map, meaning, p_value, max_value):
         "map_alt": "",
         "distance": f"{distance:.4g}",
         "ratio": f"{ratio:.2f}",
-        "p_value": None if p_value is None else f"{p_value:.2g}",
+        "p_value": None if scored.p_values is None else f"{scored.p_values[row]:.2g}",
         "truth": truth,
     }
     card["decision"], card["kind"] = _decide(bool(scored.flagged[row]), truth)

@@ -12,12 +12,19 @@ from .._utils.atomic_write import replacing
 from .._utils.labels import check_labels, number_labels
 from .._utils.score_table import path_to_text
 from .._utils.validation import check_integer, check_real
-from ..detectors import find_decider, find_part, find_threshold
+from ..detectors import (
+    find_decider,
+    find_held_out,
+    find_part,
+    find_threshold,
+)
 from ..inspection import (
     ask_for_scores,
+    cell_map_drawer,
     check_matplotlib,
     held_out_maps,
     map_meaning,
+    send_through_network,
 )
 from ._cards import ScoredImages, make_cards
 from ._facts import calibration_facts, data_facts, setting_facts
@@ -146,17 +153,20 @@ def write_report(
     if groups is not None:
         lots, numbers = number_labels("groups", groups, X)
         groups = lots[numbers]
-    y_score, offset, fpr, detector_name = ask_for_scores(estimator, X)
+    rest, features = send_through_network(estimator, X)
+    y_score, offset, fpr, detector_name = ask_for_scores(rest, features)
     if offset is None or not np.isfinite(offset):
         raise ValueError(
             f"{detector_name} has the threshold {offset}, and a report "
             "needs a finite one. Fit on more images, or for a higher fpr."
         )
-    scored = ScoredImages(X, names, -y_score, -offset, y, defect_types)
+    p = _p_values(estimator, -y_score)
+    scored = ScoredImages(X, names, -y_score, p, -offset, y, defect_types)
+    draw = cell_map_drawer(estimator, rest, features, scored.images)
     figures = evaluate_images(scored, fpr, confidence)
     sections = scored.sections(n_images)
     shown = [row for section in sections for row in section.rows]
-    cards, without_maps = make_cards(estimator, scored, shown)
+    cards, without_maps = make_cards(estimator, scored, shown, draw)
     return _write_page(
         path,
         "report.html",
@@ -213,6 +223,12 @@ def _name_of(item, index):
     return f"image {index}"
 
 
+def _p_values(estimator, distances):
+    """Return the p-values of distances, or None without held-out ones."""
+    held_out = find_held_out(estimator)
+    return None if held_out is None else held_out.p_values(distances)
+
+
 def _training_names(estimator):
     """Return short names of the training images, where they were kept."""
     kept = getattr(estimator, "training_samples_", {}).get("name", [])
@@ -234,10 +250,12 @@ def _cards_to_recheck(estimator, n_images=_N_TO_RECHECK):
     paths = [str(names[row]) for row in rows]
     if not paths or not all(map(os.path.isfile, paths)):
         return [], ""
+    distances = np.asarray(distances)[rows]
     scored = ScoredImages(
         paths,
         [path_to_text(_name_of(path, 0)) for path in paths],
-        np.asarray(distances)[rows],
+        distances,
+        _p_values(estimator, distances),
         find_threshold(estimator),
         None,
         None,

@@ -513,6 +513,45 @@ def test_deep_images(pipe, good, tmp_path):
             assert np.abs(found.astype(float) - grey).mean() < 8
 
 
+@pytest.fixture
+def seen(monkeypatch):
+    """How many images go through the network, call by call."""
+    counts = []
+    stream = DeepFeatureTransformer._stream
+
+    def count(transformer, images, *args, **options):
+        counts.append(len(images))
+        return stream(transformer, images, *args, **options)
+
+    monkeypatch.setattr(DeepFeatureTransformer, "_stream", count)
+    return counts
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_images_go_through_the_network_once(good, tested, tmp_path, seen, wrapped):
+    """And what comes of it are the scores and maps of the detector."""
+    fitted = make_detector(levels=3, image_size=64, pooling=4, device="cpu")
+    if wrapped:
+        fitted.set_params(detector=ConformalDetector(fitted[-1], fpr=0.1, cv=3))
+    fitted.fit(good[:40])
+    distances, maps = -fitted.score_samples(tested), anomaly_maps(fitted, tested)
+    p = p_values(fitted, tested)
+    seen.clear()
+    page = Page(write_report(fitted, tested, tmp_path / "report.html"))
+    assert seen == [len(tested)]
+    pictures = [i["src"] for i in page.attributes("img") if "Anomaly" in i["alt"]]
+    order = np.argsort(-distances, kind="stable")
+    for card, picture, row in zip(
+        page.cards()["All images"], pictures, order, strict=True
+    ):
+        assert f"{distances[row]:.4g}, " in card
+        assert f"p-value {p[row]:.2g}" in card
+        content = base64.b64decode(picture.split(",")[1])
+        found = np.asarray(Image.open(io.BytesIO(content))).astype(float)
+        expected = overlay_map(tested[row], maps[row], "cell")
+        assert np.abs(found - expected).mean() < 12
+
+
 def test_pictures_of_large_images_are_small(pipe, good, tmp_path):
     large = np.asarray(Image.fromarray(good[0]).resize((500, 300)))
     page = Page(write_report(pipe, [large], tmp_path / "report.html"))
