@@ -55,8 +55,7 @@ def run(arguments):
     fit = ["fit", arguments.good, "-o", model, f"--fpr={arguments.fpr}", *left_out]
     for command in (
         fit,
-        ["score", model, arguments.new, "-o", results],
-        ["report", model, arguments.new, "-o", report],
+        ["report", model, arguments.new, "-o", report, f"--results={results}"],
     ):
         part = arguments.parser.parse_args([*command, *quiet])
         part.parser = arguments.parser

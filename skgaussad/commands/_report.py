@@ -33,6 +33,12 @@ def add_parser(commands):
         "--title", default="Anomaly detection report", help="heading of the page"
     )
     parser.add_argument(
+        "--results",
+        metavar="FILE",
+        help="write the rows of the command score to this file, too, from the same "
+        "pass through the network",
+    )
+    parser.add_argument(
         "--lots",
         metavar="WHERE",
         help="count by lot, shift or day: folder, for the one each image lies in, or a "
@@ -49,31 +55,51 @@ def run(arguments):
 
     from .._utils.score_table import path_to_text
     from ..detectors import find_transformer
-    from ..inspection import check_matplotlib
+    from ..inspection import check_matplotlib, send_through_network
     from ..persistence import Scorer
-    from ..reporting import write_report
+    from ..reporting import write_report_of
     from ._inputs import common_folder
     from ._lots import find_lots
-    from ._outputs import check_output
+    from ._outputs import check_different, check_output
 
     check_matplotlib("A report")
     paths, labels, n_folders = _list(arguments.images)
     lots = find_lots(arguments.lots, paths, arguments.images, n_folders)
     check_output(arguments.output, inputs=[arguments.model, *paths])
-    model = Scorer(arguments.model).model
+    if arguments.results is not None:
+        check_output(arguments.results, inputs=[arguments.model, *paths])
+        check_different(arguments.results, arguments.output)
+    scorer = Scorer(arguments.model)
+    model = scorer.model
     find_transformer(model).set_params(verbose=not arguments.quiet)
     base = common_folder(arguments.images)
     names = [path_to_text(os.path.relpath(os.path.abspath(p), base)) for p in paths]
-    write_report(
+    sent = send_through_network(model, paths)
+    if arguments.results is not None:
+        _write_results(arguments.results, scorer, paths, *sent)
+    write_report_of(
         model,
         paths,
         arguments.output,
+        sent,
         names=names,
         groups=lots,
         title=arguments.title,
         **labels,
     )
     print(arguments.output)
+
+
+def _write_results(file, scorer, paths, rest, features):
+    """Write the rows of images that have gone through the network."""
+    from ._outputs import format_of, open_output
+    from ._streams import print_message
+
+    rows = scorer.rows(paths, rest.score_samples(features), {})
+    with open_output(file, format_of(file)) as write:
+        write(rows)
+    n_anomalous = sum(row["label"] == -1 for row in rows)
+    print_message(f"{n_anomalous} of {len(rows)} images flagged.")
 
 
 def _list(sources):

@@ -99,11 +99,29 @@ class Scorer:
             As of `score_rows`, one a path.
         """
         images = ReplacedImages(paths, find_max_value(self.model))
-        distances = -np.asarray(self.model.score_samples(images), dtype=np.float64)
+        return self.rows(paths, self.model.score_samples(images), images.errors)
+
+    def rows(self, paths, scores, errors):
+        """Make the rows of images with these scores.
+
+        Parameters
+        ----------
+        paths : list of str
+        scores : array-like of shape (n_images,)
+            As of ``score_samples``.
+        errors : dict of {int: str}
+            By position, the problem of each image that could not be used.
+
+        Returns
+        -------
+        rows : list of dict
+            As of `score_rows`, one a path.
+        """
+        distances = -np.asarray(scores, dtype=np.float64)
         p_values = None
         if self._held_out is not None:
             p_values = self._held_out.p_values(distances)
-        return score_rows(paths, distances, self.threshold, p_values, images.errors)
+        return score_rows(paths, distances, self.threshold, p_values, errors)
 
     def stream(self, paths, *, on_error):
         """Score any number of images, a few at a time.

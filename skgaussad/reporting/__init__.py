@@ -6,7 +6,7 @@ The page needs the extra ``skgaussad[plot]``.
 from ._calibration_report import CalibrationReport, calibration_report
 from ._evaluation import evaluate
 from ._fit_summary import FitSummary, fit_summary
-from ._write_report import write_report, write_review
+from ._write_report import write_report, write_report_of, write_review
 
 __all__ = [
     "CalibrationReport",

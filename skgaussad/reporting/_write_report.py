@@ -139,6 +139,36 @@ def write_report(
     ...     "20 images" in page.read_text(encoding="utf-8")
     True
     """
+    return write_report_of(
+        estimator,
+        X,
+        path,
+        None,
+        y=y,
+        defect_types=defect_types,
+        names=names,
+        groups=groups,
+        title=title,
+        n_images=n_images,
+        confidence=confidence,
+    )
+
+
+def write_report_of(
+    estimator,
+    X,
+    path,
+    sent,
+    *,
+    y=None,
+    defect_types=None,
+    names=None,
+    groups=None,
+    title="Anomaly detection report",
+    n_images=None,
+    confidence=_CONFIDENCE,
+):
+    """Do what `write_report` does; `sent` is of `send_through_network`, or None."""
     check_matplotlib("A report")
     if n_images is not None:
         check_integer("n_images", n_images, 1)
@@ -153,7 +183,7 @@ def write_report(
     if groups is not None:
         lots, numbers = number_labels("groups", groups, X)
         groups = lots[numbers]
-    rest, features = send_through_network(estimator, X)
+    rest, features = send_through_network(estimator, X) if sent is None else sent
     y_score, offset, fpr, detector_name = ask_for_scores(rest, features)
     if offset is None or not np.isfinite(offset):
         raise ValueError(

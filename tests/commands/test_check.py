@@ -7,14 +7,24 @@ import shutil
 import numpy as np
 import pytest
 
-from skgaussad import load
+from skgaussad import DeepFeatureTransformer, load
 
 
-def test_check_fits_scores_and_reports(run, parts, tmp_path):
+def test_check_fits_scores_and_reports(run, parts, tmp_path, monkeypatch):
+    seen = []
+    stream = DeepFeatureTransformer._stream
+
+    def count(transformer, images, *args, **options):
+        seen.append(len(images))
+        return stream(transformer, images, *args, **options)
+
+    monkeypatch.setattr(DeepFeatureTransformer, "_stream", count)
     folder = tmp_path / "checked"
     new = parts / "new"
     status, out, err = run("check", parts / "good", new, "-o", folder, "--quiet")
     assert status == 0, err
+    # The good images once, and the new ones.
+    assert seen == [40, 11]
     assert {path.name for path in folder.iterdir()} == {
         "model.skgaussad",
         "results.csv",
@@ -23,7 +33,12 @@ def test_check_fits_scores_and_reports(run, parts, tmp_path):
     model = load(folder / "model.skgaussad")
     with open(folder / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    labels = model.predict([row["path"] for row in rows])
+    paths = [row["path"] for row in rows]
+    labels = model.predict(paths)
+    distances = -model.score_samples(paths)
+    assert [float(row["distance"]) for row in rows] == pytest.approx(distances, 1e-3)
+    p_values = [float(row["p_value"]) for row in rows]
+    assert p_values == pytest.approx(model.p_values(paths), rel=1e-3)
     assert [int(row["label"]) for row in rows] == labels.tolist()
     assert "40 images were learned by" in out
     assert out.endswith(f"{folder / 'report.html'}\n")

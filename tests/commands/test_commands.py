@@ -182,6 +182,20 @@ def test_report(run, parts, model, tmp_path, source, labelled):
     assert ("cut/46.png" in page) == labelled
 
 
+def test_results_of_a_report_are_those_of_score(run, parts, model, tmp_path):
+    page, results, scores = (tmp_path / n for n in ("a.html", "a.csv", "b.csv"))
+    options = ["-o", page, "--results", results, "--quiet"]
+    status, out, err = run("report", model, parts / "new" / "cut", *options)
+    assert (status, out) == (0, f"{page}\n")
+    _, _, said = run("score", model, parts / "new" / "cut", "-o", scores, "--quiet")
+    assert err == said
+    assert results.read_bytes() == scores.read_bytes()
+    page.unlink()
+    status, _, err = run("report", model, parts / "new", "-o", page, "--results", page)
+    assert status == 1 and not page.exists()
+    assert "would be written twice" in err
+
+
 def test_info(run, model):
     status, out, _ = run("info", model)
     assert status == 0
