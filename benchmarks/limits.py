@@ -20,7 +20,7 @@ that of a plain fit to these, for 5 % asked for.
 
 ``scaling``: the rate for 5 % behind steps that scale by the same samples, and by CV+
 around `StandardScaler`; beside them the root of the number of features over that of
-samples, which a fit warns of from 0.01 on.
+samples, which a fit warns of from 0.003 on.
 
 ``order``: how often a fit warns of the order of its samples, and with which rate; on
 simulated lots beside the rate in new ones.

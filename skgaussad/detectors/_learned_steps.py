@@ -12,15 +12,15 @@ _CENTRED = 1e-4
 _UNCORRELATED = 1e-3
 _ROUNDING = 1e-7
 # Scales that are equal by no chance, of features that are no copies of each other.
-_EQUAL = 1e-5
+_EQUAL = 2e-4
 _FEWEST = 3
 _DIGITS = 6
-# Whole numbers, as pixels are, which may well share their range, have so many steps.
-_MOST_STEPS = 255
-_WHOLE = 1e-4
-# Scaling shifts the distances by about D / n, and they scatter by the root of D. At
-# twice this ratio of both 5 % had become 5 to 7 %, and 6 to 9 at four times.
-_SHIFT = 0.01
+# Whole numbers, such as counts, grey levels and tenths of a percent, have so many.
+_STEPS = (*range(1, 256), 360, 1000, 1023, 4095, 16383, 65535)
+_WHOLE = 0.01
+# Scaling shifts the distances by about D / n, and they scatter by the root of D. From
+# about this ratio of both on it shows: at three times 5 % had become 5 to 8 %.
+_SHIFT = 0.003
 # So many of the features are looked at.
 _N_FEATURES = 200
 
@@ -100,9 +100,13 @@ def _find_equal_scale(X):
     """Name the measure of scale that most features have the same of, or None."""
     X = X[:, :_N_FEATURES]
     ranked = np.sort(X, axis=0)
-    shapes = (ranked - ranked[0]) / (ranked[-1] - ranked[0])
+    span = ranked[-1] - ranked[0]
+    shapes = (ranked - ranked[0]) / span
+    # One of a feature and its mirror image.
+    mirrored = shapes.mean(axis=0) > 0.5
+    upright = np.where(mirrored, 1 - shapes[::-1], shapes)
     _, first, shape, n_equal = np.unique(
-        shapes.round(_DIGITS),
+        upright.round(_DIGITS),
         axis=1,
         return_index=True,
         return_inverse=True,
@@ -112,21 +116,31 @@ def _find_equal_scale(X):
     if 2 * n_equal[commonest] > X.shape[1] and _are_ranks(X[:, shape == commonest]):
         return "values in another order"
     # A feature again, or its multiple, has the same scale by nature.
-    ranked, shapes = ranked[:, first], shapes[:, first]
+    ranked, shapes, span = ranked[:, first], shapes[:, first], span[first]
     quarters = np.percentile(ranked, [25, 75], axis=0)
     measures = {
         "standard deviation": ranked.std(axis=0),
-        "range": ranked[-1] - ranked[0],
+        "range": span,
         "largest absolute value": np.abs(ranked).max(axis=0),
         "distance between quartiles": quarters[1] - quarters[0],
+    }
+    # More than one sample is at the limit of a sensor or an activation.
+    magnitudes = np.sort(np.abs(ranked), axis=0)
+    is_single = {
+        "range": ranked[-1] > ranked[-2],
+        "largest absolute value": magnitudes[-1] > magnitudes[-2],
     }
     for name, scales in measures.items():
         middle = np.sort(scales)[len(scales) // 2]
         agree = (np.abs(scales - middle) <= _EQUAL * middle) & (scales > 0)
-        if name != "standard deviation" and agree.any():
-            agree[agree] = ~_are_whole(shapes[:, agree])
-        n_agree = np.count_nonzero(agree)
-        if n_agree >= min(_FEWEST, X.shape[1]) and 2 * n_agree > len(scales):
+        if 2 * np.count_nonzero(agree) <= len(scales):
+            continue
+        has_unit = np.zeros(len(scales), dtype=bool)
+        has_unit[agree] = _share_unit(shapes[:, agree], span[agree])
+        agree &= has_unit | is_single.get(name, True)
+        n_agree = np.count_nonzero(agree & ~has_unit)
+        n_others = len(scales) - np.count_nonzero(has_unit)
+        if n_agree >= min(_FEWEST, X.shape[1]) and 2 * n_agree > n_others:
             return name
     return None
 
@@ -135,13 +149,18 @@ def _are_ranks(X):
     """Tell features with the same values, most of them different, in other orders."""
     mostly_different = 2 * len(np.unique(X[:, 0])) > len(X)
     orders = np.unique(np.argsort(X, axis=0, kind="stable"), axis=1)
-    return mostly_different and orders.shape[1] >= min(_FEWEST, X.shape[1])
+    return mostly_different and orders.shape[1] >= _FEWEST
 
 
-def _are_whole(shapes):
-    """Tell features of few whole numbers, whatever their unit and zero."""
-    are_whole = np.zeros(shapes.shape[1], dtype=bool)
-    for n_steps in range(1, _MOST_STEPS + 1):
+def _share_unit(shapes, span):
+    """Tell features of whole numbers of one unit, the commonest."""
+    units = np.full(len(span), np.nan)
+    for n_steps in reversed(_STEPS):
         steps = shapes * n_steps
-        are_whole |= (np.abs(steps - np.rint(steps)) < _WHOLE).all(axis=0)
-    return are_whole
+        is_whole = (np.abs(steps - np.rint(steps)) < _WHOLE).all(axis=0)
+        units[is_whole] = span[is_whole] / n_steps
+    found, numbers, counts = np.unique(
+        units.round(12), return_inverse=True, return_counts=True, equal_nan=True
+    )
+    counts[np.isnan(found)] = 0
+    return (numbers == counts.argmax()) & ~np.isnan(units)

@@ -65,7 +65,7 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
     n_samples = _num_samples(X)
     rows = np.arange(n_samples)
     if copies is not None:
-        rows = np.sort(np.unique(copies, return_index=True)[1])
+        rows = _choose_first(copies)
     if len(rows) < _FEWEST:
         return
     if len(rows) > _MOST:
@@ -76,6 +76,16 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
     if rehearse is None:
         rehearse = partial(_fit_and_try, detector, X, copies)
     halves = _halve(rows, categories[rows])
+    random_state = np.random.get_state()  # noqa: NPY002
+    try:
+        _judge(detector, X, rehearse, halves)
+    finally:
+        # What has no seed draws from the state of the process.
+        np.random.set_state(random_state)  # noqa: NPY002
+
+
+def _judge(detector, X, rehearse, halves):
+    """Warn if fits to the halves say so, or cannot be made."""
     name, tried_by = type(detector).__name__, "the detector"
     try:
         rate, by_chance = _try_halves(rehearse, halves, detector.fpr)
@@ -93,7 +103,7 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
                 f"{name} cannot be fitted to half of the samples, which shows it: "
                 f"{error}",
                 FalseAlarmRateWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             return
     if rate < _EXCESS * detector.fpr or by_chance > _SIGNIFICANCE:
@@ -114,8 +124,17 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
         "one lot, shift or part are. A new lot may have so many false alarms, or more. "
         f"{advice}, for a threshold that is right for a new lot.",
         FalseAlarmRateWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
+
+
+def _choose_first(copies):
+    """Return the first of each set of copies, of those sets that are equally large.
+
+    Large sets begin early in any order. The size that most sets have is taken.
+    """
+    _, first, sizes = np.unique(copies, return_index=True, return_counts=True)
+    return np.sort(first[sizes == np.bincount(sizes).argmax()])
 
 
 def _halve(rows, categories):

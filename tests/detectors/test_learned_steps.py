@@ -137,7 +137,7 @@ def test_scaling_is_seen_where_it_changes_the_rate(step):
         # PowerTransformer changes more than scales, and cannot be told from the others.
         assert says_so(make_pipeline(step, MahalanobisDetector(covariance)), X)
     # Of so few features of so many samples it does not.
-    assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(300, 8))
+    assert not says_so(make_pipeline(step, MahalanobisDetector()), draw(1000, 8))
     conformal = ConformalDetector(make_pipeline(step, MahalanobisDetector()))
     assert not says_so(conformal, X)
 
@@ -174,9 +174,42 @@ def test_scaling_of_rectified_features_is_seen(step):
     assert not says_so(MahalanobisDetector(), rectified())
 
 
-def test_standardized_counts_are_seen():
-    assert says_so(MahalanobisDetector(), StandardScaler().fit_transform(counts()))
-    assert not says_so(MahalanobisDetector(), counts())
+@pytest.mark.parametrize(
+    "step",
+    [StandardScaler(), MinMaxScaler(), MaxAbsScaler(), RobustScaler()],
+    ids=str,
+)
+def test_scaled_whole_numbers_are_seen(step):
+    rng = np.random.default_rng(1)
+    grey = rng.integers(0, 200, size=(60, 100)) + rng.integers(0, 50, size=100) * 1.0
+    for X in (counts(n_features=100), grey):
+        assert says_so(MahalanobisDetector(), step.fit_transform(X))
+        assert not says_so(MahalanobisDetector(), X)
+
+
+def test_scaling_is_seen_in_half_precision():
+    halves = StandardScaler().fit_transform(draw()).astype(np.float16)
+    assert says_so(MahalanobisDetector(), halves)
+
+
+@pytest.mark.parametrize("white", [100, 255, 1023, 4095, 16383, 65535])
+def test_limits_of_sensors_and_activations_are_no_scaling(white):
+    normal = np.random.default_rng(2).normal(size=(60, 100))
+    grey = np.clip(np.rint((normal / 2 + 0.5) * white), 0, white)
+    for X in (
+        grey,
+        grey / white,
+        np.clip(normal / 2 + 0.5, 0, 1),
+        np.clip(2 * normal + 2, 0, 6),
+        np.clip(2 * np.exp(normal), 0, 6),
+        np.clip(1.5 * normal, -1, 1),
+    ):
+        assert not says_so(MahalanobisDetector(), X)
+
+
+def test_a_share_and_the_rest_are_no_scaling():
+    share = np.random.default_rng(3).random(60)
+    assert not says_so(MahalanobisDetector(), np.column_stack([share, 1 - share]))
 
 
 @pytest.mark.parametrize("threshold", ["tail", "chi2", "f"])

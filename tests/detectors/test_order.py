@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
 from sklearn.model_selection import PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +27,7 @@ from skgaussad import (
     make_detector,
 )
 from skgaussad.datasets import load_solar_cells
+from skgaussad.detectors import _order
 from skgaussad.exceptions import FalseAlarmRateWarning
 
 OF_ORDER = "Fitted without the first or the last half of the training samples"
@@ -322,6 +324,36 @@ def test_copies_far_apart_do_not_hide_lots():
     X, _ = draw_lots(np.random.default_rng(6), effect=2.0)
     (message,) = warnings_of_order(MahalanobisDetector(), np.vstack([X, X]))
     assert told(message) > 0.5
+
+
+@pytest.mark.parametrize("kind", ["binary", "counts", "rounded"])
+def test_values_that_repeat_are_no_order(kind):
+    """Common samples come first in any order."""
+    n_warned = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        X = {
+            "binary": lambda rng: rng.random((600, 8)) < 0.2,
+            "counts": lambda rng: rng.poisson(0.3, (600, 6)),
+            "rounded": lambda rng: rng.normal(size=(600, 4)).round(),
+        }[kind](rng)
+        n_warned += bool(warnings_of_order(MahalanobisDetector(fpr=0.2), X * 1.0))
+    assert n_warned <= 1
+
+
+def test_the_random_state_of_the_process_is_left_alone(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    detector = ConformalDetector(IsolationForest(n_estimators=3), cv=2)
+    before = np.random.get_state()  # noqa: NPY002
+    draws = []
+    for fewest in (20, 100):
+        np.random.seed(0)  # noqa: NPY002
+        with monkeypatch.context() as patch:
+            patch.setattr(_order, "_FEWEST", fewest)
+            detector.fit(X)
+        draws.append(np.random.random())  # noqa: NPY002
+    np.random.set_state(before)  # noqa: NPY002
+    assert draws[0] == draws[1]
 
 
 def test_a_copy_in_the_other_half_does_not_end_the_check():
