@@ -5,6 +5,7 @@ import numbers
 import os
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -14,8 +15,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._utils.labels import name_positions
-from ._utils.training_samples import TrainingSamples, as_labels, keeps_samples
-from ._utils.validation import check_choice
+from ._utils.training_samples import (
+    TrainingSamples,
+    as_labels,
+    digest_held_out,
+    keeps_samples,
+)
+from ._utils.validation import check_choice, check_unmasked
 from .datasets import check_unlabelled
 from .detectors import (
     CellwiseMahalanobisDetector,
@@ -221,16 +227,18 @@ class DetectorPipeline(Pipeline):
             # The detector of before may still be there, and these are not its samples.
             self._training = "its last fit failed"
             raise
+        if not isinstance(self._training, str):
+            self._training = replace(self._training, held_out=digest_held_out(self[-1]))
         names = _names_of(X, _num_samples(X))
-        self._note(noted, names)
+        self._note(noted, names, stacklevel=3)
         self.notes_ = []
         if find_transformer(self) is not None:
             notes = describe_odd_images(as_image_sequence(X))
             self.notes_ = [name_positions(note, names) for note in notes]
-        self._warn_of_lone_sample(self[-1], names)
+        self._warn_of_lone_sample(self[-1], names, stacklevel=3)
         return self
 
-    def _note(self, noted, names):
+    def _note(self, noted, names, stacklevel):
         """Keep what a fit warned of, with the names of images, and warn of it."""
         names = [name or f"X[{row}]" for row, name in enumerate(names)]
         self.warnings_ = [
@@ -239,9 +247,7 @@ class DetectorPipeline(Pipeline):
             if issubclass(each.category, UserWarning)
         ]
         for each in noted:
-            warnings.warn_explicit(
-                each.message, each.category, each.filename, each.lineno
-            )
+            warnings.warn(each.message, stacklevel=stacklevel)
 
     @property
     def summary_(self):
@@ -281,7 +287,7 @@ class DetectorPipeline(Pipeline):
         return state
 
     @staticmethod
-    def _warn_of_lone_sample(detector, names):
+    def _warn_of_lone_sample(detector, names, stacklevel):
         """Warn if a single sample sets the threshold."""
         lone = getattr(detector, "_find_lone_sample", lambda: None)()
         if lone is None:
@@ -294,7 +300,7 @@ class DetectorPipeline(Pipeline):
             "Look at it, and leave it out or use RobustDetector, or give more "
             "images.",
             FalseAlarmRateWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
     @property
@@ -310,8 +316,14 @@ class DetectorPipeline(Pipeline):
     def _find_samples(self):
         """Return the training samples, or say in an error why none are kept."""
         samples = getattr(self, "_training", "it was fitted by an earlier version")
-        if not isinstance(samples, str) and _has_gone_on(self[-1]):
-            samples = "partial_fit, merge or remove_samples changed the detector since"
+        if not isinstance(samples, str) and (
+            _has_gone_on(self[-1])
+            or samples.held_out not in (None, digest_held_out(self[-1]))
+        ):
+            samples = (
+                "a fit or calibrate of its own, partial_fit, merge or remove_samples "
+                "changed the detector since"
+            )
         if isinstance(samples, str):
             # AttributeError, so that hasattr works.
             raise AttributeError(
@@ -369,8 +381,8 @@ class DetectorPipeline(Pipeline):
             an earlier version.
         ValueError
             If there is nothing to do, `groups` or `forget` do not go with the samples,
-            a parameter of the detector was set since the fit, or the detector cannot be
-            fitted to those that are left. Nothing changes then.
+            a parameter of the detector was set since the fit, or too few samples or
+            groups would be left. Nothing changes then.
 
         Warns
         -----
@@ -409,7 +421,13 @@ class DetectorPipeline(Pipeline):
                     f"The update would leave {n_left} training samples, and a detector "
                     "takes at least two. Forget fewer, or give more new ones."
                 )
-            return self._refit(samples.change(forgotten, *new))
+            changed = samples.change(forgotten, *new)
+            if changed.n_groups == 1:
+                raise ValueError(
+                    "The update would leave one group, and leaving groups out takes at "
+                    "least two. Forget fewer, or give new ones."
+                )
+            return self._refit(changed)
 
     def undo_update(self):
         """Undo the last :meth:`update`: new samples go, and those taken out come back.
@@ -456,6 +474,7 @@ class DetectorPipeline(Pipeline):
             features = step.transform(features)
         columns = list(getattr(features, "columns", []))
         expected = list(getattr(self[-1], "feature_names_in_", columns))
+        check_unmasked("X", features)
         values = np.asarray(features)
         if (
             values.ndim != 2
@@ -504,11 +523,11 @@ class DetectorPipeline(Pipeline):
         params = {} if samples.groups is None else {"groups": samples.groups[rows]}
         with _noting() as noted:
             fitted = clone(detector).fit(features, **params)
-        self._note(noted, names)
-        self._warn_of_lone_sample(fitted, names)
+        self._note(noted, names, stacklevel=4)
+        self._warn_of_lone_sample(fitted, names, stacklevel=4)
         # A new list, since a shallow copy of the pipeline shares the old one.
         self.steps = [*self.steps[:-1], (name, fitted)]
-        self._training = samples
+        self._training = replace(samples, held_out=digest_held_out(fitted))
         return self
 
     @property

@@ -25,6 +25,7 @@ from skgaussad import (
     make_detector,
     save,
 )
+from skgaussad.exceptions import FalseAlarmRateWarning
 from skgaussad.persistence import model_info
 
 SETTINGS = {"backbone": "test_resnet", "weights": None, "device": "cpu"}
@@ -177,6 +178,40 @@ def test_what_a_detector_inside_took_in_is_not_dropped(detector, find, tmp_path)
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        lambda pipe: pipe[-1].fit(X[:50]),
+        lambda pipe: pipe.set_params(detector=MahalanobisDetector(fpr=0.5).fit(X[:50])),
+        lambda pipe: pipe[-1].calibrate(X[:50]),
+    ],
+)
+def test_a_detector_that_was_fitted_by_itself_is_not_updated(change):
+    pipe = make().fit(X).update(X_NEW[:5])
+    change(pipe)
+    for act in (lambda p: p.update(X_NEW), lambda p: p.undo_update()):
+        with pytest.raises(AttributeError, match="a fit or calibrate of its own"):
+            act(pipe)
+
+
+def test_what_changes_no_score_may_be_set():
+    pipe = make(LevelEnsemble(columns={"a": [0, 1], "b": [2]}, fpr=0.5)).fit(X)
+    pipe.set_params(detector__n_jobs=1, detector__fpr=np.float64(0.5)).update(X_NEW)
+    assert len(pipe.training_samples_["name"]) == 150
+
+
+def test_masked_samples_are_refused():
+    pipe = make().fit(X)
+    with pytest.raises(ValueError, match=r"X\[3, 2\] is masked"):
+        pipe.update(np.ma.masked_where(np.arange(150).reshape(30, 5) == 17, X_NEW))
+
+
+def test_one_group_is_not_enough():
+    pipe = make().fit(X, detector__groups=DAYS)
+    with pytest.raises(ValueError, match="would leave one group"):
+        pipe.update(forget=DAYS[0] != DAYS)
+
+
+@pytest.mark.parametrize(
     ("detector", "name", "value"),
     [
         (MahalanobisDetector(), "covariance", "diagonal"),
@@ -215,6 +250,8 @@ def test_dates_of_any_type_are_one_lot():
         np.datetime64(day, "ns"),
         datetime.date(2026, 11, 28),
         datetime.datetime(2026, 11, 28),
+        datetime.datetime(2026, 11, 28, tzinfo=datetime.timezone.utc),
+        pd.Timestamp(day, tz="Europe/Berlin"),
         pd.Timestamp(day),
     ):
         for first, then in ((DAYS, label), (DAYS.astype("M8[s]"), [label] * 30)):
@@ -225,6 +262,13 @@ def test_dates_of_any_type_are_one_lot():
     shift = datetime.datetime(2026, 11, 28, 14)
     pipe = make().fit(X, detector__groups=DAYS).update(X_NEW, groups=shift)
     assert pipe.training_samples_["group"][-1] > day
+
+
+def test_numbers_may_come_as_objects():
+    numbers = np.arange(120) % 3
+    pipe = make().fit(X, detector__groups=numbers.astype(object))
+    pipe.update(X_NEW, groups=numbers[:30]).update(X_NEW + 1, groups=2)
+    assert np.unique(pipe.training_samples_["group"]).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -242,6 +286,16 @@ def test_labels_of_another_kind_are_refused(groups, label):
 def test_a_row_forgotten_twice_is_named():
     with pytest.raises(ValueError, match="names row 119 more than once: -1, 119"):
         make().fit(X).update(forget=[0, -1, 119])
+
+
+def test_warnings_point_to_the_call():
+    pipe = make(MahalanobisDetector(fpr=0.01))
+    with pytest.warns(FalseAlarmRateWarning, match="needs at least") as of_fit:
+        pipe.fit(X[:50])
+    with pytest.warns(FalseAlarmRateWarning, match="needs at least") as of_update:
+        pipe.update(X_NEW)
+    for caught in (of_fit, of_update):
+        assert {each.filename for each in caught} == {__file__}
 
 
 def test_what_is_left_must_be_enough():
@@ -263,6 +317,7 @@ def test_groups_are_asked_for_and_refused():
         make().fit(X).update(X_NEW, groups="a")
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 @pytest.mark.parametrize(
     ("pipe", "params", "reason"),
     [

@@ -29,10 +29,17 @@ def check_present(name, labels):
     """Raise ValueError where a label is None, NaN, NaT, NA, masked or blank."""
     if isinstance(labels, np.ma.MaskedArray):
         labels = np.where(np.ma.getmaskarray(labels), None, labels.data.astype(object))
-    for row, label in enumerate(np.asarray(labels, dtype=object).ravel()):
+    elif not isinstance(labels, list | tuple):
+        labels = np.asarray(labels, dtype=object).ravel()
+    for row, label in enumerate(labels):
         try:
             # NaN and NaT are equal to none, themselves included.
-            is_missing = label is None or bool(label != label) or is_blank(label)
+            is_missing = (
+                label is None
+                or label is np.ma.masked
+                or bool(label != label)
+                or is_blank(label)
+            )
         except (TypeError, ValueError):
             # Nobody knows whether NA is equal to NA.
             is_missing = True
@@ -44,7 +51,7 @@ def check_present(name, labels):
 
 
 def is_blank(label):
-    """Whether a label is text without a letter or digit."""
+    """Whether a label is text of nothing but blanks."""
     return isinstance(label, str) and not label.strip()
 
 

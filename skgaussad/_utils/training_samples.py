@@ -6,6 +6,7 @@ import re
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from hashlib import sha256
 
 import numpy as np
 
@@ -30,7 +31,11 @@ def leaving_samples_out():
 def as_labels(groups, n_samples):
     """Return groups as an array of numbers or of text, one label a sample."""
     check_present("groups", groups)
-    groups = _as_dates(np.asarray(groups))
+    groups = np.asarray(groups)
+    if groups.dtype.kind == "O":
+        # A column of a data frame may hold numbers as objects.
+        groups = np.array(_without_zone(groups).tolist())
+    groups = _as_dates(groups)
     if groups.ndim == 0:
         groups = np.full(n_samples, groups)
     if groups.shape != (n_samples,):
@@ -42,6 +47,15 @@ def as_labels(groups, n_samples):
     return groups if groups.dtype.kind in "biufU" else groups.astype(str)
 
 
+def _without_zone(labels):
+    """Take dates and times by the clock that they are of."""
+    labels = labels.copy()
+    for place, label in np.ndenumerate(labels):
+        if isinstance(label, datetime):
+            labels[place] = label.replace(tzinfo=None)
+    return labels
+
+
 def _as_dates(labels):
     """Write dates and times of any type as text that sorts: 2026-11-28, or T08:00."""
     if not all(isinstance(item, date | np.datetime64) for item in labels.ravel()):
@@ -50,12 +64,26 @@ def _as_dates(labels):
     return np.char.replace(times.astype(str), "T00:00:00.000000", "")
 
 
+def _plain(value):
+    """Return a number of NumPy as one of Python."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _settings_of(detector):
-    """Return parameters as text, without addresses in memory."""
+    """Return parameters that scores depend on as text, without addresses in memory."""
     return {
-        name: re.sub(r" at 0x\w+", "", repr(value))
+        name: re.sub(r" at 0x\w+", "", repr(_plain(value)))
         for name, value in detector.get_params().items()
+        if name.rpartition("__")[2] not in ("n_jobs", "verbose")
     }
+
+
+def digest_held_out(detector):
+    """Return what tells the held-out distances of a detector from others, or None."""
+    distances = getattr(detector, "calibration_distances_", None)
+    if distances is None:
+        return None
+    return sha256(np.ascontiguousarray(distances).tobytes()).hexdigest()
 
 
 def _now():
@@ -77,11 +105,13 @@ class TrainingSamples:
     added, removed : ndarray of shape (n_rows,)
         Revisions; `removed` is -1 for the samples in the model.
     times : list of str
-        When each revision was made; "" for the fit: equal fits give equal files.
+        When each revision was made; "" for the fit.
     can_undo : bool
         Whether the last change can be undone.
     settings : dict of str to str, or None
         The parameters that the detector was fitted with; None of an earlier version.
+    held_out : str or None
+        Digest of the held-out distances of the detector, None without any.
     """
 
     features: np.ndarray
@@ -92,6 +122,7 @@ class TrainingSamples:
     times: list
     can_undo: bool = False
     settings: dict | None = None
+    held_out: str | None = None
 
     @classmethod
     def of_fit(cls, features, names, groups, detector):
@@ -124,6 +155,11 @@ class TrainingSamples:
     def is_in(self):
         """Whether each row is in the model, of shape (n_rows,)."""
         return self.removed == _STAYS
+
+    @property
+    def n_groups(self):
+        """Number of groups of the samples in the model, or None."""
+        return None if self.groups is None else len(set(self.groups[self.is_in]))
 
     def change(self, forgotten, features, names, groups):
         """Return these after one change.

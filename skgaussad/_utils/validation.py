@@ -58,13 +58,19 @@ def validate_data(estimator, X, **options):
             f"make_pipeline(DeepFeatureTransformer(), {name}(...)), or "
             f"make_detector(detector={name}(...)); what it wraps gets features, too."
         )
+    check_unmasked("X", X)
+    return validation.validate_data(estimator, X, **options)
+
+
+def check_unmasked(name, X):
+    """Raise ValueError where a value is masked, which would count as any other."""
     masked = np.argwhere(np.ma.getmask(X)) if np.ma.isMaskedArray(X) else ()
     if len(masked):
         raise ValueError(
-            f"X[{', '.join(map(str, masked[0]))}] is masked, and a masked value is not "
-            "left out. Fill in masked values, or leave their samples or features out."
+            f"{name}[{', '.join(map(str, masked[0]))}] is masked, and a masked value "
+            "is not left out. Fill in masked values, or leave their samples or "
+            "features out."
         )
-    return validation.validate_data(estimator, X, **options)
 
 
 def _find_images(X):

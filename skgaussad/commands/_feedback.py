@@ -13,6 +13,8 @@ from ._watch import whole_records
 _HEADER = ["path", "verdict"]
 _LABELS = {"good": 1, "defect": -1}
 # Good parts from one report of the rate to the next.
+# Lines of a name with line breaks.
+_MOST_LINES = 4
 _N_BETWEEN = 100
 
 
@@ -88,7 +90,7 @@ class Adapter:
         """Take the verdicts that have been added, and report the rate now and then."""
         try:
             with open(self._path, "rb") as file:
-                records = list(whole_records(file, is_csv=True))
+                records = list(self._divide(list(whole_records(file, is_csv=False))))
         except FileNotFoundError:
             records = []
         for record in records:
@@ -97,17 +99,44 @@ class Adapter:
         if self._adaptive.n_good_ >= self._n_reported + _N_BETWEEN:
             self.report()
 
+    def _divide(self, lines):
+        """Yield the records that lines make up.
+
+        A name may have line breaks in quotes. A quote that was not closed must not take
+        in what follows it, so such a name is one of those in the results.
+        """
+        while lines:
+            for n_lines in range(1, _MOST_LINES + 1):
+                record = b"".join(lines[:n_lines])
+                if record.count(b'"') % 2 == 0:
+                    break
+            if n_lines > 1 and self._parse(record)[1] not in self._decided:
+                n_lines, record = 1, lines[0]
+            yield record
+            lines = lines[n_lines:]
+
+    def _parse(self, record):
+        """Return the fields of a record, and the path and verdict in it, or None."""
+        text = record.decode("utf-8-sig", "backslashreplace")
+        try:
+            (fields,) = csv.reader([text])
+        except csv.Error:
+            # A line break outside of quotes.
+            fields = [text]
+        if len(fields) != len(_HEADER):
+            return fields, None, None
+        path, verdict = fields[0], fields[1].strip().lower()
+        if unquote(path) in self._decided:
+            # As in the file of results.
+            path = unquote(path)
+        return fields, path, verdict
+
     def _take(self, record):
         """Take one verdict, or name it once where it is of no use yet."""
-        text = record.decode("utf-8-sig", "backslashreplace")
-        (fields,) = csv.reader([text])
-        if len(fields) == len(_HEADER):
-            path, verdict = fields[0], fields[1].strip().lower()
-            # As in the file of results, or as the name is.
-            path = unquote(path) if unquote(path) in self._decided else path
+        fields, path, verdict = self._parse(record)
         if not "".join(fields).strip() or fields == _HEADER:
             problem = None
-        elif len(fields) != len(_HEADER) or verdict not in _LABELS:
+        elif verdict not in _LABELS:
             problem = "a line is a path, a comma, and good or defect"
         elif path not in self._decided:
             problem = "no such path in the results so far; the line waits for it"
@@ -121,7 +150,8 @@ class Adapter:
             self._used.add(record)
         elif record not in self._named:
             self._named.add(record)
-            print_message(f"{self._path}: {text.strip()!r}: {problem}")
+            text = record.decode("utf-8-sig", "backslashreplace").strip()
+            print_message(f"{self._path}: {text!r}: {problem}")
 
     def report(self):
         """Print the rate so far."""

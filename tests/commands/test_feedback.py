@@ -158,6 +158,21 @@ def test_names_are_found_as_they_stand_in_the_results(folder, start):
     assert adapter._adaptive.n_false_alarms_ == len(names)
 
 
+def test_a_quote_that_was_not_closed_takes_in_no_more(folder, start, capsys):
+    for number in range(3):
+        put(folder, f"{number}.png", 200)
+    watcher, adapter = start()
+    look(watcher)
+    say(
+        'path,verdict\n"in/9.png,oops\nin/0.png,good\nin/1.png,"good"\n"in/2.png,good\n'
+    )
+    look(watcher)
+    assert adapter._adaptive.n_false_alarms_ == 2
+    said = capsys.readouterr().err
+    assert "in/9.png,oops" in said
+    assert "in/2.png,good" in said
+
+
 def test_a_second_image_of_a_name_does_not_count(folder, start):
     put(folder, "1.png", 200)
     watcher, adapter = start()

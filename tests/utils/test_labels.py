@@ -38,6 +38,7 @@ MISSING = {
     ),
     "masked": np.ma.array(NAMES, mask=np.arange(60) == 7),
     "masked numbers": np.ma.array(np.arange(60) % 3, mask=np.arange(60) == 7),
+    "masked in a list": with_one(np.ma.masked).tolist(),
     "empty": with_one(""),
     "blank": np.where(np.arange(60) == 7, " ", NAMES),
     "category": pd.Series(pd.Categorical(with_one(None))),
