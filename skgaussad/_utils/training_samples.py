@@ -56,6 +56,19 @@ def _without_zone(labels):
     return labels
 
 
+def as_label(text, groups):
+    """Return a label that was typed, as a number where the groups of the fit are."""
+    if groups.dtype.kind not in "iuf":
+        return text
+    try:
+        return groups.dtype.type(text)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"The lot {text!r} must be a number, as those of the fit are, such as "
+            f"{groups[0]}."
+        ) from None
+
+
 def _as_dates(labels):
     """Write dates and times of any type as text that sorts: 2026-11-28, or T08:00."""
     if not all(isinstance(item, date | np.datetime64) for item in labels.ravel()):

@@ -185,6 +185,7 @@ class AdaptiveThreshold:
         self.step = step
         self.ids_ = []
         self.n_false_alarms_ = self.n_missed_ = self.n_found_ = 0
+        self._n_good_before = 0
         self._index = {}
         self._distances, self._thresholds = [], []
         self._labels, self._verdicts = [], []
@@ -271,7 +272,7 @@ class AdaptiveThreshold:
         )
         return np.array(labels, dtype=int)
 
-    def restore(self, distances, labels, ids):
+    def restore(self, distances, labels, ids, *, n_good=0, n_false_alarms=0):
         """Take parts that were decided before a restart, as they were then.
 
         What `journal` does by itself, for those that keep decisions of their own.
@@ -285,16 +286,26 @@ class AdaptiveThreshold:
         ids : sequence of n_parts str or int
             As for `decide`.
 
+        n_good, n_false_alarms : int, default=0
+            `n_good_` and `n_false_alarms_` of parts before these, which need not be
+            kept any more. The threshold goes on as if they were given, where the window
+            lies within the parts that are.
+
         Raises
         ------
         ValueError
-            As `decide` does.
+            As `decide` does, or if there are more false alarms than good parts.
         """
+        check_integer("n_false_alarms", n_false_alarms, 0)
+        check_integer("n_good", n_good, n_false_alarms)
         flagged = (check_labels("labels", labels) == -1).tolist()
         ids = self._check_ids(ids, len(flagged))
         for identity, distance, is_flagged in zip(ids, distances, flagged, strict=True):
             label = -1 if is_flagged else 1
             self._record(identity, float(distance), label, math.nan)
+        self._n_good_before += n_good
+        self.n_false_alarms_ += n_false_alarms
+        self._threshold = None
 
     def _check_ids(self, ids, n_parts):
         """Return the names of parts, or raise where one is used twice."""
@@ -518,7 +529,7 @@ class AdaptiveThreshold:
     @property
     def n_good_(self):
         """Number of parts taken for good, flagged or not."""
-        return len(self._passing)
+        return self._n_good_before + len(self._passing)
 
     @property
     def n_pending_(self):

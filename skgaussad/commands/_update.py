@@ -1,5 +1,6 @@
 """``skgaussad update``: add normal images to a model, or take some out."""
 
+from .._utils.training_samples import as_label
 from ._arguments import add_command, add_quiet
 
 _EXAMPLES = """
@@ -114,14 +115,14 @@ def _update(arguments):
     if arguments.undo:
         model.undo_update()
     else:
-        _check_lot(arguments, before)
+        lot = _check_lot(arguments, before)
         forget = _find_forgotten(arguments, before)
         kept = [name or f"X[{row}]" for row, name in enumerate(before["name"][~forget])]
         warnings.showwarning = partial(
             show_named, warnings.showwarning, paths, [*kept, *paths]
         )
         with _progress(model, not arguments.quiet):
-            model.update(paths or None, groups=arguments.lot, forget=forget)
+            model.update(paths or None, groups=lot, forget=forget)
     save(model, arguments.model)
     after = _samples_of(model, arguments.model)
     for name, value in (
@@ -140,7 +141,7 @@ def _samples_of(model, path):
 
 
 def _check_lot(arguments, samples):
-    """Raise where a lot is missing or of no use."""
+    """Return the lot as the model has it, or raise where it is missing or useless."""
     has_lots = "group" in samples
     if arguments.images and has_lots != (arguments.lot is not None):
         raise ValueError(
@@ -150,6 +151,9 @@ def _check_lot(arguments, samples):
             else f"{arguments.model!r} was fitted without lots, and takes no --lot: "
             "leave it out, or fit anew with --lots."
         )
+    if arguments.lot is None:
+        return None
+    return as_label(arguments.lot, samples["group"])
 
 
 def _find_forgotten(arguments, samples):

@@ -127,6 +127,24 @@ def test_verdicts_count_the_same_in_any_order():
     assert early.n_good_ == 200 - 1 - 3
 
 
+def test_parts_that_are_not_kept_any_more_still_count():
+    distances = np.random.default_rng(2).gamma(16, 0.3, size=400)
+    whole, short = AdaptiveThreshold(stub()), AdaptiveThreshold(stub())
+    whole.decide(distances)
+    labels = whole.history()["label"]
+    whole.feedback(np.flatnonzero(labels == -1), labels[labels == -1] * -1)
+    n_false = int((labels[:200] == -1).sum())
+    counts = {"n_good": 200, "n_false_alarms": n_false}
+    short.restore(distances[200:], labels[200:], range(200, 400), **counts)
+    late = np.flatnonzero(labels == -1)
+    late = late[late >= 200]
+    short.feedback(late, np.ones(len(late)))
+    assert short.threshold_ == whole.threshold_
+    assert (short.n_good_, short.rate_) == (whole.n_good_, whole.rate_)
+    with pytest.raises(ValueError, match="n_good must be at least 2"):
+        short.restore([], [], [], n_good=1, n_false_alarms=2)
+
+
 def test_a_missed_defect_counts_neither_as_good_nor_in_the_window():
     adaptive = AdaptiveThreshold(stub())
     before = adaptive.threshold_

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from skgaussad import load
+from skgaussad import load, save
 from skgaussad.commands._main import main
 
 
@@ -123,6 +123,22 @@ def test_it_takes_something_to_do(run, own, options):
     with pytest.raises(SystemExit, match="2"):
         run("update", own, *options)
     assert own.read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+def test_lots_are_numbers_where_those_of_the_fit_are(run, parts, lots_model, tmp_path):
+    model = load(lots_model)
+    samples = model.training_samples_
+    numbers = np.unique(samples["group"], return_inverse=True)[1]
+    paths = samples["name"].tolist()
+    path = tmp_path / "numbers.skgaussad"
+    save(model.fit(paths, detector__groups=numbers), path)
+    new = parts / "new" / "good"
+    status, _, err = run("update", path, new, "--lot", "later")
+    assert status == 1
+    assert "must be a number" in err
+    assert run("update", path, "--quiet", "--lot", "7", new)[0] == 0
+    assert load(path).training_samples_["group"][-1] == 7
 
 
 def test_images_may_stand_behind_options(run, parts, lots_model, tmp_path):
