@@ -1,8 +1,10 @@
 """Saving and loading fitted estimators, and reading what a file says of its own."""
 
 import contextlib
+import hashlib
 import io
 import json
+import os
 import warnings
 import zipfile
 
@@ -12,7 +14,13 @@ from .._utils.training_samples import leaving_samples_out
 from ..exceptions import ModelFileError
 from ..features import WeightStore
 from ._classes import RUN_PARAMETERS, InvalidObjectError, examine
-from ._container import ESTIMATOR, open_container, weights_name, write_container
+from ._container import (
+    ESTIMATOR,
+    Container,
+    open_container,
+    weights_name,
+    write_container,
+)
 from ._metadata_requests import owners_by_name
 from ._schema import Schema, UntrustedError
 from ._summary import installed_versions, summarize
@@ -163,28 +171,52 @@ def load(path, *, fetch=False):
     checked. Nothing is unpacked to the disk.
     """
     with open_container(path) as container:
+        return _load(container, fetch=fetch)
+
+
+def load_with_facts(path):
+    """Load an estimator with what its file says of it, of one look at the file.
+
+    Returns
+    -------
+    estimator : estimator
+        As of `load`.
+    facts : dict
+        As of `model_info`.
+    digest : str
+        SHA-256 of the file.
+    """
+    with open(path, "rb") as file:
+        content = file.read()
+    container = Container(os.fspath(path), io.BytesIO(content))
+    digest = hashlib.sha256(content).hexdigest()
+    return _load(container, fetch=False), container.facts, digest
+
+
+def _load(container, *, fetch):
+    """Load the estimator of a model file that is open."""
+    try:
+        schema = Schema(container.read(ESTIMATOR))
+    except UntrustedError as error:
+        raise _refuse_untrusted(container, error) from error
+    except (ModelFileError, MemoryError):
+        raise
+    except Exception as error:
+        raise container.refuse(
+            f"its member {ESTIMATOR!r} is not an archive of skops "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    store = WeightStore(lambda key: container.read(weights_name(key)), fetch=fetch)
+    with store.in_use():
         try:
-            schema = Schema(container.read(ESTIMATOR))
-        except UntrustedError as error:
-            raise _refuse_untrusted(container, error) from error
+            estimator = schema.make()
+            parts = examine(estimator)
         except (ModelFileError, MemoryError):
             raise
+        except InvalidObjectError as error:
+            raise container.refuse(str(error)) from error
         except Exception as error:
-            raise container.refuse(
-                f"its member {ESTIMATOR!r} is not an archive of skops "
-                f"({type(error).__name__}: {error})"
-            ) from error
-        store = WeightStore(lambda key: container.read(weights_name(key)), fetch=fetch)
-        with store.in_use():
-            try:
-                estimator = schema.make()
-                parts = examine(estimator)
-            except (ModelFileError, MemoryError):
-                raise
-            except InvalidObjectError as error:
-                raise container.refuse(str(error)) from error
-            except Exception as error:
-                raise _refuse_unmade(container, error) from error
+            raise _refuse_unmade(container, error) from error
     if not isinstance(estimator, BaseEstimator):
         raise container.refuse(
             f"it holds an object of type {type(estimator).__name__}, not an estimator"
@@ -208,7 +240,7 @@ def _reset_run_parameters(parts):
             f"The model file sets {', '.join(sorted(found))}, which a file may not: "
             "they are at their defaults. Use set_params if you want them.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

@@ -14,7 +14,7 @@ from ..detectors import (
     find_transformer,
 )
 from ..features import ReplacedImages
-from ._model_file import load
+from ._model_file import load_with_facts
 
 # Enough to occupy threads and GPUs, and few enough for rows to come soon.
 _CHUNK = 128
@@ -35,6 +35,11 @@ class Scorer:
         On the distance.
     fpr : float or None
         The false-positive rate it was set for.
+    held_out : HeldOutDistances or None
+    facts : dict
+        As of `model_info`.
+    version : str
+        The beginning of the SHA-256 of the file.
 
     Raises
     ------
@@ -63,17 +68,19 @@ class Scorer:
         if stamp == self._stamp:
             return None
         self._stamp, was_refused = stamp, self._is_refused
+        before = vars(self).copy()
         try:
             self._read()
         except (OSError, ValueError) as error:
+            vars(self).update(before)
             self._is_refused = True
             return None if was_refused else f"the model of before is kept: {error}"
         self._is_refused = False
         return f"model read again from {self._path!r}"
 
     def _read(self):
-        """Read the model; nothing changes if it cannot be used."""
-        model = load(self._path)
+        """Read the model."""
+        model, self.facts, digest = load_with_facts(self._path)
         threshold = find_threshold(model)
         if threshold is None or find_transformer(model) is None:
             raise ValueError(
@@ -81,9 +88,9 @@ class Scorer:
                 "images: it takes a detector with a threshold, and a "
                 "DeepFeatureTransformer before it or in it."
             )
-        self.model, self.threshold = model, threshold
-        self.fpr = getattr(find_decider(self.model), "fpr", None)
-        self._held_out = find_held_out(self.model)
+        self.model, self.threshold, self.version = model, threshold, digest[:12]
+        self.fpr = getattr(find_decider(model), "fpr", None)
+        self.held_out = find_held_out(model)
 
     def score(self, paths):
         """Score some images, which go through the network once.
@@ -119,8 +126,8 @@ class Scorer:
         """
         distances = -np.asarray(scores, dtype=np.float64)
         p_values = None
-        if self._held_out is not None:
-            p_values = self._held_out.p_values(distances)
+        if self.held_out is not None:
+            p_values = self.held_out.p_values(distances)
         return score_rows(paths, distances, self.threshold, p_values, errors)
 
     def stream(self, paths, *, on_error):

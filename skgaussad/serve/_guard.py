@@ -19,8 +19,9 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-# Parts of a multipart body that are not the images.
-_OVERHEAD = 100_000
+# Bytes of a request at most, besides its images.
+_MAX_REST = 10_000_000
+_METHODS = ("GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
 def problem_response(status, message, headers=None):
@@ -42,9 +43,8 @@ class RequestGuard:
     def __init__(self, app, settings, metrics):
         self._app = app
         self._token = settings.token
-        self._max_bytes = settings.max_images * settings.max_bytes + _OVERHEAD
-        self._max_size = settings.max_size
-        self._max_images = settings.max_images
+        self._settings = settings
+        self._n_images = {"/score": settings.max_images, "/maps": 1}
         self._metrics = metrics
 
     async def __call__(self, scope, receive, send):
@@ -53,7 +53,7 @@ class RequestGuard:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 500
-        n_bytes = 0
+        n_bytes, most = 0, self._most_bytes(scope)
 
         async def send_with_headers(message):
             nonlocal status
@@ -74,7 +74,7 @@ class RequestGuard:
             nonlocal n_bytes
             message = await receive()
             n_bytes += len(message.get("body", b""))
-            if n_bytes > self._max_bytes:
+            if n_bytes > most:
                 raise HTTPException(413, self._too_large())
             return message
 
@@ -85,7 +85,9 @@ class RequestGuard:
             await app(scope, receive_limited, send_with_headers)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.seconds.labels(scope["method"], route, status).observe(
+            # Others may be of any name, and each name would take memory.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.seconds.labels(method, route, status).observe(
                 time.perf_counter() - started
             )
 
@@ -111,14 +113,19 @@ class RequestGuard:
                     {"WWW-Authenticate": "Bearer"},
                 )
         length = headers.get(b"content-length", "0")
-        if length.isdecimal() and int(length) > self._max_bytes:
+        if length.isdecimal() and int(length) > self._most_bytes(scope):
             return problem_response(413, self._too_large())
         return None
 
+    def _most_bytes(self, scope):
+        """Return the most bytes that a request may have."""
+        n_images = self._n_images.get(scope["path"], 0)
+        return n_images * self._settings.max_bytes + _MAX_REST
+
     def _too_large(self):
         return (
-            f"The request is too large: at most {self._max_images} images of "
-            f"{self._max_size:g} MB each are taken at once."
+            f"The request is too large: at most {self._settings.max_images} images of "
+            f"{self._settings.max_size:g} MB each are taken at once."
         )
 
 

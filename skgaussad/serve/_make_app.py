@@ -51,7 +51,8 @@ def make_app(
     OSError
         If the model cannot be read, or the folder cannot be written.
     ValueError
-        If the file holds no model that scores images, or `adapt` cannot be used.
+        If the file holds no model that scores images, `adapt` cannot be used, or the
+        token is empty or not of printable ASCII.
     """
     check_serve("serve")
     from ._routes import build_app

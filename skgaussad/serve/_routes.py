@@ -159,20 +159,22 @@ def _add_scores(app, service):
                 )
 
     @app.post("/score", tags=["Score"])
-    def score(files: Uploads, maps: bool = False) -> schemas.Scores:
+    def score(
+        files: Uploads, maps: bool = False, lot: schemas.Lot | None = None
+    ) -> schemas.Scores:
         """Decide one or many images; one that cannot be used has an error."""
         check_sizes(files)
         try:
-            results = service.score(files, maps)
+            results = service.score(files, lot, maps)
         except InvalidImageError:
             raise
         except ValueError as error:
             raise HTTPException(409, str(error)) from error
         for result in results:
-            if "map" in result:
+            if result.get("map") is not None:
                 result["map"] = base64.b64encode(result["map"]).decode()
         models = [result["model"] for result in results if "model" in result]
-        version = models[0] if models else service.holder.current.version
+        version = models[0] if models else service.served.version
         return schemas.Scores(model=version, results=results)
 
     @app.post("/maps", tags=["Score"], response_class=Response, responses=_PNG)
@@ -191,15 +193,14 @@ def _add_scores(app, service):
             raise HTTPException(409, str(error)) from error
 
     def find(identity):
-        path = service.ledger.image_of(identity)
-        if not os.path.isfile(path):
+        if not service.ledger.has_image(identity):
             raise HTTPException(404, f"There is no image {identity!r} any more.")
-        return path
+        return service.ledger.image_of(identity)
 
     @app.get("/images/{id}", tags=["Score"], response_class=Response, responses=_PNG)
     def get_image(id: Identity):
         """Return the picture of an image that was decided."""
-        return _PngResponse(draw_image(service.holder.current.model, find(id)))
+        return _PngResponse(draw_image(service.served.model, find(id)))
 
     @app.get(
         "/images/{id}/map", tags=["Score"], response_class=Response, responses=_PNG
@@ -215,14 +216,15 @@ def _add_feedback(app, service):
         """Say that an image is good or a defect; the answer means it is on the disk."""
         if (feedback.id is None) == (feedback.name is None):
             raise HTTPException(422, "Name the image by its id or else by its name.")
-        decision = service.ledger.find(feedback.id, feedback.name)
+        decision = service.ledger.give_feedback(
+            feedback.id, feedback.name, feedback.verdict
+        )
         if decision is None:
             raise HTTPException(
                 404,
                 f"No image {feedback.id or feedback.name!r} was decided, or it is too "
                 "long ago.",
             )
-        service.ledger.add("feedback", id=decision["id"], verdict=feedback.verdict)
         service.metrics.feedback.labels(
             "normal" if decision["label"] == 1 else "anomalous",
             feedback.verdict or "taken back",
@@ -236,19 +238,20 @@ def _add_feedback(app, service):
         limit: Annotated[int, Query(ge=0, le=10_000)] = 100,
     ) -> schemas.History:
         """Return counts and the last decisions, with what inspection found."""
-        names, ledger = service.names_in_model(), service.ledger
-        decisions = []
-        for decision in ledger.last(limit):
-            path = ledger.image_of(decision["id"])
-            decisions.append(
+        ledger, in_model = service.ledger, service.ids_in_model()
+        with ledger.held():
+            decisions, summary = ledger.last(), ledger.summary()
+        return schemas.History(
+            **summary,
+            n_waiting=len(service.waiting(decisions)),
+            decisions=[
                 {
                     **decision,
-                    "has_picture": os.path.exists(path),
-                    "in_model": path in names,
+                    "has_picture": ledger.has_image(decision["id"]),
+                    "in_model": decision["id"] in in_model,
                 }
-            )
-        return schemas.History(
-            **ledger.summary(), n_waiting=len(service.waiting()), decisions=decisions
+                for decision in decisions[:limit]
+            ],
         )
 
     @app.post("/monitor/reset", tags=["Feedback"], status_code=204)
@@ -261,24 +264,25 @@ def _add_updates(app, service):
     def change(call, *arguments):
         try:
             return schemas.Updated(**call(*arguments))
-        except InvalidImageError as error:
-            raise HTTPException(409, str(error)) from error
         except ValueError as error:
             raise HTTPException(409, str(error)) from error
 
     @app.post("/update", tags=["Model"])
     def update(body: schemas.Update) -> schemas.Updated:
         """Add images confirmed good to the model, and leave training images out."""
-        good = service.waiting()
-        ids = good if body.ids is None else list(dict.fromkeys(body.ids))
-        others = [identity for identity in ids if identity not in good]
+        waiting = {
+            decision["id"]: decision
+            for decision in service.waiting(service.ledger.last())
+        }
+        ids = waiting if body.ids is None else dict.fromkeys(body.ids)
+        others = [identity for identity in ids if identity not in waiting]
         if others:
             raise HTTPException(
                 409,
                 f"{others[0]!r} was not confirmed good, is in the model already, or is "
                 "not kept any more.",
             )
-        unknown = set(body.forget) - service.names_in_model()
+        unknown = set(body.forget).difference(service.names_in_model())
         if unknown or "" in body.forget:
             raise HTTPException(
                 404, f"The model has no image {sorted(unknown | {''})[-1]!r}."
@@ -289,7 +293,8 @@ def _add_updates(app, service):
                 "There is nothing to update: first say of some images that they are "
                 "good, or name training images to leave out.",
             )
-        return change(service.update, ids, body.forget, body.lot if ids else None)
+        decisions = [waiting[identity] for identity in ids]
+        return change(service.update, decisions, body.forget, body.lot if ids else None)
 
     @app.post("/undo", tags=["Model"])
     def undo() -> schemas.Updated:
@@ -299,7 +304,7 @@ def _add_updates(app, service):
     @app.post("/rate", tags=["Model"])
     def choose_rate(chosen: schemas.ChosenRate) -> schemas.WorkingPoint:
         """Choose the false-alarm rate to decide by from now on."""
-        served = service.holder.current
+        served = service.served
         if served.held_out is None:
             raise HTTPException(
                 409, "This model has no held-out distances to set a rate by."
@@ -312,11 +317,11 @@ def _add_facts(app, service):
     @app.get("/model", tags=["Model"])
     def get_model() -> schemas.Facts:
         """Return what is known of the model in use."""
-        served, settings = service.holder.current, service.settings
+        served, settings = service.served, service.settings
         point = served.working_point(service.ledger.rate)
         samples = served.samples
         kept = served.facts["training_samples"] or {}
-        distances = served.held_out_distances()
+        distances = served.held_out_distances
         return schemas.Facts(
             version=served.version,
             file=os.path.basename(settings.model),
@@ -326,7 +331,7 @@ def _add_facts(app, service):
             n_training_images=None if distances is None else len(distances),
             n_updates=kept.get("n_updates", 0),
             can_update=samples is not None,
-            lots=samples is not None and "group" in samples,
+            lots=served.has_lots,
             adapts=settings.adapt,
             max_size=settings.max_size,
             max_images=settings.max_images,
@@ -340,7 +345,7 @@ def _add_facts(app, service):
         ] = None,
     ) -> schemas.WorkingPoints:
         """Return thresholds and bounds of false-alarm rates."""
-        served, rate = service.holder.current, service.ledger.rate
+        served, rate = service.served, service.ledger.rate
         return schemas.WorkingPoints(
             current=served.working_point(rate),
             own=served.working_point(None),
@@ -365,7 +370,7 @@ def _add_facts(app, service):
     )
     def get_training_image(row: Annotated[int, Path(ge=0, le=10**9)]):
         """Return the picture of a training image that is still where it was."""
-        served = service.holder.current
+        served = service.served
         samples = served.samples
         if samples is None or row >= len(samples["name"]):
             raise HTTPException(404, f"The model has no training image {row}.")
@@ -411,7 +416,7 @@ def _add_downloads(app, service):
 
         with service.temporary(name="model.onnx") as path:
             try:
-                to_onnx(service.holder.current.model, path)
+                to_onnx(service.served.model, path)
             except (ImportError, ValueError, TypeError) as error:
                 raise HTTPException(409, str(error)) from error
             with open(path, "rb") as file:
@@ -431,13 +436,13 @@ def _add_downloads(app, service):
         decisions = [
             decision
             for decision in ledger.last(_MAX_REPORT)
-            if os.path.exists(ledger.image_of(decision["id"]))
+            if ledger.has_image(decision["id"])
         ]
         if not decisions:
             raise HTTPException(409, "No images have been scored to report on.")
         with service.temporary(name="report.html") as path:
             write_report(
-                service.holder.current.model,
+                service.served.model,
                 [ledger.image_of(decision["id"]) for decision in decisions],
                 path,
                 names=[decision["name"] for decision in decisions],

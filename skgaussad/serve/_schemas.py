@@ -6,6 +6,15 @@ from pydantic import BaseModel, Field
 
 # One in a million takes as many training images.
 Rate = Annotated[float, Field(ge=1e-6, lt=1)]
+Lot = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"\S",
+        description="The lot of the images, for a model that was fitted with lots.",
+    ),
+]
 
 
 class Problem(BaseModel):
@@ -87,7 +96,7 @@ class Facts(BaseModel):
     n_training_images: int | None
     n_updates: int
     can_update: bool = Field(description="Whether it keeps what an update needs.")
-    lots: bool = Field(description="Whether updates need the name of a lot.")
+    lots: bool = Field(description="Whether it was fitted with lots.")
     adapts: bool = Field(description="Whether the threshold follows the feedback.")
     max_size: float = Field(description="Megabytes of an image at most.")
     max_images: int = Field(description="Images of a request at most.")
@@ -122,9 +131,7 @@ class Update(BaseModel):
     forget: list[str] = Field(
         [], description="Names of training images to leave out, as /training has them."
     )
-    lot: str | None = Field(
-        None, description="Of the new images, where the model was fitted with lots."
-    )
+    lot: Lot | None = None
 
 
 class Updated(BaseModel):
@@ -165,6 +172,7 @@ class Decision(BaseModel):
     id: str
     time: str
     name: str
+    lot: str | None
     distance: float
     p_value: float | None
     threshold: float
@@ -180,6 +188,7 @@ class Monitor(BaseModel):
 
     alarm: bool
     diagnosis: Literal["drift", "burst"] | None
+    by: Literal["image", "lot"] = Field(description="What it watches.")
     n_seen: int
     log_martingale: float
 

@@ -1,20 +1,11 @@
-"""The model in use, and the one that takes its place when its file is replaced."""
-
-import hashlib
-import logging
-import threading
-from functools import cached_property
+"""A model as it is served: scores, facts, and what other rates come to."""
 
 import numpy as np
 
-from .._utils.file_stamp import stamp_of
 from ..calibration import fpr_bound
 from ..detectors import find_part
-from ..persistence import Scorer, model_info
+from ..persistence import Scorer
 
-logger = logging.getLogger("uvicorn.error")
-# Seconds from one look at the model file to the next.
-_INTERVAL = 1.0
 _CONFIDENCE = 0.95
 _RATES = (0.001, 0.002, 0.005, *(n / 100 for n in range(1, 31)))
 
@@ -24,28 +15,46 @@ class ServedModel(Scorer):
 
     Attributes
     ----------
-    version : str
-        The beginning of the SHA-256 of its file.
-    facts : dict
-        As of `model_info`.
+    samples : dict or None
+        What the detector is fitted to, as `training_samples_`.
+    held_out_distances : ndarray of shape (n_images,) or None
+        The held-out distance of each training image.
     """
 
-    def __init__(self, path):
-        super().__init__(path)
-        with open(path, "rb") as file:
-            self.version = hashlib.sha256(file.read()).hexdigest()[:12]
-        self.facts = model_info(path)
-        self.held_out = self._held_out
+    def _read(self):
+        """Read the model, and get it ready."""
+        super()._read()
+        # Once: each time they are compared with the moments of the Gaussian.
+        self.samples = getattr(self.model, "training_samples_", None)
+        part = find_part(self.model, "calibration_distances_")
+        self.held_out_distances = (
+            None if part is None else np.asarray(part.calibration_distances_)
+        )
         # Builds the network, so that the first image does not wait for it.
         self.model.score_samples([np.zeros((8, 8), dtype=np.uint8)])
 
-    @cached_property
-    def samples(self):
-        """What the detector is fitted to, as `training_samples_`, or None.
+    @property
+    def has_lots(self):
+        """Whether whole lots were held out."""
+        return self.held_out is not None and self.held_out.groups is not None
 
-        Once: each time it is compared with the moments of the Gaussian.
+    def reference(self):
+        """Return what new distances, or means of lots, are compared with.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_images,) or (n_lots,), or None
+        least : float
+            Number of images that a lot needs for its mean to be compared; 0 where there
+            are no lots.
         """
-        return getattr(self.model, "training_samples_", None)
+        if self.held_out is None or not np.isfinite(self.held_out.distances).all():
+            return None, 0
+        if not self.has_lots:
+            return self.held_out.distances, 0
+        sizes = np.bincount(self.held_out.groups)
+        means = np.bincount(self.held_out.groups, self.held_out.distances) / sizes
+        return means, float(sizes.min() / 2)
 
     def working_point(self, fpr):
         """Return threshold and bound of a false-alarm rate, None for the model's own.
@@ -80,59 +89,3 @@ class ServedModel(Scorer):
             self.working_point(None if rate == self.fpr else rate)
             for rate in sorted(rates)
         ]
-
-    def held_out_distances(self):
-        """Return the held-out distance of each training image, or None."""
-        part = find_part(self.model, "calibration_distances_")
-        return None if part is None else np.asarray(part.calibration_distances_)
-
-
-class ModelHolder:
-    """Holds the model, and goes over to the new one when its file is replaced.
-
-    Parameters
-    ----------
-    path : str
-
-    Attributes
-    ----------
-    path : str
-    current : ServedModel
-        The old one serves until the new one is ready.
-    """
-
-    def __init__(self, path):
-        self.path = path
-        self._stamp = stamp_of(path)
-        self.current = ServedModel(path)
-        self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def start(self):
-        """Begin to look at the file."""
-        self._thread.start()
-
-    def stop(self):
-        """Look no more."""
-        self._stopped.set()
-        self._thread.join()
-
-    def refresh(self):
-        """Read the file now, if it has changed."""
-        with self._lock:
-            stamp = stamp_of(self.path)
-            if stamp is None or stamp == self._stamp:
-                return
-            # A file may be written bit by bit: tried again when it has changed.
-            self._stamp = stamp
-            try:
-                self.current = ServedModel(self.path)
-            except (OSError, ValueError) as error:
-                logger.warning("The model of before is kept: %s", error)
-            else:
-                logger.info("Model %s is in use.", self.current.version)
-
-    def _watch(self):
-        while not self._stopped.wait(_INTERVAL):
-            self.refresh()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 
 _VARIABLE = "SKGAUSSAD_SERVE"
 TOKEN_VARIABLE = "SKGAUSSAD_TOKEN"
@@ -29,6 +30,12 @@ class ServeSettings:
     @classmethod
     def make(cls, model, state, **options):
         """Return settings with absolute paths, and a folder beside the model."""
+        token = options.get("token")
+        # As headers have it, and never empty by mistake.
+        if token is not None and re.fullmatch(r"[!-~]+", token) is None:
+            raise ValueError(
+                "The token must be letters, digits and signs of ASCII, without spaces."
+            )
         model = os.path.abspath(model)
         state = f"{model}.state" if state is None else os.path.abspath(state)
         return cls(model, state, **options)

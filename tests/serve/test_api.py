@@ -1,12 +1,16 @@
 """The JSON API: what it answers, and what stays."""
 
 import base64
+import builtins
+import hashlib
 import io
 import json
 import os
 import shutil
+import struct
 import threading
 import time
+import zlib
 from contextlib import ExitStack
 
 import numpy as np
@@ -19,6 +23,7 @@ from sklearn.pipeline import Pipeline
 
 from skgaussad import load, save
 from skgaussad.calibration import AdaptiveThreshold, ConformalMonitor
+from skgaussad.exceptions import FalseAlarmRateWarning
 from skgaussad.serve import make_app
 
 from .conftest import fit
@@ -149,16 +154,78 @@ def test_limits_name_what_is_too_large(serve, new):
     assert "large.png has 0.1 MB" in refusal(client.post("/score", files=large), 413)
     error = refusal(client.post("/score", files=upload(new[:3])), 422)
     assert "3 images were sent" in error
-    many = {"files": ("large.png", b"0" * 400_000)}
+    many = {"files": ("large.png", b"0" * 10_200_000)}
     assert "at most 2 images" in refusal(client.post("/score", files=many), 413)
 
     def stream():
-        for _ in range(8):
-            yield b"0" * 50_000
+        for _ in range(21):
+            yield b"0" * 500_000
 
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     response = client.post("/score", content=stream(), headers=kind)
     refusal(response, 413)
+    many = [("files", ("a.png", b""))] * 500
+    assert "500 images were sent" in refusal(client.post("/score", files=many), 422)
+    # Where no images belong there is no room for them.
+    refusal(client.post("/feedback", content=b" " * 10_000_001), 413)
+
+
+def png_of_zeros(width, height):
+    """Return a PNG of few bytes and many pixels."""
+
+    def chunk(kind, content):
+        checked = kind + content
+        size, check = len(content), zlib.crc32(checked)
+        return struct.pack(">I", size) + checked + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(width + 1) * 10, 9)
+    parts = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def test_strange_images_have_errors_or_scores(client, model_file, new):
+    image = Image.open(new[0])
+    animated, deep = io.BytesIO(), io.BytesIO()
+    image.save(animated, "GIF", save_all=True, append_images=[image.rotate(90)])
+    pixels = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(pixels).save(deep, "PNG")
+    content = new[0].read_bytes()
+    files = [
+        ("bomb.png", png_of_zeros(40_000, 40_000)),
+        ("cut.png", content[: len(content) // 2]),
+        ("zero.png", b""),
+        ("animated.gif", animated.getvalue()),
+        ("deep.png", deep.getvalue()),
+        ("../../../../escape.png", content),
+        ("same.png", content),
+        ("same.png", content),
+        ("noise.exe", content),
+        ("n" * 3000 + ".png", content),
+    ]
+    answer = client.post("/score", files=[("files", file) for file in files])
+    rows = answer.json()["results"]
+    problems = [row["error"] for row in rows]
+    words = ("pixels", "", "empty", "several")
+    assert all(
+        word in problem for word, problem in zip(words, problems[:4], strict=True)
+    )
+    assert problems[4:] == [None] * 6
+    assert len({row["id"] for row in rows[4:]}) == 6
+    folder = model_file.parent / "model.skgaussad.state" / "images"
+    assert {path.name for path in folder.iterdir()} == {row["id"] for row in rows[4:]}
+    assert not list(model_file.parent.parent.rglob("escape.png"))
+
+
+def test_files_of_the_service_are_not_to_be_had(client):
+    for path in (
+        "/static/../_routes.py",
+        "/static/%2e%2e/_routes.py",
+        "/static//etc/passwd",
+        "/static/swagger/%2e%2e/%2e%2e/__init__.py",
+        "/images/..%2f..%2fmodel.skgaussad",
+    ):
+        refusal(client.get(path), 404)
 
 
 def test_all_errors_have_one_form(client):
@@ -189,6 +256,12 @@ def test_a_token_is_asked_for_where_there_is_one(serve):
     assert client.get("/model", headers=right).status_code == 200
     for path in ("/", "/health", "/ready", "/docs", "/openapi.json", "/static/page.js"):
         assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", " ", "a b", "\u00e9"])
+def test_a_token_that_no_header_can_have_is_refused(model_file, token):
+    with pytest.raises(ValueError, match="without spaces"):
+        make_app(model_file, token=token)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +338,42 @@ def test_a_line_that_is_not_whole_is_dropped(serve, model_file, new):
     assert client.get("/history").json()["n_decided"] == 1
     assert journal.read_bytes() == whole
     score(client, new[:1])
-    assert len(journal.read_bytes().splitlines()) == 2
+    # The snapshot that it begins with, and two decisions.
+    assert len(journal.read_bytes().splitlines()) == 3
+
+
+def test_feedback_again_writes_nothing(client, model_file, new):
+    (row,) = score(client, new[:1])
+    journal = model_file.parent / "model.skgaussad.state" / "journal.jsonl"
+    said = {"id": row["id"], "verdict": "good"}
+    answers = [client.post("/feedback", json=said)]
+    content = journal.read_bytes()
+    answers.append(client.post("/feedback", json=said))
+    assert answers[0].json() == answers[1].json()
+    assert journal.read_bytes() == content
+
+
+def test_feedback_at_once_on_one_image_leaves_one_verdict(serve, new):
+    clients = [serve(adapt=True), serve(adapt=True)]
+    (row,) = score(clients[0], new[:1])
+
+    def say(client, verdict):
+        for each in (verdict, None, verdict):
+            said = {"id": row["id"], "verdict": each}
+            assert client.post("/feedback", json=said).status_code == 200
+
+    threads = [
+        threading.Thread(target=say, args=[client, verdict])
+        for client in clients
+        for verdict in ("good", "defect")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [client.get("/history").json() for client in (*clients, serve(adapt=True))]
+    assert found[0] == found[1] == found[2]
+    assert found[0]["decisions"][0]["verdict"] in ("good", "defect")
 
 
 def test_another_file_is_no_journal(model_file, tmp_path):
@@ -318,6 +426,7 @@ def test_the_monitor_sees_what_was_decided(client, pipe, images):
     assert monitor == {
         "alarm": True,
         "diagnosis": expected.diagnosis_,
+        "by": "image",
         "n_seen": 40,
         "log_martingale": pytest.approx(expected.log_martingale_),
     }
@@ -342,6 +451,22 @@ def test_old_images_are_not_kept(serve, model_file, new):
     assert {p.name for p in folder.iterdir()} == {row["id"] for row in rows[-2:]}
     client.post("/feedback", json={"id": rows[0]["id"], "verdict": "good"})
     refusal(client.post("/update", json={}), 409)
+    # What was found good stays for the next update.
+    good, defect = rows[3]["id"], rows[4]["id"]
+    client.post("/feedback", json={"id": good, "verdict": "good"})
+    client.post("/feedback", json={"id": defect, "verdict": "defect"})
+    last = score(client, new[5:7])
+    left = {good, *(row["id"] for row in last)}
+    assert {path.name for path in folder.iterdir()} == left
+    client.post("/feedback", json={"id": good, "verdict": None})
+    assert good not in {path.name for path in folder.iterdir()}
+
+
+def test_maps_are_drawn_of_images_that_are_not_kept(serve, model_file, new):
+    rows = score(serve(keep=0), new[:2], params={"maps": True})
+    assert all(row["map"] for row in rows)
+    folder = model_file.parent / "model.skgaussad.state" / "images"
+    assert list(folder.iterdir()) == []
 
 
 # -- Updates ---------------------------------------------------------------------------
@@ -416,12 +541,54 @@ def test_lots_are_asked_for_where_the_model_has_them(serve, images, tmp_path, ne
     save(fit(images / "good", detector__groups=np.arange(40).astype(str)), path)
     client = serve(path)
     assert client.get("/model").json()["lots"] is True
-    assert client.get("/history").json()["monitor"] is None
     confirm(client, new[:2])
-    assert "groups" in refusal(client.post("/update", json={}), 409)
+    assert "name that of the new" in refusal(client.post("/update", json={}), 409)
     assert client.post("/update", json={"lot": "a"}).json()["n_after"] == 42
-    images = client.get("/training", params={"limit": 42}).json()["images"]
-    assert sorted(image["lot"] for image in images)[-2:] == ["a", "a"]
+    # The lot that was given with the images is theirs.
+    (row,) = score(client, new[2:3], params={"lot": "b"})
+    client.post("/feedback", json={"id": row["id"], "verdict": "good"})
+    assert client.post("/update", json={}).json()["n_after"] == 43
+    images = client.get("/training", params={"limit": 43}).json()["images"]
+    assert sorted(image["lot"] for image in images)[-3:] == ["a", "a", "b"]
+
+
+def test_lots_are_numbers_where_those_of_the_fit_are(serve, images, tmp_path, new):
+    path = tmp_path / "lots.skgaussad"
+    save(fit(images / "good", detector__groups=np.arange(40)), path)
+    client = serve(path)
+    confirm(client, new[:2])
+    error = refusal(client.post("/update", json={"lot": "monday"}), 409)
+    assert "must be a number" in error
+    assert client.post("/update", json={"lot": "40"}).json()["n_after"] == 42
+    assert load(path).training_samples_["group"].tolist()[-2:] == [40, 40]
+
+
+def test_lots_are_watched_as_the_monitor_watches_them(serve, images, tmp_path):
+    path = tmp_path / "lots.skgaussad"
+    with pytest.warns(FalseAlarmRateWarning, match="39 groups"):
+        pipe = fit(images / "good", detector__groups=np.arange(40) // 4)
+    save(pipe, path)
+    expected = ConformalMonitor(random_state=0).fit(pipe[-1])
+    bad = sorted(images.glob("cut/*.png"))
+    client = serve(path)
+    for lot in map(str, range(12)):
+        rows = [score(client, [path], params={"lot": lot})[0] for path in bad]
+        # One that is alone says nothing, and one without a lot is of none.
+        score(client, bad[:1], params={"lot": f"{lot} alone"})
+        score(client, bad[:1])
+        expected.update_lot([row["distance"] for row in rows])
+    monitor = client.get("/history").json()["monitor"]
+    # The last lot goes on until another begins.
+    assert (monitor["by"], monitor["n_seen"]) == ("lot", 12)
+    assert monitor["log_martingale"] == pytest.approx(expected.log_martingale_)
+    assert serve(path).get("/history").json()["monitor"] == monitor
+
+
+def test_a_lot_is_refused_where_the_model_has_none(client, new):
+    answer = client.post("/score", files=upload(new[:1]), params={"lot": "a"})
+    assert "without lots" in refusal(answer, 409)
+    answer = client.post("/score", files=upload(new[:1]), params={"lot": " "})
+    refusal(answer, 422)
 
 
 def test_a_replaced_file_is_used_without_a_dropped_request(
@@ -534,12 +701,38 @@ def test_files_can_be_downloaded(client, model_file, mixed):
     onnx.checker.check_model(onnx.load_from_string(client.get("/model/onnx").content))
 
 
+def test_the_model_file_is_read_once(model_file, monkeypatch):
+    opened = []
+    original = builtins.open
+
+    def count(path, *arguments, **options):
+        opened.append(os.fspath(path) if isinstance(path, os.PathLike) else path)
+        return original(path, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "open", count)
+    app = make_app(model_file)
+    monkeypatch.undo()
+    assert opened.count(str(model_file)) == 1
+    version = TestClient(app, base_url=HOST).get("/model").json()["version"]
+    assert hashlib.sha256(model_file.read_bytes()).hexdigest().startswith(version)
+
+
+def test_methods_of_any_name_are_counted_as_one(client):
+    for name in ("FOO", "BAR"):
+        refusal(client.request(name, "/history"), 405)
+    text = client.get("/metrics").text
+    assert 'method="other"' in text
+    assert "FOO" not in text
+
+
 def test_health_and_readiness(client):
     assert client.get("/health").json() == {"status": "ok"}
     assert client.get("/ready").json() == {"status": "ok"}
 
 
-def test_a_full_disk_is_told_and_counts_for_nothing(client, new, monkeypatch):
+def test_a_full_disk_is_told_and_counts_for_nothing(
+    client, model_file, new, monkeypatch
+):
     rows = score(client, new[:1])
     with monkeypatch.context() as patch:
 
@@ -552,6 +745,9 @@ def test_a_full_disk_is_told_and_counts_for_nothing(client, new, monkeypatch):
         refusal(client.post("/score", files=upload(new[:1])), 507)
     history = client.get("/history").json()
     assert (history["n_decided"], history["decisions"][0]["verdict"]) == (1, None)
+    # An image without a decision would fill the disk further.
+    folder = model_file.parent / "model.skgaussad.state" / "images"
+    assert [path.name for path in folder.iterdir()] == [rows[0]["id"]]
     assert json.loads(client.post("/feedback", json=feedback).content)["id"]
 
 
