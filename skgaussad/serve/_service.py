@@ -226,7 +226,7 @@ class Service:
         forget : list of str
             Names of training images.
         lot : str or None
-            Of the images; None for that of each decision.
+            Of those images that came without one.
 
         Returns
         -------
@@ -239,7 +239,7 @@ class Service:
             If it cannot be updated so.
         """
         paths = [self.ledger.image_of(decision["id"]) for decision in decisions]
-        lots = [lot or decision["lot"] for decision in decisions]
+        lots = [decision["lot"] or lot for decision in decisions]
 
         def change(model):
             samples, groups = model.training_samples_, lot

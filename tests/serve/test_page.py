@@ -3,13 +3,14 @@
 import shutil
 from urllib.parse import urljoin
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
-from skgaussad import load
+from skgaussad import load, save
 
-from .conftest import running
+from .conftest import fit, running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")
 browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -210,6 +211,66 @@ def test_by_the_keyboard_alone(visit, address, mixed):
     tab_to("Add them to the model")
     page.keyboard.press("Space")
     expect(page.locator("#model-line")).to_contain_text("41 normal images learned")
+
+
+def test_lots_are_named_where_the_model_has_them(visit, images, mixed, tmp_path):
+    path = tmp_path / "lots.skgaussad"
+    save(fit(images / "good", detector__groups=np.arange(40)), path)
+    with running(path) as address:
+        page = visit(address)
+        expect(page.locator("#drift")).to_contain_text("after 0 lots")
+        page.get_by_label("Lot of these images").fill("41")
+        page.get_by_label("Choose images").set_input_files(mixed)
+        good = page.locator("#cards").get_by_role("button", name="This was good")
+        good.first.click()
+        page.get_by_label("Lot of these images").fill("42")
+        page.get_by_role("button", name="Add them to the model").click()
+        expect(page.locator("#model-line")).to_contain_text("41 normal images learned")
+        check_accessible(page)
+    assert load(path).training_samples_["group"][-1] == 41
+
+
+def test_a_page_of_another_origin_cannot_give_feedback(visit, browser, address, mixed):
+    page = visit(address)
+    page.get_by_label("Choose images").set_input_files(mixed[:1])
+    expect(page.locator("#cards .card")).to_have_count(1)
+    name = mixed[0].name
+    foreign = browser.new_page()
+    # The name of another machine, as a rebound DNS entry, and another port.
+    foreign.route("http://evil.example/**", lambda route: route.fulfill(body="<p>"))
+    foreign.goto("http://evil.example/")
+    script = """async ([address, name]) => {
+        const body = JSON.stringify({ name, verdict: "defect" });
+        const found = [];
+        for (const options of [
+            { mode: "no-cors" },
+            { mode: "cors", headers: { "Content-Type": "application/json" } },
+        ]) {
+            try {
+                const answer = await fetch(`${address}/feedback`,
+                    { method: "POST", body, ...options });
+                found.push(answer.type);
+            } catch { found.push("refused"); }
+        }
+        const form = document.createElement("form");
+        form.action = `${address}/monitor/reset`;
+        form.method = "post";
+        document.body.append(form);
+        form.submit();
+        return found;
+    }"""
+    found = foreign.evaluate(script, [address, name])
+    assert "cors" not in found
+    foreign.wait_for_load_state()
+    foreign.close()
+    page.reload()
+    page.get_by_text("The last decisions", exact=True).click()
+    pressed = page.locator("#decisions button[aria-pressed=true]")
+    expect(page.locator("#decisions tr")).to_have_count(1)
+    expect(pressed).to_have_count(0)
+    # The page itself can.
+    page.locator("#decisions").get_by_role("button", name="This is a defect").click()
+    expect(pressed).to_have_count(1)
 
 
 def test_the_token_is_asked_for(model_file, browser, mixed):

@@ -34,6 +34,12 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
+function svg(tag, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
 let statusTimer = null;
 function say(text) {
   $("status").textContent = text;
@@ -213,7 +219,9 @@ async function score(files) {
 async function upload(files) {
   const form = new FormData();
   for (const file of files) form.append("files", file, nameOf(file));
-  const answer = await (await ask("score", { method: "POST", body: form })).json();
+  const lot = $("lot").value.trim();
+  const path = facts?.lots && lot ? `score?lot=${encodeURIComponent(lot)}` : "score";
+  const answer = await (await ask(path, { method: "POST", body: form })).json();
   return answer.results;
 }
 
@@ -254,7 +262,7 @@ function cardOf(result) {
   const hasMap = $("maps").checked !== Boolean(result.turned);
   const seenAs = result.error
     ? "error"
-    : [isFlagged(result), hasMap, result.verdict, result.label, result.threshold_ratio].join();
+    : [isFlagged(result), hasMap, result.verdict, result.label, chosen()?.threshold].join();
   if (result.seenAs !== seenAs) {
     result.card = drawCard(result, hasMap);
     result.seenAs = seenAs;
@@ -306,19 +314,44 @@ function drawCard(result, hasMap) {
       flagged !== (result.label === -1)
         ? element("span", { class: "changes" }, "changes at this rate")
         : null,
-      result.p_value === null
-        ? null
-        : element("span", { class: "figures" }, `p-value ${digits(result.p_value)}`),
-      result.threshold_ratio === null
-        ? null
-        : element(
-            "span",
-            { class: "figures" },
-            `${digits(result.threshold_ratio)} times the threshold`
-          ),
+      meter(result, flagged),
+      element(
+        "span",
+        { class: "figures small" },
+        result.p_value === null ? "" : element("span", {}, `p-value ${digits(result.p_value)}`),
+        ratioText(result)
+      ),
       feedbackButtons(result)
     )
   );
+}
+
+const ratioText = (row) =>
+  element(
+    "span",
+    {},
+    row.threshold_ratio === null
+      ? `distance ${digits(row.distance)}`
+      : `${digits(row.threshold_ratio)} \u00d7 threshold`
+  );
+
+/** Draw the distance as a bar, with a mark at the threshold of the slider. */
+function meter(result, flagged) {
+  const threshold = isSame() ? result.threshold : chosen().threshold;
+  if (!(threshold > 0)) return null;
+  const end = Math.max(2 * threshold, result.distance);
+  const bar = svg("svg", {
+    class: `meter ${flagged ? "bad" : "good"}`,
+    viewBox: "0 0 100 6",
+    preserveAspectRatio: "none",
+    "aria-hidden": "true",
+  });
+  bar.append(
+    svg("rect", { class: "track", width: 100, height: 6 }),
+    svg("rect", { class: "value", width: (100 * result.distance) / end, height: 6 }),
+    svg("rect", { class: "mark", x: (100 * threshold) / end - 0.5, width: 1, height: 6 })
+  );
+  return bar;
 }
 
 const verdict = (flagged) =>
@@ -391,13 +424,11 @@ function drawRate() {
   $("rate-value").textContent = percent(point.fpr);
   $("rate").setAttribute("aria-valuetext", percent(point.fpr));
   $("rate-text").textContent =
-    `At ${percent(point.fpr)} asked, an image is flagged above the distance ` +
-    `${digits(point.threshold)}, and with 95\u00a0% confidence at most ` +
-    `${percent(point.bound)} of normal images like those of the fit are.` +
+    `Images farther than ${digits(point.threshold)} are flagged: with 95\u00a0% ` +
+    `confidence at most ${percent(point.bound)} of normal images like those of the fit.` +
     (point.supported
       ? ""
-      : " The training images are too few for this rate: their largest distance is " +
-        "the threshold.");
+      : " There are too few training images to promise this rate.");
   const changed = results.filter((r) => !r.error && isFlagged(r) !== (r.label === -1));
   const names = changed.slice(0, 5).map((result) => shown(result.name));
   if (changed.length > 5) names.push(`${changed.length - 5} more`);
@@ -454,11 +485,6 @@ function drawChart() {
     const some = decisions.slice(start, start + size);
     rates.push(some.filter((d) => d.label === -1).length / some.length);
   }
-  const svg = (tag, attributes) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    return made;
-  };
   const chart = svg("svg", { viewBox: "0 0 300 100", preserveAspectRatio: "none" });
   const width = 300 / Math.max(rates.length, 10);
   rates.forEach((rate, i) =>
@@ -491,11 +517,11 @@ function drawDrift() {
   const monitor = history_.monitor;
   $("monitor").hidden = !monitor?.alarm;
   $("drift").textContent = !monitor
-    ? "This model has no monitor of single images."
+    ? "This model has no held-out distances to watch production by."
     : monitor.alarm
       ? ""
-      : `No sign that production has changed, after ${count(monitor.n_seen, "image", "images")} ` +
-        "by this model.";
+      : `No sign that production has changed, after ` +
+        `${count(monitor.n_seen, monitor.by, `${monitor.by}s`)} by this model.`;
   if (monitor?.alarm) {
     $("monitor-text").textContent =
       monitor.diagnosis === "burst"
@@ -552,9 +578,7 @@ async function refreshTraining() {
           element(
             "span",
             { class: "figures small" },
-            image.threshold_ratio === null
-              ? `distance ${digits(image.distance)}`
-              : `${digits(image.threshold_ratio)} times the threshold`
+            ratioText(image)
           ),
           image.name && facts?.can_update
             ? element(
@@ -582,13 +606,15 @@ async function refreshModel() {
   document.title = `${facts.file} \u2013 image inspection`;
   $("model-name").textContent = facts.file;
   const n = facts.n_training_images;
-  $("model-line").textContent =
-    (n === null ? "" : `${count(n, "normal image", "normal images")} learned \u00b7 `) +
-    (facts.fpr === null ? "" : `${percent(facts.fpr)} false alarms asked for \u00b7 `) +
-    (facts.fpr_bound === null
-      ? ""
-      : `at most ${percent(facts.fpr_bound)} with 95\u00a0% confidence \u00b7 `) +
-    `version ${facts.version}`;
+  $("model-line").textContent = [
+    n === null ? null : `${count(n, "normal image", "normal images")} learned`,
+    facts.fpr === null ? null : `${percent(facts.fpr)} false alarms asked for`,
+    facts.fpr_bound === null
+      ? null
+      : `at most ${percent(facts.fpr_bound)} with 95\u00a0% confidence`,
+  ]
+    .filter(Boolean)
+    .join(" \u00b7 ");
   $("limits").textContent =
     `PNG, JPEG, TIFF, BMP, WebP and others, up to ${digits(facts.max_size)} MB each. ` +
     "They stay on this service.";
@@ -625,7 +651,7 @@ function refreshButtons() {
   $("update").disabled = !canUpdate || !history_?.n_waiting;
   $("undo").disabled = !canUpdate || !facts.n_updates;
   $("forget").disabled = !canUpdate || !selected().length;
-  $("rate-use").disabled = $("rate-back").disabled = isSame();
+  $("rate-use").hidden = $("rate-back").hidden = isSame();
 }
 
 async function refresh() {
@@ -677,9 +703,11 @@ onClick("rate-use", async () => {
   }
   say(`Images are decided at ${percent(point.fpr)} from now on.`);
   await refresh();
+  // The button is gone.
+  $("rate").focus();
 });
 onClick("update", async () =>
-  finish(await post("update", { lot: facts.lots ? $("lot").value : null }))
+  finish(await post("update", { lot: (facts.lots && $("lot").value.trim()) || null }))
 );
 onClick("forget", async () => finish(await post("update", { ids: [], forget: selected() })));
 onClick("undo", async () => finish(await post("undo", {})));
