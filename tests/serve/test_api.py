@@ -7,12 +7,14 @@ import io
 import json
 import os
 import shutil
+import socket
 import struct
 import threading
 import time
 import zlib
 from contextlib import ExitStack
 
+import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -226,6 +228,25 @@ def test_files_of_the_service_are_not_to_be_had(client):
         "/images/..%2f..%2fmodel.skgaussad",
     ):
         refusal(client.get(path), 404)
+
+
+@pytest.mark.parametrize("length", [10, 500, -5])
+def test_a_wrong_content_length_changes_nothing(service, new, length):
+    with httpx2.Client(base_url=service, timeout=60) as client:
+        (row,) = score(client, new[:1])
+        body = json.dumps({"id": row["id"], "verdict": "good"})
+        host = service.removeprefix("http://")
+        request = (
+            f"POST /feedback HTTP/1.1\r\nHost: {host}\r\nContent-Type: "
+            f"application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        with socket.create_connection(host.split(":"), timeout=20) as connection:
+            connection.sendall(request.encode())
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(1000)
+        assert answer[:10] in (b"", b"HTTP/1.1 4")
+        decisions = client.get("/history").json()["decisions"]
+        assert [d["verdict"] for d in decisions if d["id"] == row["id"]] == [None]
 
 
 def test_all_errors_have_one_form(client):
