@@ -5,9 +5,10 @@ import threading
 import time
 from concurrent.futures import Future
 
-# Seconds to wait for the requests of those that were just answered: else one of them
-# would go through by itself, and all others after it.
-_LINGER = 0.02
+# How long to wait for the next requests of those that were just answered, by the time
+# that their last ones took: else clients that came apart would stay so, and each part
+# would go through by itself.
+_LINGER = 0.1
 
 
 class Batcher:
@@ -45,13 +46,13 @@ class Batcher:
         return future.result()
 
     def _run(self):
-        n_before = 1
+        n_expected, deadline = 1, 0.0
         while (request := self._queue.get()) is not None:
             requests = [request]
-            deadline = time.monotonic() + (_LINGER if n_before > 1 else 0.0)
             while sum(len(items) for items, _ in requests) < self._most:
+                is_complete = len(requests) >= n_expected
+                wait = 0.0 if is_complete else max(deadline - time.monotonic(), 0.0)
                 try:
-                    wait = max(deadline - time.monotonic(), 0.0)
                     request = self._queue.get(timeout=wait)
                 except queue.Empty:
                     break
@@ -59,11 +60,12 @@ class Batcher:
                     self._queue.put(None)
                     break
                 requests.append(request)
-                if len(requests) == n_before:
-                    # All of them are back.
-                    deadline = 0.0
-            n_before = len(requests)
+            started = time.monotonic()
             self._answer(requests)
+            ended = time.monotonic()
+            # Those that were answered come again, to those that have waited.
+            n_expected = len(requests) + self._queue.qsize()
+            deadline = ended + _LINGER * (ended - started)
 
     def _answer(self, requests):
         try:

@@ -3,7 +3,7 @@
 import base64
 import importlib.resources
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from importlib import metadata
 from typing import Annotated
 
@@ -36,7 +36,6 @@ Scores images by a model of normal ones, and learns which decisions were right.
 All errors have one form, `{"status": 422, "error": "what is wrong"}`.
 """
 _PROBLEMS = {"4XX": {"model": schemas.Problem, "description": "What is wrong"}}
-_PNG = {200: {"content": {"image/png": {}}, "description": "A picture"}}
 # What swagger needs that other pages do not: styles in elements.
 _DOCS_POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
@@ -51,6 +50,26 @@ Uploads = Annotated[list[UploadFile], File(description="Image files.")]
 
 class _PngResponse(Response):
     media_type = "image/png"
+
+
+def _returns(kind):
+    """Return what a route says that answers with a file."""
+    answer = {"content": {kind: {}}, "description": "A file"}
+    return {"response_class": Response, "responses": {200: answer}}
+
+
+_PNG = _returns("image/png")
+
+
+@contextmanager
+def _refusing():
+    """Refuse what the model cannot do."""
+    try:
+        yield
+    except InvalidImageError:
+        raise
+    except ValueError as error:
+        raise HTTPException(409, str(error)) from error
 
 
 def build_app(settings):
@@ -164,12 +183,8 @@ def _add_scores(app, service):
     ) -> schemas.Scores:
         """Decide one or many images; one that cannot be used has an error."""
         check_sizes(files)
-        try:
+        with _refusing():
             results = service.score(files, lot, maps)
-        except InvalidImageError:
-            raise
-        except ValueError as error:
-            raise HTTPException(409, str(error)) from error
         for result in results:
             if result.get("map") is not None:
                 result["map"] = base64.b64encode(result["map"]).decode()
@@ -177,37 +192,28 @@ def _add_scores(app, service):
         version = models[0] if models else service.served.version
         return schemas.Scores(model=version, results=results)
 
-    @app.post("/maps", tags=["Score"], response_class=Response, responses=_PNG)
+    @app.post("/maps", tags=["Score"], **_PNG)
     def draw_map(file: Upload):
         """Draw the anomaly map of an image over it, and decide nothing."""
         check_sizes([file])
-        with service.temporary(file) as path:
-            return _PngResponse(draw(path))
-
-    def draw(path):
-        try:
-            return service.draw_map(path)
-        except InvalidImageError:
-            raise
-        except ValueError as error:
-            raise HTTPException(409, str(error)) from error
+        with service.temporary(file) as path, _refusing():
+            return _PngResponse(service.draw_map(path))
 
     def find(identity):
         if not service.ledger.has_image(identity):
             raise HTTPException(404, f"There is no image {identity!r} any more.")
         return service.ledger.image_of(identity)
 
-    @app.get("/images/{id}", tags=["Score"], response_class=Response, responses=_PNG)
+    @app.get("/images/{id}", tags=["Score"], **_PNG)
     def get_image(id: Identity):
         """Return the picture of an image that was decided."""
         return _PngResponse(draw_image(service.served.model, find(id)))
 
-    @app.get(
-        "/images/{id}/map", tags=["Score"], response_class=Response, responses=_PNG
-    )
+    @app.get("/images/{id}/map", tags=["Score"], **_PNG)
     def get_map(id: Identity):
         """Draw the anomaly map of an image that was decided over it."""
-        return _PngResponse(draw(find(id)))
+        with _refusing():
+            return _PngResponse(service.draw_map(find(id)))
 
 
 def _add_feedback(app, service):
@@ -261,12 +267,6 @@ def _add_feedback(app, service):
 
 
 def _add_updates(app, service):
-    def change(call, *arguments):
-        try:
-            return schemas.Updated(**call(*arguments))
-        except ValueError as error:
-            raise HTTPException(409, str(error)) from error
-
     @app.post("/update", tags=["Model"])
     def update(body: schemas.Update) -> schemas.Updated:
         """Add images confirmed good to the model, and leave training images out."""
@@ -294,12 +294,16 @@ def _add_updates(app, service):
                 "good, or name training images to leave out.",
             )
         decisions = [waiting[identity] for identity in ids]
-        return change(service.update, decisions, body.forget, body.lot if ids else None)
+        with _refusing():
+            done = service.update(decisions, body.forget, body.lot if ids else None)
+        return schemas.Updated(**done)
 
     @app.post("/undo", tags=["Model"])
     def undo() -> schemas.Updated:
         """Undo the last update of the model."""
-        return change(service.undo)
+        with _refusing():
+            done = service.undo()
+        return schemas.Updated(**done)
 
     @app.post("/rate", tags=["Model"])
     def choose_rate(chosen: schemas.ChosenRate) -> schemas.WorkingPoint:
@@ -362,12 +366,7 @@ def _add_facts(app, service):
             raise HTTPException(409, "This model does not tell its training images.")
         return schemas.Training(**training)
 
-    @app.get(
-        "/training/{row}/image",
-        tags=["Model"],
-        response_class=Response,
-        responses=_PNG,
-    )
+    @app.get("/training/{row}/image", tags=["Model"], **_PNG)
     def get_training_image(row: Annotated[int, Path(ge=0, le=10**9)]):
         """Return the picture of a training image that is still where it was."""
         served = service.served
@@ -388,28 +387,15 @@ def _add_downloads(app, service):
             headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )
 
-    def binary(kind):
-        return {200: {"content": {kind: {}}, "description": "A file"}}
-
     octets = "application/octet-stream"
 
-    @app.get(
-        "/model/file",
-        tags=["Download"],
-        response_class=Response,
-        responses=binary(octets),
-    )
+    @app.get("/model/file", tags=["Download"], **_returns(octets))
     def get_file():
         """Return the model file as it is now."""
         with open(service.settings.model, "rb") as file:
             return download(file.read(), "model.skgaussad", octets)
 
-    @app.get(
-        "/model/onnx",
-        tags=["Download"],
-        response_class=Response,
-        responses=binary(octets),
-    )
+    @app.get("/model/onnx", tags=["Download"], **_returns(octets))
     def get_onnx():
         """Return the model as ONNX, which takes some seconds to make."""
         from ..export import to_onnx
@@ -422,12 +408,7 @@ def _add_downloads(app, service):
             with open(path, "rb") as file:
                 return download(file.read(), "model.onnx", octets)
 
-    @app.get(
-        "/report",
-        tags=["Download"],
-        response_class=Response,
-        responses=binary("text/html"),
-    )
+    @app.get("/report", tags=["Download"], **_returns("text/html"))
     def get_report():
         """Return an HTML report on the model and the last images."""
         from ..reporting import write_report
@@ -465,12 +446,7 @@ def _add_operation(app, service):
             return schemas.State(status="stopping")
         return schemas.State(status="ok")
 
-    @app.get(
-        "/metrics",
-        tags=["Operation"],
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {}}, "description": "Metrics"}},
-    )
+    @app.get("/metrics", tags=["Operation"], **_returns("text/plain"))
     def get_metrics():
         """Return metrics for Prometheus."""
         return Response(service.render_metrics(), media_type=CONTENT_TYPE_LATEST)

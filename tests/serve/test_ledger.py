@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from skgaussad.calibration import ConformalMonitor
+from skgaussad.calibration import AdaptiveThreshold, ConformalMonitor
+from skgaussad.detectors import find_decider
 from skgaussad.serve import _change_watch, _ledger
 from skgaussad.serve._ledger import Ledger
 from skgaussad.serve._served_model import ServedModel
@@ -159,7 +160,7 @@ def test_accepted_feedback_outlives_a_disk_that_is_full(
 
 def test_another_model_takes_over_at_once(tmp_path, served, model_file):
     ledger = Ledger(str(tmp_path), served, keep=0, adapt=True)
-    Production(ledger, served).decide(30, shift=5.0)
+    decisions = Production(ledger, served).decide(100, shift=-5.0)
     newer = ServedModel(str(model_file))
     newer.version = "another"
     ledger.use(newer)
@@ -168,7 +169,14 @@ def test_another_model_takes_over_at_once(tmp_path, served, model_file):
     again = Ledger(str(tmp_path), newer, keep=0, adapt=True)
     assert again.threshold == before
     # Distances of the old model are not in the window of the new one.
-    assert before == pytest.approx(served.threshold, rel=0.2)
+    expected = AdaptiveThreshold(find_decider(served.model))
+    columns = zip(
+        *((d["distance"], d["label"], d["id"]) for d in decisions), strict=True
+    )
+    expected.restore(*map(list, columns))
+    with_old = expected.threshold_
+    expected.replace_detector(find_decider(newer.model))
+    assert before == expected.threshold_ != with_old
     assert ledger.summary()["monitor"]["n_seen"] == 0
 
 
