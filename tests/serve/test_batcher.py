@@ -31,8 +31,9 @@ def batcher(sizes):
 
 def test_clients_that_began_apart_come_together(batcher, sizes):
     def ask(number):
-        time.sleep(0.015 * number)
-        for _ in range(10):
+        # The second half comes while the first is worked on.
+        time.sleep(0.45 if number >= 4 else 0.0)
+        for _ in range(20):
             assert batcher.submit([number]) == [2 * number]
 
     threads = [threading.Thread(target=ask, args=[number]) for number in range(8)]
@@ -40,7 +41,7 @@ def test_clients_that_began_apart_come_together(batcher, sizes):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(sizes) == 80
+    assert sum(sizes) == 160
     assert Counter(sizes).most_common(1)[0][0] >= 6
 
 
