@@ -56,7 +56,8 @@ def add_parser(commands):
         metavar="N",
         type=whole_number(0),
         default=1000,
-        help="number of images to keep for pictures and updates (default: %(default)s)",
+        help="number of images to keep for pictures and updates, and of those found "
+        "good besides (default: %(default)s)",
     )
     parser.add_argument(
         "--max-size",

@@ -33,7 +33,8 @@ def make_app(
     max_images : int, default=100
         Images of a request at most, up to 1000.
     keep : int, default=1000
-        Number of images to keep for pictures and updates.
+        Number of images to keep for pictures and updates, and of those found good
+        besides.
     adapt : bool, default=False
         Whether decisions are by an
         :class:`~skgaussad.calibration.AdaptiveThreshold`, which follows the feedback.
