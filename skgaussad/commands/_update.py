@@ -1,6 +1,5 @@
 """``skgaussad update``: add normal images to a model, or take some out."""
 
-from .._utils.training_samples import as_label
 from ._arguments import add_command, add_quiet
 
 _EXAMPLES = """
@@ -142,6 +141,8 @@ def _samples_of(model, path):
 
 def _check_lot(arguments, samples):
     """Return the lot as the model has it, or raise where it is missing or useless."""
+    from .._utils.training_samples import as_label
+
     has_lots = "group" in samples
     if arguments.images and has_lots != (arguments.lot is not None):
         raise ValueError(
