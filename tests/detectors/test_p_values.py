@@ -21,6 +21,7 @@ def test_p_values_are_one_more_than_the_count_of_distances_as_large():
     assert len(np.unique(expected)) > 20
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 @pytest.mark.parametrize(
     "wrap",
     [
