@@ -18,7 +18,7 @@ from ._utils.labels import name_positions
 from ._utils.training_samples import (
     TrainingSamples,
     as_labels,
-    digest_held_out,
+    digest_fit,
     keeps_samples,
 )
 from ._utils.validation import check_choice, check_unmasked
@@ -228,7 +228,7 @@ class DetectorPipeline(Pipeline):
             self._training = "its last fit failed"
             raise
         if not isinstance(self._training, str):
-            self._training = replace(self._training, held_out=digest_held_out(self[-1]))
+            self._training = replace(self._training, fitted=digest_fit(self[-1]))
         names = _names_of(X, _num_samples(X))
         self._note(noted, names, stacklevel=3)
         self.notes_ = []
@@ -273,7 +273,7 @@ class DetectorPipeline(Pipeline):
                 # The detector says what is wrong with them.
                 return features
             self._training = TrainingSamples.of_fit(
-                values, _names_of(X, n), groups, self[-1]
+                values, _names_of(X, n), groups, self
             )
         else:
             self._training = reason
@@ -317,8 +317,7 @@ class DetectorPipeline(Pipeline):
         """Return the training samples, or say in an error why none are kept."""
         samples = getattr(self, "_training", "it was fitted by an earlier version")
         if not isinstance(samples, str) and (
-            _has_gone_on(self[-1])
-            or samples.held_out not in (None, digest_held_out(self[-1]))
+            _has_gone_on(self[-1]) or samples.fitted not in (None, digest_fit(self[-1]))
         ):
             samples = (
                 "a fit or calibrate of its own, partial_fit, merge or remove_samples "
@@ -335,10 +334,10 @@ class DetectorPipeline(Pipeline):
     def _begin_change(self):
         """Return the training samples, to be changed; raise where they cannot be."""
         samples = self._find_samples()
-        changed = samples.find_changed(self[-1])
+        changed = samples.find_changed(self)
         if changed:
             raise ValueError(
-                f"The detector was fitted with other values of {', '.join(changed)}, "
+                f"The pipeline was fitted with other values of {', '.join(changed)}, "
                 f"and an update changes nothing but its samples. Set "
                 f"{changed[0]}={samples.settings[changed[0]]} again, or fit anew."
             )
@@ -500,6 +499,13 @@ class DetectorPipeline(Pipeline):
                     f"groups must be of the kind given to fit, such as "
                     f"{samples.groups[0]!r}; got {groups[0]!r}."
                 )
+            if of_fit == "number":
+                given, groups = groups, groups.astype(samples.groups.dtype)
+                if not np.array_equal(groups, given):
+                    raise ValueError(
+                        f"groups must be numbers of the type {groups.dtype}, as those "
+                        f"of the fit are; got {given[groups != given][0]!r}."
+                    )
         return values, _names_of(X, len(values)), groups
 
     def _refit(self, samples):
@@ -527,7 +533,7 @@ class DetectorPipeline(Pipeline):
         self._warn_of_lone_sample(fitted, names, stacklevel=4)
         # A new list, since a shallow copy of the pipeline shares the old one.
         self.steps = [*self.steps[:-1], (name, fitted)]
-        self._training = replace(samples, held_out=digest_held_out(fitted))
+        self._training = replace(samples, fitted=digest_fit(fitted))
         return self
 
     @property

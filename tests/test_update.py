@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from skgaussad import (
@@ -193,10 +194,62 @@ def test_a_detector_that_was_fitted_by_itself_is_not_updated(change):
             act(pipe)
 
 
+@pytest.mark.parametrize(
+    ("detector", "find"),
+    [
+        (RobustDetector(), lambda outer: outer.estimator_),
+        (MondrianDetector(), lambda outer: outer.estimators_[0]),
+        (ConformalDetector(MahalanobisDetector()), lambda o: o.fold_estimators_[1]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_own_fit_of_a_detector_inside_is_seen(detector, find):
+    pipe = make(detector).fit(X)
+    find(pipe[-1]).fit(X[:50])
+    with pytest.raises(AttributeError, match="a fit or calibrate of its own"):
+        pipe.update(X_NEW)
+
+
 def test_what_changes_no_score_may_be_set():
     pipe = make(LevelEnsemble(columns={"a": [0, 1], "b": [2]}, fpr=0.5)).fit(X)
     pipe.set_params(detector__n_jobs=1, detector__fpr=np.float64(0.5)).update(X_NEW)
     assert len(pipe.training_samples_["name"]) == 150
+    forest = ConformalDetector(IsolationForest(n_estimators=5, random_state=0), fpr=0.5)
+    pipe = (
+        make(forest)
+        .fit(X)
+        .set_params(
+            detector__estimator__n_jobs=2, detector__estimator__n_estimators=np.int64(5)
+        )
+    )
+    pipe.update(X_NEW)
+
+
+def test_steps_before_the_detector_must_be_those_of_the_fit(pictures):
+    pipe = make(None, ("norm", Normalizer())).fit(X).set_params(norm__norm="l1")
+    with pytest.raises(ValueError, match="other values of norm__norm"):
+        pipe.update(X_NEW)
+    images = make_detector(levels=2, image_size=32, pooling=2, fpr=0.3, **SETTINGS)
+    images.fit(pictures[:40]).set_params(features__standardize_intensity=False)
+    with pytest.raises(ValueError, match="features__standardize_intensity"):
+        images.update(pictures[40:])
+    images.set_params(features__standardize_intensity=True, features__batch_size=1)
+    images.update(pictures[40:])
+
+
+@pytest.mark.parametrize("label", [np.uint64(2**54 + 5), 5.5, 5.0])
+def test_numbers_of_groups_stay_what_they_are(label):
+    """As floats, large ones would become equal."""
+    groups = 2**54 + np.arange(120) % 4
+    pipe = make().fit(X, detector__groups=groups)
+    if label == 5.5:
+        with pytest.raises(ValueError, match="must be numbers of the type int64"):
+            pipe.update(X_NEW, groups=label)
+    else:
+        pipe.update(X_NEW, groups=label)
+        assert len(set(pipe.training_samples_["group"].tolist())) == 5
+        pipe.undo_update()
+    assert pipe.training_samples_["group"].tolist() == groups.tolist()
 
 
 def test_masked_samples_are_refused():
@@ -229,7 +282,7 @@ def test_an_update_changes_nothing_but_samples(detector, name, value, tmp_path):
     save(pipe, tmp_path / "m.skgaussad")
     for changed in (pipe, load(tmp_path / "m.skgaussad")):
         for act in (lambda p: p.update(X_NEW), lambda p: p.undo_update()):
-            with pytest.raises(ValueError, match=f"other values of {name}"):
+            with pytest.raises(ValueError, match=f"other values of detector__{name}"):
                 act(changed)
         changed.set_params(**{f"detector__{name}": before}).undo_update()
         assert_equal(changed, make(detector).fit(X))

@@ -9,11 +9,17 @@ from datetime import date, datetime, timezone
 from hashlib import sha256
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from .labels import check_present
 
 # Whether what is written of a model has its training samples.
 keeps_samples = ContextVar("keeps_samples", default=True)
+# Parameters of where and how a pipeline runs.
+_OF_RUN = {
+    *("n_jobs", "verbose", "memory", "device", "engine", "batch_size", "num_workers"),
+    *("torch_compile", "cache", "memmap_folder", "weights", "store_weights"),
+}
 # A row that was not taken out.
 _STAYS = -1
 
@@ -82,21 +88,44 @@ def _plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _settings_of(detector):
-    """Return parameters that scores depend on as text, without addresses in memory."""
+def _settings_of(pipeline):
+    """Return the parameters that scores depend on, as text."""
     return {
-        name: re.sub(r" at 0x\w+", "", repr(_plain(value)))
-        for name, value in detector.get_params().items()
-        if name.rpartition("__")[2] not in ("n_jobs", "verbose")
+        name: _describe(value)
+        for name, value in pipeline.get_params().items()
+        if name.rpartition("__")[2] not in _OF_RUN
     }
 
 
-def digest_held_out(detector):
-    """Return what tells the held-out distances of a detector from others, or None."""
-    distances = getattr(detector, "calibration_distances_", None)
-    if distances is None:
-        return None
-    return sha256(np.ascontiguousarray(distances).tobytes()).hexdigest()
+def _describe(value):
+    """Describe a parameter; those of estimators in it are described apart."""
+    if isinstance(value, BaseEstimator):
+        return type(value).__name__
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_describe, value))}]"
+    # Without addresses in memory, which change.
+    return re.sub(r" at 0x\w+", "", repr(_plain(value)))
+
+
+def digest_fit(detector):
+    """Return what tells the fit of a detector, and of those in it, from others."""
+    digest = sha256()
+    _add_fit(digest, detector)
+    return digest.hexdigest()
+
+
+def _add_fit(digest, part):
+    """Add thresholds and held-out distances to a digest."""
+    if isinstance(part, list | tuple):
+        for each in part:
+            _add_fit(digest, each)
+    elif isinstance(part, BaseEstimator):
+        inner = vars(part)
+        held_out = getattr(inner.get("_held_out_distances"), "distances", ())
+        for numbers in (inner.get("offset_", ()), held_out):
+            digest.update(np.asarray(numbers, dtype=np.float64).tobytes())
+        for each in inner.values():
+            _add_fit(digest, each)
 
 
 def _now():
@@ -122,9 +151,9 @@ class TrainingSamples:
     can_undo : bool
         Whether the last change can be undone.
     settings : dict of str to str, or None
-        The parameters that the detector was fitted with; None of an earlier version.
-    held_out : str or None
-        Digest of the held-out distances of the detector, None without any.
+        The parameters that the pipeline was fitted with; None of an earlier version.
+    fitted : str or None
+        Digest of what was fitted to these; None before.
     """
 
     features: np.ndarray
@@ -135,11 +164,11 @@ class TrainingSamples:
     times: list
     can_undo: bool = False
     settings: dict | None = None
-    held_out: str | None = None
+    fitted: str | None = None
 
     @classmethod
-    def of_fit(cls, features, names, groups, detector):
-        """Keep what a detector is fitted to at first."""
+    def of_fit(cls, features, names, groups, pipeline):
+        """Keep what the detector of a pipeline is fitted to at first."""
         added = np.zeros(len(features), dtype=np.int64)
         return cls(
             features,
@@ -148,21 +177,15 @@ class TrainingSamples:
             added,
             added + _STAYS,
             [""],
-            settings=_settings_of(detector),
+            settings=_settings_of(pipeline),
         )
 
-    def find_changed(self, detector):
+    def find_changed(self, pipeline):
         """Return the names of parameters that were set since the fit, sorted."""
-        now, then = _settings_of(detector), self.settings or {}
+        now, then = _settings_of(pipeline), self.settings or {}
         # Another version may have others.
         both = now.keys() & then.keys()
-        changed = sorted(name for name in both if now[name] != then[name])
-        # Not an estimator whose parameters tell.
-        return [
-            name
-            for name in changed
-            if not any(other.startswith(f"{name}__") for other in changed)
-        ]
+        return sorted(name for name in both if now[name] != then[name])
 
     @property
     def is_in(self):

@@ -110,7 +110,8 @@ class Adapter:
                 record = b"".join(lines[:n_lines])
                 if record.count(b'"') % 2 == 0:
                     break
-            if n_lines > 1 and self._parse(record)[1] not in self._decided:
+            _, path, verdict = self._parse(record)
+            if n_lines > 1 and (path not in self._decided or verdict not in _LABELS):
                 n_lines, record = 1, lines[0]
             yield record
             lines = lines[n_lines:]

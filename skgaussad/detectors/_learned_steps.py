@@ -18,6 +18,8 @@ _DIGITS = 6
 # Whole numbers, such as counts, grey levels and tenths of a percent, have so many.
 _STEPS = (*range(1, 256), 360, 1000, 1023, 4095, 16383, 65535)
 _WHOLE = 0.01
+# In ranges.
+_NEAR = 1e-3
 # Scaling shifts the distances by about D / n, and they scatter by the root of D. From
 # about this ratio of both on it shows: at three times 5 % had become 5 to 8 %.
 _SHIFT = 0.003
@@ -45,9 +47,15 @@ def warn_of_learned_steps(detector, X):
     """
     if is_inner():
         return
-    if not isinstance(X, np.ndarray):
+    if getattr(X, "dtype", None) not in (np.float32, np.float64):
         # Of columns of several types a data frame makes objects.
         X = np.asarray(X, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        _warn_of_learned_steps(detector, X)
+
+
+def _warn_of_learned_steps(detector, X):
+    """Warn of what the features show."""
     scales = X.std(axis=0)
     # The last of n components of n samples is rounding.
     vary = scales > _ROUNDING * scales.max()
@@ -80,7 +88,7 @@ def warn_of_learned_steps(detector, X):
         "both, or leave the step out; mere scaling changes nothing before "
         "covariance='diagonal' and 'empirical'.",
         FalseAlarmRateWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -124,11 +132,11 @@ def _find_equal_scale(X):
         "largest absolute value": np.abs(ranked).max(axis=0),
         "distance between quartiles": quarters[1] - quarters[0],
     }
-    # More than one sample is at the limit of a sensor or an activation.
+    # More than one sample is at the limit of a sensor or an activation, or near it.
     magnitudes = np.sort(np.abs(ranked), axis=0)
     is_single = {
-        "range": ranked[-1] > ranked[-2],
-        "largest absolute value": magnitudes[-1] > magnitudes[-2],
+        "range": ranked[-1] - ranked[-2] > _NEAR * span,
+        "largest absolute value": magnitudes[-1] - magnitudes[-2] > _NEAR * span,
     }
     for name, scales in measures.items():
         middle = np.sort(scales)[len(scales) // 2]
@@ -140,7 +148,7 @@ def _find_equal_scale(X):
         agree &= has_unit | is_single.get(name, True)
         n_agree = np.count_nonzero(agree & ~has_unit)
         n_others = len(scales) - np.count_nonzero(has_unit)
-        if n_agree >= min(_FEWEST, X.shape[1]) and 2 * n_agree > n_others:
+        if n_agree >= _FEWEST and 2 * n_agree > n_others:
             return name
     return None
 

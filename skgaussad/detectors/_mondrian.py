@@ -223,11 +223,13 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
         self._warn_of_few(names, sizes, few, needed, groups)
         warn_of_learned_steps(self, X)
         if groups is None:
-            self._warn_of_order(X, categories, numbers, copies)
+            # The order in each category: samples may well be sorted by these.
+            rehearse = self._make_rehearsal(X, categories, numbers)
+            warn_of_order(self, X, copies, rehearse=rehearse, categories=numbers)
         return self
 
-    def _warn_of_order(self, X, categories, numbers, copies):
-        """Look at the order of each category: samples may well be sorted by these."""
+    def _make_rehearsal(self, X, categories, numbers):
+        """Return what fits to some samples and measures others."""
 
         def rehearse(rows, others):
             of_rows, of_others = (
@@ -238,7 +240,7 @@ class MondrianDetector(MetaEstimatorMixin, BaseDetector):
             scores = fitted.score_samples(take_rows(X, others), **of_others)
             return fitted.calibration_distances_, -scores
 
-        warn_of_order(self, X, copies, rehearse=rehearse, categories=numbers)
+        return rehearse
 
     def _inner(self):
         """Return the detector that is cloned."""

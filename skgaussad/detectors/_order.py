@@ -76,7 +76,7 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
     if rehearse is None:
         rehearse = partial(_fit_and_try, detector, X, copies)
     halves = _halve(rows, categories[rows])
-    random_state = np.random.get_state()  # noqa: NPY002
+    random_state = np.random.get_state(legacy=False)  # noqa: NPY002
     try:
         _judge(detector, X, rehearse, halves)
     finally:
@@ -131,10 +131,15 @@ def _judge(detector, X, rehearse, halves):
 def _choose_first(copies):
     """Return the first of each set of copies, of those sets that are equally large.
 
-    Large sets begin early in any order. The size that most sets have is taken.
+    Large sets begin early in any order. The size that most sets have is taken; where
+    fewer than half have it, any sample of each set, at random.
     """
     _, first, sizes = np.unique(copies, return_index=True, return_counts=True)
-    return np.sort(first[sizes == np.bincount(sizes).argmax()])
+    are_equal = sizes == np.bincount(sizes).argmax()
+    if 2 * np.count_nonzero(are_equal) < len(sizes):
+        mixed = np.random.default_rng(0).permutation(len(copies))
+        return np.sort(mixed[np.unique(copies[mixed], return_index=True)[1]])
+    return np.sort(first[are_equal])
 
 
 def _halve(rows, categories):

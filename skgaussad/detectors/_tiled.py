@@ -246,11 +246,12 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         self._set_held_out(np.maximum.reduceat(held_out, tiles.starts), groups, copies)
         self._set_threshold()
         if groups is None:
-            self._warn_of_order(images, features, tiles.of_image, copies)
+            rehearse = self._make_rehearsal(images, features, tiles.of_image, copies)
+            warn_of_order(self, images, copies, rehearse=rehearse)
         return self
 
-    def _warn_of_order(self, images, features, of_image, copies):
-        """Look at the order of the images, by the features of their tiles."""
+    def _make_rehearsal(self, images, features, of_image, copies):
+        """Return what fits to the tiles of some images and measures others."""
 
         def rehearse(rows, others):
             some, rest = (np.isin(of_image, part) for part in (rows, others))
@@ -266,7 +267,7 @@ class TiledDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
                 for distances, part in ((held_out, some), (-scores, rest))
             )
 
-        warn_of_order(self, images, copies, rehearse=rehearse)
+        return rehearse
 
     def _fit_tiles(self, features, of_image, groups, copies):
         """Fit what follows the transformer; return distances of tiles held out."""

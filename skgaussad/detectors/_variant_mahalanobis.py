@@ -240,11 +240,14 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
         self._set_threshold()
         warn_of_learned_steps(self, X)
         if groups is None:
-            self._warn_of_order(X, variants, copies)
+            # The order in each variant: samples may well be sorted by these.
+            rehearse = self._make_rehearsal(X, variants, copies)
+            assigned = np.unique(self.training_variants_, return_inverse=True)[1]
+            warn_of_order(self, X, copies, rehearse=rehearse, categories=assigned)
         return self
 
-    def _warn_of_order(self, X, variants, copies):
-        """Look at the order of each variant: samples may well be sorted by these."""
+    def _make_rehearsal(self, X, variants, copies):
+        """Return what fits to some samples and measures others."""
 
         def rehearse(rows, others):
             given = None if variants is None else variants[rows]
@@ -252,8 +255,7 @@ class VariantMahalanobisDetector(MahalanobisMixin, BaseDetector):
             fitted.fit(X[rows], variants=given)
             return fitted.calibration_distances_, -fitted.score_samples(X[others])
 
-        assigned = np.unique(self.training_variants_, return_inverse=True)[1]
-        warn_of_order(self, X, copies, rehearse=rehearse, categories=assigned)
+        return rehearse
 
     def _parametric_threshold(self):
         """Threshold by a distribution of Gaussian samples, or None by held-out ones."""

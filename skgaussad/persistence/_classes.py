@@ -462,7 +462,7 @@ _OURS = {
             "times": _sequence(_text),
             "can_undo": _flag,
             "settings": _optional(_mapping(str, _text)),
-            "held_out": _optional(_text),
+            "fitted": _optional(_text),
         },
         examine=_examine_samples,
     ),

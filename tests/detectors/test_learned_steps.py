@@ -207,9 +207,42 @@ def test_limits_of_sensors_and_activations_are_no_scaling(white):
         assert not says_so(MahalanobisDetector(), X)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.float16, np.float32, np.int8])
+@pytest.mark.parametrize(
+    "detector",
+    [
+        ConformalDetector(MahalanobisDetector(), cv=3),
+        RobustDetector(),
+        MondrianDetector(),
+        LevelEnsemble(columns={"all": slice(0, 8)}),
+    ],
+    ids=lambda detector: type(detector).__name__,
+)
+def test_numbers_of_any_type_are_looked_at(detector, dtype):
+    X = np.random.default_rng(0).normal(size=(60, 8))
+    X = X > 0 if dtype is bool else (3 * X).astype(dtype)
+    assert not says_so(detector, X)
+    if dtype == np.float32:
+        assert not says_so(detector, X * np.float32(3e18))
+
+
+@pytest.mark.parametrize("function", [np.tanh, lambda X: 1 / (1 + np.exp(-2 * X))])
+def test_activations_near_their_limits_are_no_scaling(function):
+    X = function(4 * np.random.default_rng(4).normal(size=(60, 100)))
+    for each in (X, X.astype(np.float32)):
+        assert not says_so(MahalanobisDetector(), each)
+
+
+def test_bounded_features_of_many_samples_are_no_scaling():
+    X = np.random.default_rng(5).uniform(size=(4000, 200))
+    assert not says_so(MahalanobisDetector(), X)
+
+
 def test_a_share_and_the_rest_are_no_scaling():
     share = np.random.default_rng(3).random(60)
-    assert not says_so(MahalanobisDetector(), np.column_stack([share, 1 - share]))
+    shares = np.column_stack([share, 1 - share])
+    for each in (shares, shares.astype(np.float32)):
+        assert not says_so(MahalanobisDetector(), each)
 
 
 @pytest.mark.parametrize("threshold", ["tail", "chi2", "f"])

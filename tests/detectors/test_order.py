@@ -280,6 +280,22 @@ def test_independent_samples_are_silent():
     assert n_warned <= 6, "in 95 of 100"
 
 
+def test_lots_with_copies_of_any_number_are_seen():
+    rng = np.random.default_rng(12)
+    X, _ = draw_lots(rng, effect=2.0)
+    X = np.repeat(X, rng.integers(1, 5, size=len(X)), axis=0)
+    assert warnings_of_order(MahalanobisDetector(), X)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_warning_points_to_the_call_of_every_detector(name):
+    X, _ = draw_lots(np.random.default_rng(0), effect=1.5)
+    with pytest.warns(FalseAlarmRateWarning, match=OF_ORDER) as caught:
+        clone(DETECTORS[name]).fit(X)
+    (of_order,) = [each for each in caught if OF_ORDER in str(each.message)]
+    assert of_order.filename == __file__
+
+
 def test_copies_side_by_side_are_no_lots():
     X = np.repeat(np.random.default_rng(3).normal(size=(60, 12)), 3, axis=0)
     assert not warnings_of_order(MahalanobisDetector(fpr=0.1), X)
