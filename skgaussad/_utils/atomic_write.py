@@ -59,6 +59,14 @@ def replacing(path, *, durable=False, clean=True):
         _sync_folder(folder)
 
 
+def is_temporary(path):
+    """Whether a path is of a file that is to become another, or of its lock."""
+    name = os.path.basename(os.fsdecode(path))
+    return _TEMPORARY.fullmatch(name) is not None or (
+        name.startswith(".") and name.endswith(".lock")
+    )
+
+
 def remove_left(folder):
     """Remove what writers left in a folder that were killed.
 

@@ -2,10 +2,12 @@
 
 import argparse
 import errno
+import os
 import sys
 import warnings
 from importlib.metadata import version
 
+from .._utils.atomic_write import is_temporary
 from . import (
     _check,
     _completion,
@@ -118,6 +120,12 @@ def _explain(error):
         return f"{error.item}: {error.problem}"
     if getattr(error, "errno", None) == errno.EBADF:
         return "standard output is closed; open it, or send it to /dev/null."
+    if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
+        # Of a temporary file the folder is what cannot be written to.
+        file = os.fspath(error.filename)
+        place = os.path.dirname(file) or "." if is_temporary(file) else file
+        what = os.strerror(error.errno)
+        return f"{os.fsdecode(place)!r}: {what[0].lower()}{what[1:]}."
     return str(error)
 
 

@@ -61,6 +61,12 @@ def format_of(path):
     return _EXTENSIONS[extension]
 
 
+def check_html(path):
+    """Raise ValueError unless a page is to be written to a file that browsers open."""
+    if os.path.splitext(path)[1].lower() not in (".html", ".htm"):
+        raise ValueError(f"-o {path} is written as HTML: name it .html.")
+
+
 def encode(rows, format_, names=None, *, n_digits=None):
     """Write rows as lines.
 

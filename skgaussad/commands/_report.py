@@ -60,9 +60,10 @@ def run(arguments):
     from ..reporting import write_report_of
     from ._inputs import common_folder
     from ._lots import find_lots
-    from ._outputs import check_different, check_output
+    from ._outputs import check_different, check_html, check_output
 
     check_matplotlib("A report")
+    check_html(arguments.output)
     paths, labels, n_folders = _list(arguments.images)
     lots = find_lots(arguments.lots, paths, arguments.images, n_folders)
     check_output(arguments.output, inputs=[arguments.model, *paths])

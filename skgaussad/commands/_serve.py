@@ -102,6 +102,7 @@ def run(arguments):
     from ..persistence import model_info
     from ..serve import LOOPBACK, TOKEN_VARIABLE, ServeSettings, make_app
 
+    _check_port(arguments.host, arguments.port)
     token = arguments.token or os.environ.get(TOKEN_VARIABLE) or None
     if arguments.host not in LOOPBACK and token is None:
         raise ValueError(
@@ -137,3 +138,20 @@ def run(arguments):
             workers=arguments.workers,
             **server,
         )
+
+
+def _check_port(host, port):
+    """Raise ValueError where another process listens already."""
+    import errno
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise ValueError(
+                f"port {port} of {host} is in use; give another one with --port."
+            ) from None

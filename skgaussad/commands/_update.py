@@ -96,6 +96,7 @@ def run(arguments):
 
 
 def _update(arguments):
+    import os
     import time
     import warnings
     from functools import partial
@@ -111,6 +112,13 @@ def _update(arguments):
     old_threshold = find_threshold(model)
     paths = list_normal(arguments.images) if arguments.images else []
     check_output(arguments.model, inputs=paths, is_model=True)
+    known = {os.path.realpath(name) for name in before["name"] if name}
+    again = [path for path in paths if os.path.realpath(path) in known]
+    if again:
+        raise ValueError(
+            f"{len(again)} of the {len(paths)} images are in the model already, such "
+            f"as {again[0]}. Name new ones."
+        )
     if arguments.undo:
         model.undo_update()
     else:
@@ -159,12 +167,19 @@ def _check_lot(arguments, samples):
 
 def _find_forgotten(arguments, samples):
     """Return which samples to take out, as a mask."""
+    import os
+
     import numpy as np
 
     labels = samples["group"].astype(str) if "group" in samples else None
     forgotten = np.zeros(len(samples["name"]), dtype=bool)
     for name in arguments.forget:
         found = samples["name"] == name
+        if not found.any():
+            # Or by its file name alone, if one has it.
+            files = [os.path.basename(path) for path in samples["name"]]
+            found = np.array([file == name for file in files])
+            found &= found.sum() == 1
         if labels is not None:
             found |= labels == name
         if not found.any():

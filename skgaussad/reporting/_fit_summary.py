@@ -162,7 +162,7 @@ class FitSummary:
             text += (
                 f" The threshold comes from {it} alone, and defects that are no "
                 f"farther out are missed. Leave {it} out if not good, for a threshold "
-                f"of about {self.following:.4g}; or ask for a rate of {rate:g} or "
+                f"closer to {self.following:.4g}; or ask for a rate of {rate:g} or "
                 f"more; or give more images like {it}."
             )
         yield text

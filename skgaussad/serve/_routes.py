@@ -4,7 +4,9 @@ import base64
 import importlib.resources
 import os
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Annotated
 
 from fastapi import (
@@ -26,6 +28,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from ..exceptions import InvalidImageError
+from ..persistence import save
+from ..reporting import fit_summary
 from . import _schemas as schemas
 from ._guard import RequestGuard, problem_response
 from ._pictures import draw_image
@@ -325,6 +329,7 @@ def _add_facts(app, service):
         point = served.working_point(service.ledger.rate)
         samples = served.samples
         kept = served.facts["training_samples"] or {}
+        learned = fit_summary(served.at_rate(service.ledger.rate))
         distances = served.held_out_distances
         return schemas.Facts(
             version=served.version,
@@ -337,6 +342,8 @@ def _add_facts(app, service):
             can_update=samples is not None,
             lots=served.has_lots,
             adapts=settings.adapt,
+            summary=replace(learned, warnings=()).sentences(),
+            has_onnx=find_spec("onnxscript") is not None,
             max_size=settings.max_size,
             max_images=settings.max_images,
             model_info=served.facts,
@@ -391,9 +398,15 @@ def _add_downloads(app, service):
 
     @app.get("/model/file", tags=["Download"], **_returns(octets))
     def get_file():
-        """Return the model file as it is now."""
-        with open(service.settings.model, "rb") as file:
-            return download(file.read(), "model.skgaussad", octets)
+        """Return the model file as it is now, with the rate in use."""
+        rate = service.ledger.rate
+        with service.temporary(name="model.skgaussad") as path:
+            if rate is None:
+                path = service.settings.model
+            else:
+                save(service.served.at_rate(rate), path)
+            with open(path, "rb") as file:
+                return download(file.read(), "model.skgaussad", octets)
 
     @app.get("/model/onnx", tags=["Download"], **_returns(octets))
     def get_onnx():
@@ -402,7 +415,7 @@ def _add_downloads(app, service):
 
         with service.temporary(name="model.onnx") as path:
             try:
-                to_onnx(service.served.model, path)
+                to_onnx(service.served.at_rate(service.ledger.rate), path)
             except (ImportError, ValueError, TypeError) as error:
                 raise HTTPException(409, str(error)) from error
             with open(path, "rb") as file:
@@ -423,7 +436,7 @@ def _add_downloads(app, service):
             raise HTTPException(409, "No images have been scored to report on.")
         with service.temporary(name="report.html") as path:
             write_report(
-                service.served.model,
+                service.served.at_rate(ledger.rate),
                 [ledger.image_of(decision["id"]) for decision in decisions],
                 path,
                 names=[decision["name"] for decision in decisions],

@@ -98,6 +98,8 @@ class Facts(BaseModel):
     can_update: bool = Field(description="Whether it keeps what an update needs.")
     lots: bool = Field(description="Whether it was fitted with lots.")
     adapts: bool = Field(description="Whether the threshold follows the feedback.")
+    summary: list[str] = Field(description="What was learned, and what to do about it.")
+    has_onnx: bool = Field(description="Whether the model can be had as ONNX here.")
     max_size: float = Field(description="Megabytes of an image at most.")
     max_images: int = Field(description="Images of a request at most.")
     model_info: dict

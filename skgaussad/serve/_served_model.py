@@ -1,9 +1,13 @@
 """A model as it is served: scores, facts, and what other rates come to."""
 
+import copy
+import warnings
+
 import numpy as np
 
 from ..calibration import fpr_bound
-from ..detectors import find_part
+from ..detectors import find_decider, find_part, find_transformer
+from ..exceptions import FalseAlarmRateWarning
 from ..persistence import Scorer
 
 _CONFIDENCE = 0.95
@@ -24,6 +28,7 @@ class ServedModel(Scorer):
     def _read(self):
         """Read the model, and get it ready."""
         super()._read()
+        self._at_rate = None
         # Once: each time they are compared with the moments of the Gaussian.
         self.samples = getattr(self.model, "training_samples_", None)
         part = find_part(self.model, "calibration_distances_")
@@ -78,6 +83,23 @@ class ServedModel(Scorer):
             "bound": bound,
             "supported": is_supported,
         }
+
+    def at_rate(self, fpr):
+        """Return the model as it decides by a false-alarm rate, None for its own."""
+        if fpr is None:
+            return self.model
+        if self._at_rate is None or self._at_rate[0] != fpr:
+            # The network is shared.
+            backbone = find_transformer(self.model)._backbone
+            model = copy.deepcopy(self.model, {id(backbone): backbone})
+            decider = find_decider(model)
+            decider.fpr = fpr
+            with warnings.catch_warnings():
+                # The page says which rates the images support.
+                warnings.simplefilter("ignore", FalseAlarmRateWarning)
+                decider._set_threshold()
+            self._at_rate = fpr, model
+        return self._at_rate[1]
 
     def working_points(self, *others):
         """Return those of all rates that are offered, in rising order."""

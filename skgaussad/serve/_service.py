@@ -182,7 +182,7 @@ class Service:
     def draw_map(self, path):
         """Return the map of an image over it, as PNG."""
         with self._computing:
-            return draw_overlay(self.served.model, path)
+            return draw_overlay(self.served.at_rate(self.ledger.rate), path)
 
     @contextlib.contextmanager
     def temporary(self, file=None, name="image"):

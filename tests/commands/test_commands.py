@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -352,13 +353,33 @@ def test_a_closed_pipe_is_quiet(model):
     assert error == b""
 
 
+def test_a_file_that_is_not_there_is_named(run, tmp_path):
+    path = str(tmp_path / "no.skgaussad")
+    expected = f"skgaussad: {path!r}: no such file or directory.\n"
+    assert run("score", path, "a.png") == (1, "", expected)
+
+
+def test_a_report_is_a_page(run, model, parts, tmp_path):
+    status, _, err = run("report", model, parts / "new", "-o", tmp_path / "r.pdf")
+    assert status == 1
+    assert "r.pdf is written as HTML: name it .html." in err
+
+
+def test_a_port_in_use_is_named(run, model):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        status, _, err = run("serve", model, "--port", port)
+    assert status == 1
+    assert f"port {port} of 127.0.0.1 is in use; give another one with --port." in err
+
+
 def test_an_interrupt_is_quiet(run, model, monkeypatch):
     from skgaussad.persistence import _scorer
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_scorer, "load", interrupt)
+    monkeypatch.setattr(_scorer, "load_with_facts", interrupt)
     assert run("score", model, "a.png", "--quiet") == (130, "", "")
 
 

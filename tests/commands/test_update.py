@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,22 @@ def test_lots_are_numbers_where_those_of_the_fit_are(run, parts, lots_model, tmp
     assert "must be a number" in err
     assert run("update", path, "--quiet", "--lot", "7", new)[0] == 0
     assert load(path).training_samples_["group"][-1] == 7
+
+
+def test_images_of_the_model_are_not_added_again(run, parts, own):
+    before = own.read_bytes()
+    first = load(own).training_samples_["name"][0]
+    status, _, err = run("update", own, first)
+    assert status == 1
+    assert f"1 of the 1 images are in the model already, such as {first}" in err
+    assert own.read_bytes() == before
+
+
+def test_an_image_is_forgotten_by_its_file_name(run, own):
+    first = load(own).training_samples_["name"][0]
+    assert run("update", own, "--forget", os.path.basename(first))[0] == 0
+    assert first not in load(own).training_samples_["name"]
+    run("update", own, "--undo")
 
 
 def test_images_may_stand_behind_options(run, parts, lots_model, tmp_path):

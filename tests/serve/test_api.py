@@ -661,6 +661,26 @@ def test_a_rate_can_be_chosen(serve, pipe, mixed):
     refusal(client.post("/rate", json={"fpr": 1.5}), 422)
 
 
+def test_all_goes_by_the_rate_that_was_chosen(client, pipe, mixed, tmp_path):
+    """Maps, downloads and the report, too: else they contradict the decisions."""
+    decisions = score(client, mixed)
+    identity = decisions[0]["id"]
+    map_before = client.get(f"/images/{identity}/map").content
+    chosen = client.post("/rate", json={"fpr": 0.3}).json()
+    assert chosen["threshold"] < -pipe.offset_
+    assert client.get(f"/images/{identity}/map").content != map_before
+    path = tmp_path / "m.skgaussad"
+    path.write_bytes(client.get("/model/file").content)
+    downloaded = load(path)
+    assert -downloaded.offset_ == pytest.approx(chosen["threshold"])
+    assert downloaded[-1].fpr == 0.3
+    assert f"{chosen['threshold']:.4g}" in client.get("/report").text
+    summary = " ".join(client.get("/model").json()["summary"])
+    assert "30" in summary
+    client.post("/rate", json={"fpr": None})
+    assert client.get(f"/images/{identity}/map").content == map_before
+
+
 def test_a_detector_without_held_out_distances_serves(serve, pipe, images, tmp_path):
     good = sorted(map(str, images.glob("good/*.png")))
     steps = [("pca", PCA(3)), ("detector", EllipticEnvelope(support_fraction=1))]

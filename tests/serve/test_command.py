@@ -122,8 +122,8 @@ def test_several_workers_are_one_service(start, model_file, images):
         (["--port", "99999"], "from 0 to 65535"),
         (["--max-images", "0"], "from 1 to 1000"),
         (["--max-size", "much"], "megabytes above 0"),
-        (["--workers", "2"], "No such file"),
-        ([], "No such file"),
+        (["--workers", "2"], "no such file"),
+        ([], "no such file"),
     ],
     ids=str,
 )

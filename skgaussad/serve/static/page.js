@@ -262,7 +262,9 @@ function cardOf(result) {
   const hasMap = $("maps").checked !== Boolean(result.turned);
   const seenAs = result.error
     ? "error"
-    : [isFlagged(result), hasMap, result.verdict, result.label, chosen()?.threshold].join();
+    : [
+        isFlagged(result), hasMap, result.verdict, result.label, thresholdOf(result),
+      ].join();
   if (result.seenAs !== seenAs) {
     result.card = drawCard(result, hasMap);
     result.seenAs = seenAs;
@@ -285,7 +287,9 @@ function drawCard(result, hasMap) {
     );
   }
   const flagged = isFlagged(result);
-  const path = `images/${result.id}${hasMap ? "/map" : ""}`;
+  // The white line on a map is that of the rate in use.
+  const map = `/map?at=${points?.current.fpr ?? ""}`;
+  const path = `images/${result.id}${hasMap ? map : ""}`;
   const what = hasMap ? "Anomaly map over" : "Picture of";
   return element(
     "li",
@@ -319,25 +323,28 @@ function drawCard(result, hasMap) {
         "span",
         { class: "figures small" },
         result.p_value === null ? "" : element("span", {}, `p-value ${digits(result.p_value)}`),
-        ratioText(result)
+        ratioText(result.distance, thresholdOf(result))
       ),
       feedbackButtons(result)
     )
   );
 }
 
-const ratioText = (row) =>
+/** The threshold that an image is shown by: that of the slider where it was moved. */
+const thresholdOf = (result) => (isSame() ? result.threshold : chosen().threshold);
+
+const ratioText = (distance, threshold) =>
   element(
     "span",
     {},
-    row.threshold_ratio === null
-      ? `distance ${digits(row.distance)}`
-      : `${digits(row.threshold_ratio)} \u00d7 threshold`
+    threshold > 0
+      ? `${digits(distance / threshold)} \u00d7 threshold`
+      : `distance ${digits(distance)}`
   );
 
 /** Draw the distance as a bar, with a mark at the threshold of the slider. */
 function meter(result, flagged) {
-  const threshold = isSame() ? result.threshold : chosen().threshold;
+  const threshold = thresholdOf(result);
   if (!(threshold > 0)) return null;
   const end = Math.max(2 * threshold, result.distance);
   const bar = svg("svg", {
@@ -435,7 +442,9 @@ function drawRate() {
   $("rate-changes").textContent = isSame()
     ? "This is the rate in use."
     : changed.length
-      ? `${count(changed.length, "image changes", "images change")} sides: ${names.join(", ")}.`
+      ? `${count(changed.length, "image changes", "images change")} sides: ${names.join(", ")}; ${count(
+          changed.filter(isFlagged).length, "is", "are"
+        )} flagged then.`
       : "No image changes sides.";
   drawResults();
   refreshButtons();
@@ -578,7 +587,7 @@ async function refreshTraining() {
           element(
             "span",
             { class: "figures small" },
-            ratioText(image)
+            ratioText(image.distance, facts.threshold)
           ),
           image.name && facts?.can_update
             ? element(
@@ -619,6 +628,10 @@ async function refreshModel() {
     `PNG, JPEG, TIFF, BMP, WebP and others, up to ${digits(facts.max_size)} MB each. ` +
     "They stay on this service.";
   $("lot-line").hidden = !facts.lots;
+  $("learned").replaceChildren(
+    ...facts.summary.map((sentence) => element("p", {}, sentence))
+  );
+  document.querySelector("[data-download='model/onnx']").hidden = !facts.has_onnx;
   const info = facts.model_info;
   const rows = [
     ["Detector", info.detector?.class?.split(".").pop()],
@@ -640,7 +653,8 @@ async function finish(response) {
   const done = await response.json();
   say(
     `The model has ${count(done.n_after, "image", "images")} now, ${done.n_before} before. ` +
-      `Threshold ${digits(done.threshold_after)}, ${digits(done.threshold_before)} before.`
+      `By its own rate the threshold is ${digits(done.threshold_after)}, ` +
+      `${digits(done.threshold_before)} before.`
   );
   await refresh();
   if (done.warnings.length) complain(new Error(done.warnings.join(" ")));
@@ -699,7 +713,7 @@ onClick("rate-use", async () => {
   for (const result of results) {
     if (result.error) continue;
     result.label = result.distance > point.threshold ? -1 : 1;
-    result.threshold_ratio = result.distance / point.threshold;
+    result.threshold = point.threshold;
   }
   say(`Images are decided at ${percent(point.fpr)} from now on.`);
   await refresh();
