@@ -39,12 +39,16 @@ def find_apart(distances):
         The farthest first; at most a tenth of all.
     """
     order = np.argsort(-distances, kind="stable")
-    adjusted = false_discovery_control(p_values_of_bulk(distances))
+    # Copies, which are equally far, count once.
+    different = np.unique(distances)[::-1]
+    adjusted = false_discovery_control(p_values_of_bulk(different))
     n_far = np.count_nonzero(adjusted <= _FALSE_DISCOVERIES)
-    most = min(n_far, int(_MOST * len(distances)))
-    far = distances[order[: most + 1]]
+    most = min(n_far, int(_MOST * len(different)))
+    far = different[: most + 1]
     # Of distances that are 0 or infinite none tells a gap.
     if most == 0 or not (np.isfinite(far).all() and far.min() > 0):
         return order[:0]
     ratios = far[:-1] / far[1:]
-    return order[: int(ratios.argmax()) + 1] if ratios.max() >= _GAP else order[:0]
+    if ratios.max() < _GAP:
+        return order[:0]
+    return order[: np.count_nonzero(distances >= far[ratios.argmax()])]
