@@ -1,5 +1,7 @@
 """``skgaussad check``: fit, score and report in one command."""
 
+import contextlib
+
 from ._arguments import add_command, add_fpr, add_leave_out, add_quiet
 
 _EXAMPLES = """
@@ -45,6 +47,7 @@ def run(arguments):
     check_matplotlib("A report")
     for name, folder in (("GOOD", arguments.good), ("NEW", arguments.new)):
         existing_folder(name, folder)
+    _warn_of_both(arguments.good, arguments.new)
     os.makedirs(arguments.output, exist_ok=True)
     model, results, report = (
         os.path.join(arguments.output, name)
@@ -59,4 +62,28 @@ def run(arguments):
     ):
         part = arguments.parser.parse_args([*command, *quiet])
         part.parser = arguments.parser
-        part.run(part)
+        try:
+            part.run(part)
+        finally:
+            # Left empty by what failed.
+            with contextlib.suppress(OSError):
+                os.rmdir(arguments.output)
+
+
+def _warn_of_both(good, new):
+    """Warn of images that are to be learned from and to be judged."""
+    import os
+
+    from ._inputs import list_images
+    from ._streams import print_message
+
+    learned, judged = (
+        {os.path.realpath(path) for path in list_images([folder])}
+        for folder in (good, new)
+    )
+    if learned & judged:
+        print_message(
+            f"warning: {len(learned & judged)} of the {len(judged)} images of {new} "
+            f"are those of {good}, too: what was learned from says nothing about new "
+            "ones."
+        )

@@ -58,6 +58,22 @@ def test_check_takes_folders_only(run, parts, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
+def test_images_that_were_learned_from_tell_nothing(run, parts, tmp_path):
+    good = parts / "good"
+    status, _, err = run("check", good, good, "-o", tmp_path / "out", "--quiet")
+    assert status == 0
+    assert "are those of" in err
+
+
+def test_a_check_that_fails_leaves_no_folder(run, parts, tmp_path):
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "a.png").write_bytes(b"no image")
+    status, _, _ = run("check", bad, parts / "new", "-o", tmp_path / "out", "--quiet")
+    assert status == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_review_lists_by_distance_and_fit_leaves_out(
     run, parts, tiny_options, tmp_path
 ):

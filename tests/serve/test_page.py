@@ -283,9 +283,12 @@ def test_the_token_is_asked_for(model_file, browser, mixed):
 
 
 def use_token(page, mixed):
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator("#token-wrong")).to_be_hidden()
     page.get_by_role("textbox", name="Token").fill("wrong")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator("#token-wrong")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Token")).to_have_value("")
     page.get_by_role("textbox", name="Token").fill("secret")
     page.keyboard.press("Enter")
     expect(page.locator("#model-line")).to_contain_text("40 normal images learned")

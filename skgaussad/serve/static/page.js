@@ -58,6 +58,9 @@ function complain(error) {
 let asking = null;
 function askForToken() {
   asking ??= new Promise((resolve) => {
+    // One that was given already was refused.
+    $("token-wrong").hidden = !sessionStorage.getItem("token");
+    $("token").value = "";
     $("token-dialog").showModal();
     $("token-dialog").addEventListener("close", () => {
       sessionStorage.setItem("token", $("token").value);
