@@ -44,6 +44,7 @@ def test_pipelines_give_the_p_values_of_their_detector(wrap):
     assert len(np.unique(expected)) > 20
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 def test_a_step_that_changes_the_distances_counts():
     pipe = make_pipeline(StandardScaler(), MahalanobisDetector("isotropic")).fit(X)
     assert (p_values(pipe, X_TEST) != pipe[-1].p_values(X_TEST)).any()
