@@ -6,9 +6,12 @@ TypeError for values of other types.
 
 import numbers
 import os
+import sys
 
 import numpy as np
 from sklearn.utils import validation
+
+_FLOATS = (np.float32, np.float64)
 
 
 def check_choice(name, value, choices):
@@ -59,7 +62,23 @@ def validate_data(estimator, X, **options):
             f"make_detector(detector={name}(...)); what it wraps gets features, too."
         )
     check_unmasked("X", X)
+    if not options.get("reset", True) and _has_names_of(estimator, X):
+        # What scikit-learn does for each of thousands of columns takes longer than the
+        # network. Their names are right, and the rest is that of an array.
+        options.pop("reset")
+        return validation.check_array(
+            X.to_numpy(), estimator=estimator, input_name="X", **options
+        )
     return validation.validate_data(estimator, X, **options)
+
+
+def _has_names_of(estimator, X):
+    """Whether `X` is a pandas data frame of one float type, with the names of a fit."""
+    names = getattr(estimator, "feature_names_in_", None)
+    pandas = sys.modules.get("pandas")
+    if names is None or pandas is None or type(X) is not pandas.DataFrame:
+        return False
+    return np.array_equal(X.columns, names) and X.to_numpy().dtype in _FLOATS
 
 
 def check_unmasked(name, X):

@@ -1,6 +1,7 @@
 """The parts of a feature vector: one pooling of one level each."""
 
 import contextlib
+import functools
 from dataclasses import dataclass
 
 from ._pooling import Pooling
@@ -25,12 +26,17 @@ class Part:
     @property
     def names(self):
         """Names of the features, as ``level7_0012``."""
-        return self.pooling.names(self.level, self.n_channels)
+        return _names_of(self)
 
     @property
     def width(self):
         """Number of features."""
         return self.pooling.n_cells * self.n_channels
+
+
+@functools.lru_cache
+def _names_of(part):
+    return tuple(part.pooling.names(part.level, part.n_channels))
 
 
 def list_parts(levels, poolings, shapes, kept_area=None):
