@@ -23,7 +23,12 @@ def check_packages(user, extra, *modules):
         try:
             import_module(module)
         except ImportError:
-            raise ImportError(
-                f"{user} works with {module.partition('.')[0]}, which is not "
-                f'installed. Run: pip install "skgaussad[{extra}]"'
-            ) from None
+            raise missing(user, extra, module) from None
+
+
+def missing(user, extra, module):
+    """Return the ImportError of a module that is not there; arguments as above."""
+    return ImportError(
+        f"{user} works with {module.partition('.')[0]}, which is not installed. Run: "
+        f'pip install "skgaussad[{extra}]"'
+    )

@@ -10,7 +10,16 @@ import numpy as np
 # Left out: device, speed and storage, which do not change the scores, and the source of
 # the weights, whose content is hashed as weights_sha256_.
 _LEFT_OUT = {
-    *("device", "torch_compile", "batch_size", "num_workers", "n_jobs", "verbose"),
+    *(
+        "device",
+        "engine",
+        "engine_",
+        "torch_compile",
+        "batch_size",
+        "num_workers",
+        "n_jobs",
+        "verbose",
+    ),
     *("cache", "memmap_folder", "memory"),
     *("weights", "weights_source_", "store_weights"),
 }

@@ -230,7 +230,7 @@ class Backbone:
         self._image_size = image_size
         self._seed = seed
         self._keep_weights = keep_weights
-        self._module = self._arrays = self._device = None
+        self._module = self._arrays = self._device = self._last = None
         facts = self._read_once(for_grids) if whole else self._read(levels, for_grids)
         self.levels = resolve_levels(levels, facts.n_levels, facts.auto_level)
         self.n_levels = facts.n_levels
@@ -300,6 +300,19 @@ class Backbone:
                 self._module.to(device, memory_format=torch.channels_last)
                 self._device = device
         return self._module
+
+    def kept(self, make, *settings):
+        """Return what was made of the network last time, if the settings are the same.
+
+        Parameters
+        ----------
+        make : callable
+            Takes the network and the settings, which are compared.
+        """
+        last = self._last
+        if last is None or last[0] != settings:
+            last = self._last = settings, make(self, *settings)
+        return last[1]
 
     def _restore(self):
         kept = tuple(self.shapes)
@@ -382,6 +395,7 @@ class Backbone:
                 if self._module is None:
                     self._restore()
         state = {**self.__dict__, "_device": None}
+        state.pop("_last")
         if state["_module"] is not None:
             state["_module"] = state["_arrays"] = None
             if self._keep_weights:
@@ -398,7 +412,7 @@ class Backbone:
         return state
 
     def __setstate__(self, state):
-        self.__dict__.update(state, _module=None, _device=None)
+        self.__dict__.update(state, _module=None, _device=None, _last=None)
         store = weight_store_in_use()
         if store is not None:
             self._is_limited = not store.fetch

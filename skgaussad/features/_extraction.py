@@ -55,6 +55,8 @@ class Extractor:
     precision : {"float32", "bfloat16", "float16"}
     compiled : bool, default=False
         Whether to have torch compile the network.
+    network : OpenVinoNetwork or None, default=None
+        What runs the network of `backbone` in the place of torch.
     kept_area : KeptArea or None, default=None
         What is not ignored; None if nothing is.
     """
@@ -68,7 +70,10 @@ class Extractor:
         precision,
         compiled=False,
         kept_area=None,
+        network=None,
     ):
+        self._network = network
+        # With a network, too: what was not stored must be that of the fit.
         module = backbone.module(device)
         self._module = torch.compile(module) if compiled else module
         self._is_compiled = compiled
@@ -151,15 +156,18 @@ class Extractor:
         n_batches = -(-len(rows) // batch_size)
         # torch compiles in one thread at a time, for a fixed number of threads.
         has_lanes = self._device.type == "cpu" and not self._is_compiled
-        n_lanes = min(torch.get_num_threads(), n_batches) if has_lanes else 1
+        n_threads = torch.get_num_threads()
+        n_lanes = min(n_threads, n_batches) if has_lanes else 1
+        # The threads are those of this one, since each lane has its part of them.
+        start = partial(self._start, with_maps, (n_lanes, n_threads))
         with _decoding_threads(num_workers) as decoders:
             batches = _list_batches(images, rows, batch_size, decoders, load)
-            if n_lanes == 1:
-                yield from self._stream_in_turn(batches, batch_size, with_maps)
+            if n_lanes == 1 and self._network is None:
+                yield from self._stream_in_turn(batches, batch_size, start)
             else:
-                yield from self._stream_in_lanes(batches, n_lanes, with_maps)
+                yield from self._stream_in_lanes(batches, n_lanes, start)
 
-    def _stream_in_turn(self, batches, batch_size, with_maps):
+    def _stream_in_turn(self, batches, batch_size, start):
         """Yield the features of batches that go through the network one by one."""
         # The features of a batch are fetched after the next one was started, so that a
         # GPU computes while images are decoded and copied.
@@ -170,7 +178,7 @@ class Extractor:
             while done < len(batch):
                 part = batch[done : done + batch_size]
                 try:
-                    pending = self._start(part, with_maps)
+                    pending = start(part)
                 except torch.OutOfMemoryError:
                     if len(part) == 1:
                         raise
@@ -186,15 +194,17 @@ class Extractor:
                 done += len(part)
         yield self._finish(*waiting)
 
-    def _stream_in_lanes(self, batches, n_lanes, with_maps):
+    def _stream_in_lanes(self, batches, n_lanes, start):
         """Yield the features of batches that are each processed in a thread of its own.
 
         Threads that share each convolution would wait for one another at its end.
         """
-        lanes = _open_lanes(n_lanes, torch.get_num_threads() // n_lanes)
+        # Threads of torch that wait for work would take the processor from OpenVINO.
+        n_threads = torch.get_num_threads() // n_lanes if self._network is None else 1
+        lanes = _open_lanes(n_lanes, n_threads)
 
         def compute(positions, load_batch):
-            return self._finish(positions, self._start(load_batch(), with_maps))
+            return self._finish(positions, start(load_batch()))
 
         pending = deque()
         try:
@@ -210,29 +220,29 @@ class Extractor:
             running = [future for future in pending if not future.cancel()]
             wait(running)
 
-    def _start(self, batch, with_maps):
+    def _start(self, with_maps, threads, batch):
         """Start computing the features of a batch; return a function to fetch them."""
         with torch_run(self._device.type, alone=self._is_compiled):
-            return self._run(torch.from_numpy(batch), with_maps)
+            return self._run(torch.from_numpy(batch), with_maps, threads)
 
-    def _run(self, x, with_maps):
+    def _run(self, x, with_maps, threads):
         """Do what `_start` does, by the settings of torch that are in force."""
         if with_maps:
-            maps = self._maps(x.to(self._device))
+            maps = self._maps(x.to(self._device), threads)
             features = self._pool(maps)
             return lambda: (
                 features.cpu().numpy(),
                 {level: feature_map for level, (feature_map, _) in maps.items()},
             )
         if self._copies is None:
-            features = self._features(x.to(self._device))
+            features = self._features(x.to(self._device), threads)
             return lambda: (features.cpu().numpy(),)
         compute = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._copies):
             x = x.pin_memory().to(self._device, non_blocking=True)
         compute.wait_stream(self._copies)
         x.record_stream(compute)
-        features = self._features(x)
+        features = self._features(x, threads)
         host = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
         host.copy_(features, non_blocking=True)
         copied = compute.record_event()
@@ -256,9 +266,9 @@ class Extractor:
             )
         return rows, features, *maps
 
-    def _features(self, batch):
+    def _features(self, batch, threads):
         """Pooled features of images of shape (n, height, width, 3)."""
-        return self._pool(self._maps(batch))
+        return self._pool(self._maps(batch, threads))
 
     def _pool(self, maps):
         return torch.cat(
@@ -269,8 +279,11 @@ class Extractor:
             dim=1,
         )
 
-    def _maps(self, batch):
-        """Feature maps (float32) and prefix tokens of images, by level."""
+    def _maps(self, batch, threads):
+        """Feature maps (float32) and prefix tokens of images, by level.
+
+        `threads` are the lanes, and the threads to be divided among these.
+        """
         if self._intensity_weights is not None:
             batch = standardize_batch(batch, self._intensity_weights)
         # A view of RGB pixels with channels first has torch's layout channels_last, in
@@ -279,18 +292,21 @@ class Extractor:
         if self._seen is not None:
             # Zero is the mean colour, as in the padding of convolutions.
             x.mul_(self._seen)
-        dtype = _AUTOCAST[self._precision]
-        autocast = (
-            contextlib.nullcontext()
-            if dtype is None
-            else torch.autocast(self._device.type, dtype=dtype)
-        )
-        with autocast:
-            outputs = self._module(x, self._levels)
+        outputs = self._run_network(x, threads)
         return {
             level: (feature_map.float(), None if tokens is None else tokens.float())
             for level, (feature_map, tokens) in zip(self._levels, outputs, strict=True)
         }
+
+    def _run_network(self, x, threads):
+        """Run the network on a normalized batch; return what each level gives."""
+        if self._network is not None:
+            return self._network(x, *threads)
+        dtype = _AUTOCAST[self._precision]
+        if dtype is None:
+            return self._module(x, self._levels)
+        with torch.autocast(self._device.type, dtype=dtype):
+            return self._module(x, self._levels)
 
     def _warn_memory(self, batch_size):
         if self._device.type == "cuda":

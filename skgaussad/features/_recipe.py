@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 
 import PIL
 import timm
@@ -35,7 +36,9 @@ class Recipe:
         object.__setattr__(self, "key", digest.digest())
 
 
-def make_recipe(part, backbone, preprocessing, device, precision, kept_area=None):
+def make_recipe(
+    part, backbone, preprocessing, device, precision, kept_area=None, network=None
+):
     """Describe how a part of the features is computed; arguments as of `Extractor`."""
     description = {
         "recipe": _VERSION,
@@ -53,6 +56,8 @@ def make_recipe(part, backbone, preprocessing, device, precision, kept_area=None
         "timm": timm.__version__,
         "torch": torch.__version__,
     }
+    if network is not None:
+        description["openvino"] = version("openvino")
     if kept_area is not None:
         _, height, width, _ = backbone.shapes[part.level]
         description["kept"] = kept_area.digest(

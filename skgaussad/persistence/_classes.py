@@ -631,9 +631,10 @@ _OURS = {
             "_image_size": _optional(_SIZE),
             "_seed": _count(),
             "_keep_weights": _flag,
-            # Of a saved estimator; its file holds neither, and none is taken from it.
+            # Of a saved estimator; its file holds none, and none is taken from it.
             "_module": _data,
             "_device": _data,
+            "_last": _data,
             "_arrays": _optional(_mapping(str, _instance(np.ndarray))),
             "levels": _sequence(_count(least=1)),
             "n_levels": _count(least=1),
@@ -692,6 +693,7 @@ _OURS = {
             "level_slices_": _mapping(int, _instance(slice)),
             "preprocessing_": _part("Preprocessing"),
             "precision_": _choice("float32", "bfloat16", "float16"),
+            "engine_": _choice("torch", "openvino"),
             "weights_source_": _instance(str),
             "weights_sha256_": _text,
         },

@@ -273,6 +273,7 @@ def test_batch_size_and_workers_are_read_at_each_call(
 ):
     monkeypatch.setattr(tiny, "batch_size", batch_size)
     monkeypatch.setattr(tiny, "num_workers", num_workers)
+    monkeypatch.setattr(tiny, "engine", "torch")
     seen = []
     hook = tiny._backbone.module(torch.device("cpu")).register_forward_pre_hook(
         lambda _module, args: seen.append((len(args[0]), decoding_threads()))
