@@ -22,6 +22,10 @@ from skgaussad.features._weights import read_network
 
 CELL_TYPES = ("mono", "poly")
 JPEG_QUALITY = 95
+# As cameras take them, and so many times fewer of them.
+LARGE_SIZE = (4000, 3000)
+LARGE = f"JPEG of {LARGE_SIZE[0]} x {LARGE_SIZE[1]} pixels"
+_LARGE_FEWER = 8
 # Level 6: timm's list of features, which anomalib uses, has no level 7. It makes no
 # difference to the time, as timm computes all blocks whatever is asked for.
 PEER_LAYER = "blocks.4"
@@ -31,6 +35,8 @@ BATCH_SIZES = (1, 8, 32)
 NUM_WORKERS = (0, 1, 2)
 
 OURS = ("skgaussad float32", "skgaussad bfloat16")
+# The same by torch, as where OpenVINO is not installed.
+OURS_BY_TORCH = tuple(f"{name} torch" for name in OURS)
 ANOMALIB = "anomalib"
 TIMM = "timm"
 TIMM_CUT = "timm cut by hand"
@@ -121,8 +127,8 @@ def copy_images(folder, n_images, source=None):
     folder : Path
     n_images : int
     source : path or None, default=None
-        A folder of the user's images. None takes solar cells, as they are (PNG) and
-        saved as JPEG.
+        A folder of the user's images. None takes solar cells, as they are (PNG), saved
+        as JPEG, and fewer of them enlarged.
 
     Returns
     -------
@@ -148,7 +154,13 @@ def copy_images(folder, n_images, source=None):
     for path in paths:
         with Image.open(path) as image:
             image.save(jpeg / f"{path.stem}.jpg", quality=JPEG_QUALITY)
-    return {"PNG": _copy(paths, folder / "png"), "JPEG": jpeg}
+    large = folder / "large"
+    large.mkdir()
+    for path in paths[: -(-n_images // _LARGE_FEWER)]:
+        with Image.open(path) as image:
+            photo = image.convert("RGB").resize(LARGE_SIZE, Image.Resampling.BICUBIC)
+            photo.save(large / f"{path.stem}.jpg", quality=JPEG_QUALITY)
+    return {"PNG": _copy(paths, folder / "png"), "JPEG": jpeg, LARGE: large}
 
 
 def _copy(paths, folder):
@@ -188,10 +200,11 @@ def measure_rates(folder, weights, peers, n_rounds, n_tuned):
                 name,
                 start("_speed_sides.py"),
                 "extract",
-                {"precision": name.split()[-1]},
+                {"precision": name.split()[1], "engine": engine},
                 False,
             )
-            for name in OURS
+            for names, engine in ((OURS, "openvino"), (OURS_BY_TORCH, "torch"))
+            for name in names
         ]
         sides += [
             Side(name, start("_speed_sides.py"), "extract_timm", arguments, True)
@@ -285,6 +298,30 @@ def extract_cells(folder, precision, step=1):
         )
     (matrix,) = kept.iterdir()
     return np.load(matrix)
+
+
+def measure_limits(folder, n_rounds):
+    """Images per second of parts of the way, on all cores.
+
+    Parameters
+    ----------
+    folder : Path
+        Of images.
+    n_rounds : int
+
+    Returns
+    -------
+    rates : dict of {str: float}
+        By part: decoding and resizing alone, the network alone by engine and precision,
+        and the whole.
+    """
+    with Process("_speed_sides.py") as process:
+        ask = partial(process.ask, "time_parts", folder=str(folder))
+        answers = [ask() for _ in range(n_rounds)]
+    return {
+        name: float(np.median([answer[name] for answer in answers]))
+        for name in answers[0]
+    }
 
 
 def measure_aurocs(folder, step=1):

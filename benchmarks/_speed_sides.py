@@ -3,6 +3,7 @@
 Started by `_speed_processes.Process`.
 """
 
+import tempfile
 import time
 from functools import cache
 
@@ -16,6 +17,9 @@ from skgaussad import (
     DeepFeatureTransformer,
     MahalanobisDetector,
     NegatedPCA,
+    load,
+    make_detector,
+    save,
 )
 from skgaussad.model_selection import NormalKFold
 
@@ -36,7 +40,7 @@ SCORING = "balanced_accuracy"
 
 
 @cache
-def make_transformer(precision, levels, image_size, memmap_folder):
+def make_transformer(precision, levels, image_size, memmap_folder, engine="auto"):
     """Make a transformer, fitted: the network is loaded before the time is taken."""
     transformer = DeepFeatureTransformer(
         BACKBONE,
@@ -45,6 +49,7 @@ def make_transformer(precision, levels, image_size, memmap_folder):
         image_size=image_size,
         interpolation="bilinear",
         memmap_folder=memmap_folder,
+        engine=engine,
     )
     # Nothing is learned from the images.
     return transformer.fit(np.zeros((1, 8, 8), dtype=np.uint8))
@@ -57,6 +62,7 @@ def extract(
     image_size=None,
     limit=None,
     memmap_folder=None,
+    engine="auto",
 ):
     """Extract features with skgaussad.
 
@@ -71,8 +77,11 @@ def extract(
     memmap_folder : str or None, default=None
         Where the features are left, in the file that the answer has under
         ``"matrix"``; None leaves none.
+    engine : str, default="auto"
     """
-    transformer = make_transformer(precision, tuple(levels), image_size, memmap_folder)
+    transformer = make_transformer(
+        precision, tuple(levels), image_size, memmap_folder, engine
+    )
     paths = list_images(folder, limit)
     started = time.perf_counter()
     features = transformer.transform(paths)
@@ -175,6 +184,80 @@ def extract_timm(
         rows = [forward(batch).mean(dim=(2, 3)) for batch in loader]
     features = torch.cat(rows).numpy()
     return _describe(features, time.perf_counter() - started)
+
+
+def time_parts(folder):
+    """Time decoding alone and networks alone; images per second of each."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import torch
+
+    paths = list_images(folder, None)
+    n_threads = torch.get_num_threads()
+    transformer = make_transformer("float32", (7,), None, None)
+    load = transformer.preprocessing_.load
+    rates = {}
+    with ThreadPoolExecutor(n_threads) as pool:
+        started = time.perf_counter()
+        list(pool.map(lambda row: load(paths, row), range(len(paths))))
+        rates["decoding and resizing"] = len(paths) / (time.perf_counter() - started)
+    pixels = np.stack([load(paths, row) for row in range(min(4, len(paths)))])
+    for precision in ("float32", "bfloat16"):
+        for engine in ("openvino", "torch"):
+            transformer = make_transformer(precision, (7,), None, None, engine)
+            device = torch.device("cpu")
+            extraction = transformer._make_extraction(
+                transformer.preprocessing_, device, None
+            )
+            stacked = _Repeated(pixels, 64)
+            list(_stream(extraction, stacked, 8))
+            started = time.perf_counter()
+            list(_stream(extraction, stacked, len(stacked)))
+            seconds = time.perf_counter() - started
+            rates[f"network, {precision}, {engine}"] = len(stacked) / seconds
+    return rates
+
+
+class _Repeated:
+    """Some preprocessed images again and again, which costs next to nothing."""
+
+    def __init__(self, pixels, n_images):
+        self._pixels, self._n_images = pixels, n_images
+
+    def __len__(self):
+        return self._n_images
+
+    def load(self, images, row):
+        """Return one of the images."""
+        return self._pixels[row % len(self._pixels)]
+
+
+def _stream(extraction, images, n_images):
+    return extraction.stream(
+        images, range(n_images), batch_size=4, num_workers=0, load=images.load
+    )
+
+
+def label_singly(paths, n_fitted, engine):
+    """Fit the default detector, and take the time of each further image on its own."""
+    detector = make_detector(fpr=0.2, engine=engine).fit(paths[:n_fitted])
+    with tempfile.TemporaryDirectory() as folder:
+        save(detector, f"{folder}/m.skgaussad")
+        detector = load(f"{folder}/m.skgaussad")
+    _forget_networks()
+    seconds = []
+    for path in [paths[n_fitted], *paths[n_fitted:]]:
+        started = time.perf_counter()
+        detector.predict([path])
+        seconds.append(time.perf_counter() - started)
+    return {"cold": seconds[0], "seconds": seconds[1:]}
+
+
+def _forget_networks():
+    """Let the next network be converted again, as in a new process."""
+    from skgaussad.features import _openvino
+
+    _openvino._networks.clear()
 
 
 def detect(name, train, test, scores):
@@ -313,6 +396,8 @@ if __name__ == "__main__":
     serve(
         {
             "extract": extract,
+            "label_singly": label_singly,
+            "time_parts": time_parts,
             "extract_timm": extract_timm,
             "detect": detect,
             "fit": fit,

@@ -3,7 +3,12 @@
 from _harness import Verdict
 
 # Times anomalib's images per second.
-RATE_TARGETS = {"skgaussad float32": 1.8, "skgaussad bfloat16": 3.0}
+RATE_TARGETS = {"skgaussad float32": 3.5, "skgaussad bfloat16": 5.5}
+# Times our own by torch.
+ENGINE_TARGET = 1.5
+# Milliseconds of one image at the median, and times that of one in a hundred.
+LATENCY_TARGET = 8
+SLOWEST_LATENCY = 2
 # Points of AUROC.
 AUROC_TOLERANCE = 0.3
 # Times faster than scikit-learn's fit, at this number of samples and features.
@@ -38,6 +43,41 @@ def check_rates(kind, ratios, peer):
         )
         for name, target in RATE_TARGETS.items()
     ]
+
+
+def check_engines(kind, sides):
+    """Check images per second against our own by torch."""
+    verdicts = []
+    for name in RATE_TARGETS:
+        ratio = sides[name].times(sides[f"{name} torch"])
+        verdicts.append(
+            Verdict(
+                f"{kind}: {name} at least {ENGINE_TARGET} times that by torch",
+                ratio >= ENGINE_TARGET,
+                f"{ratio:.2f} times",
+            )
+        )
+    return verdicts
+
+
+def check_latency(latencies):
+    """Check the time of one image."""
+    verdicts = []
+    for found in latencies:
+        if found.engine == "openvino":
+            verdicts += [
+                Verdict(
+                    f"one file to its label within {LATENCY_TARGET} ms at the median",
+                    1e3 * found.median <= LATENCY_TARGET,
+                    f"{1e3 * found.median:.1f} ms",
+                ),
+                Verdict(
+                    f"99 of 100 within {SLOWEST_LATENCY} times that",
+                    found.slow <= SLOWEST_LATENCY * found.median,
+                    f"{found.slow / found.median:.2f} times",
+                ),
+            ]
+    return verdicts
 
 
 def check_aurocs(aurocs):

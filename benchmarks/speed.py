@@ -9,13 +9,17 @@
 Without sections named, all are run but ``many``, which takes up to half an hour.
 
 ``extraction`` counts images per second, decoding included, at level 7 of
-EfficientNet-Lite0 and 224 pixels, on solar cells in PNG and JPEG files or on the images
-of a folder. A loop over timm's network and anomalib's extractor get the same files,
+EfficientNet-Lite0 and 224 pixels, on solar cells in PNG and JPEG files, large ones too,
+or on the images of a folder, by OpenVINO and by torch; and those of decoding and of the
+network alone. A loop over timm's network and anomalib's extractor get the same files,
 weights, size and filter; of batch sizes and workers they take what is fastest for
 them, skgaussad takes its defaults. Neither offers level 7 (``blocks.5``) of this
 network. They are asked for the level before it; timm then computes the levels after it,
 too. So timm's network is also cut by hand where skgaussad cuts it. Then it compares
 the AUROC of both precisions on all solar cells.
+
+``latency`` takes the time from one file to its label by the default detector, of a
+first one and of many others, each on its own.
 
 ``memory`` prints the peak memory of extraction by number of images.
 
@@ -73,6 +77,7 @@ from _speed_fit import (
     measure_real_fit,
 )
 from _speed_grid import format_grid, measure_grid
+from _speed_latency import format_latency, measure_latency
 from _speed_maps import format_maps, measure_maps
 from _speed_processes import PEERS, Process, prepare_peers
 from _speed_scale import (
@@ -86,9 +91,11 @@ from _speed_verdicts import (
     CELL_FIT_LIMITS,
     check_aurocs,
     check_cell_fits,
+    check_engines,
     check_fits,
     check_grid,
     check_labels,
+    check_latency,
     check_many,
     check_maps,
     check_rates,
@@ -103,6 +110,7 @@ FULL = {
     "n_images": 256,
     "n_tuned": 64,
     "cell_step": 1,
+    "latency": (60, 500),
     "memory": (32, 128, 512, 2048),
     "fit_grid": GRID,
     "real_rows": 500,
@@ -129,6 +137,7 @@ QUICK = {
     "n_images": 8,
     "n_tuned": 2,
     "cell_step": 12,
+    "latency": (30, 30),
     "memory": (4, 8),
     "fit_grid": [(50, 80), (80, 50)],
     "real_rows": 30,
@@ -189,12 +198,16 @@ class Run:
             difference = extraction.relative_difference(sides)
             print(f"float32 and the cut by hand differ by {100 * difference:.2g} %")
             by_kind[kind] = {side.name: side for side in sides}
+            parts = extraction.measure_limits(folder, self._rounds)
+            for name, rate in parts.items():
+                print(f"{name}: {rate:.0f} images per second")
         return by_kind
 
     def extraction(self):
         """Images per second, and the AUROC of both precisions."""
         verdicts = []
         for kind, sides in self._sides.items():
+            verdicts += check_engines(kind, sides)
             peer = sides.get(extraction.ANOMALIB)
             if peer is not None:
                 ratios = {name: side.times(peer) for name, side in sides.items()}
@@ -205,6 +218,13 @@ class Run:
             values = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
             print(f"{kind}: {values}")
         return verdicts + check_aurocs(aurocs)
+
+    def latency(self):
+        """One image, from its file to its label."""
+        paths = list(map(str, load_solar_cells().paths))
+        latencies = measure_latency(paths, *self._scale["latency"])
+        print(format_latency(latencies))
+        return check_latency(latencies)
 
     def memory(self):
         """Peak memory by number of images."""
@@ -330,6 +350,7 @@ class Run:
 
 SECTIONS = (
     "extraction",
+    "latency",
     "memory",
     "fit",
     "pyod",

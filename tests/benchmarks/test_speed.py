@@ -10,6 +10,7 @@ import speed
 from _speed_cells import CellFit, LabelMeasurement
 from _speed_detectors import measure_detectors
 from _speed_grid import GridMeasurement, measure_grid
+from _speed_latency import Latency
 from _speed_processes import Process, ProcessError, ask_once
 from _speed_scale import (
     FILE_SIZE,
@@ -22,9 +23,11 @@ from _speed_verdicts import (
     CELL_FIT_LIMITS,
     check_aurocs,
     check_cell_fits,
+    check_engines,
     check_fits,
     check_grid,
     check_labels,
+    check_latency,
     check_many,
     check_rates,
 )
@@ -43,10 +46,10 @@ def holds(verdicts):
 
 
 def test_rates_are_checked_against_the_peer():
-    ratios = {"skgaussad float32": 1.8, "skgaussad bfloat16": 2.99, "anomalib": 1.0}
+    ratios = {"skgaussad float32": 3.5, "skgaussad bfloat16": 5.49, "anomalib": 1.0}
     verdicts = check_rates("PNG", ratios, "anomalib")
     assert holds(verdicts) == [True, False]
-    assert "2.99 times" in verdicts[1].finding
+    assert "5.49 times" in verdicts[1].finding
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,32 @@ def test_fits_are_checked_at_one_size_and_by_the_number_of_features():
     assert "(50, 201, 'white'): 1.20 times" in verdicts[2].finding
     assert "2.0e-09" in verdicts[3].finding
     assert len(check_fits([fitted(50, 50, 1.0, 1.0)])) == 3
+
+
+def test_engines_are_checked_against_torch():
+    rates = {
+        "skgaussad float32": [3.0],
+        "skgaussad float32 torch": [2.0],
+        "skgaussad bfloat16": [2.9],
+        "skgaussad bfloat16 torch": [2.0],
+    }
+    sides = {
+        name: extraction.Side(name, None, "extract", {}, False, found)
+        for name, found in rates.items()
+    }
+    verdicts = check_engines("PNG", sides)
+    assert holds(verdicts) == [True, False]
+    assert "1.45 times" in verdicts[1].finding
+
+
+def test_single_images_are_checked():
+    by_torch = Latency("torch", 1, 1, 9)
+    verdicts = check_latency([Latency("openvino", 1, 0.008, 0.016), by_torch])
+    assert holds(verdicts) == [True, True]
+    verdicts = check_latency([Latency("openvino", 1, 0.009, 0.019)])
+    assert holds(verdicts) == [False, False]
+    assert "9.0 ms" in verdicts[0].finding
+    assert "2.11 times" in verdicts[1].finding
 
 
 def test_labels_of_the_default_are_checked_against_the_extraction():
@@ -270,12 +299,20 @@ def test_all_sides_of_this_environment_extract_the_same_files(tmp_path, monkeypa
     source = extraction.save_weights(weights)
     sides = extraction.measure_rates(folder, weights, None, n_rounds=2, n_tuned=2)
     by_name = {side.name: side for side in sides}
-    assert list(by_name) == [*extraction.OURS, extraction.TIMM, extraction.TIMM_CUT]
+    ours = *extraction.OURS, *extraction.OURS_BY_TORCH
+    assert list(by_name) == [*ours, extraction.TIMM, extraction.TIMM_CUT]
     for side in sides:
         assert len(side.rates) == 2
         assert side.answer["n_images"] == 3
         assert side.rates[-1] == 3 / side.answer["seconds"]
-    assert [side.answer["n_columns"] for side in sides] == [192, 192, 112, 192]
+    assert [side.answer["n_columns"] for side in sides] == [
+        192,
+        192,
+        192,
+        192,
+        112,
+        192,
+    ]
     assert by_name[extraction.TIMM].setting == "batch 2, 0 workers"
     # The float32 side is the transformer, and the cut by hand does the same.
     transformer = DeepFeatureTransformer(levels=[6, 7], interpolation="bilinear")
@@ -283,9 +320,9 @@ def test_all_sides_of_this_environment_extract_the_same_files(tmp_path, monkeypa
     mean = transformer.fit_transform(paths).mean(axis=0)
     assert transformer.weights_source_ == source
     slices = transformer.level_slices_
-    expected = [7, 7, 6, 7]
+    expected = [7, 7, 7, 7, 6, 7]
     for side, level, tolerance in zip(
-        sides, expected, (1e-5, 0.1, 1e-4, 1e-4), strict=True
+        sides, expected, (1e-5, 0.1, 1e-5, 0.1, 1e-4, 1e-4), strict=True
     ):
         difference = np.array(side.answer["mean"]) - mean[slices[level]]
         norm = np.linalg.norm(mean[slices[level]])
