@@ -321,6 +321,7 @@ def measure_limits(folder, n_rounds):
     return {
         name: float(np.median([answer[name] for answer in answers]))
         for name in answers[0]
+        if name != "peak"
     }
 
 
