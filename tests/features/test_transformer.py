@@ -350,13 +350,14 @@ def test_warning_of_lack_of_memory_points_to_the_caller(monkeypatch, tiny, image
 
     features = Extractor._features
 
-    def limited(self, batch):
+    def limited(self, batch, threads):
         if len(batch) > 4:
             raise torch.OutOfMemoryError
-        return features(self, batch)
+        return features(self, batch, threads)
 
     monkeypatch.setattr(Extractor, "_features", limited)
     monkeypatch.setattr(tiny, "batch_size", 7)
+    monkeypatch.setattr(tiny, "engine", "torch")
     with pytest.warns(RuntimeWarning, match="continuing with batch_size=3") as caught:
         tiny.transform(images)
     assert [warning.filename for warning in caught] == [__file__]
