@@ -63,10 +63,10 @@ def run(arguments):
     from ._outputs import check_different, check_html, check_output
 
     check_matplotlib("A report")
-    check_html(arguments.output)
     paths, labels, n_folders = _list(arguments.images)
     lots = find_lots(arguments.lots, paths, arguments.images, n_folders)
     check_output(arguments.output, inputs=[arguments.model, *paths])
+    check_html(arguments.output)
     if arguments.results is not None:
         check_output(arguments.results, inputs=[arguments.model, *paths])
         check_different(arguments.results, arguments.output)

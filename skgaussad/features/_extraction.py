@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import threading
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -73,6 +74,8 @@ class Extractor:
         network=None,
     ):
         self._network = network
+        # How many lanes there are, and threads to be divided among these.
+        self._of_thread = threading.local()
         # With a network, too: what was not stored must be that of the fit.
         module = backbone.module(device)
         self._module = torch.compile(module) if compiled else module
@@ -223,26 +226,27 @@ class Extractor:
     def _start(self, with_maps, threads, batch):
         """Start computing the features of a batch; return a function to fetch them."""
         with torch_run(self._device.type, alone=self._is_compiled):
-            return self._run(torch.from_numpy(batch), with_maps, threads)
+            self._of_thread.threads = threads
+            return self._run(torch.from_numpy(batch), with_maps)
 
-    def _run(self, x, with_maps, threads):
+    def _run(self, x, with_maps):
         """Do what `_start` does, by the settings of torch that are in force."""
         if with_maps:
-            maps = self._maps(x.to(self._device), threads)
+            maps = self._maps(x.to(self._device))
             features = self._pool(maps)
             return lambda: (
                 features.cpu().numpy(),
                 {level: feature_map for level, (feature_map, _) in maps.items()},
             )
         if self._copies is None:
-            features = self._features(x.to(self._device), threads)
+            features = self._features(x.to(self._device))
             return lambda: (features.cpu().numpy(),)
         compute = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._copies):
             x = x.pin_memory().to(self._device, non_blocking=True)
         compute.wait_stream(self._copies)
         x.record_stream(compute)
-        features = self._features(x, threads)
+        features = self._features(x)
         host = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
         host.copy_(features, non_blocking=True)
         copied = compute.record_event()
@@ -266,9 +270,9 @@ class Extractor:
             )
         return rows, features, *maps
 
-    def _features(self, batch, threads):
+    def _features(self, batch):
         """Pooled features of images of shape (n, height, width, 3)."""
-        return self._pool(self._maps(batch, threads))
+        return self._pool(self._maps(batch))
 
     def _pool(self, maps):
         return torch.cat(
@@ -279,11 +283,8 @@ class Extractor:
             dim=1,
         )
 
-    def _maps(self, batch, threads):
-        """Feature maps (float32) and prefix tokens of images, by level.
-
-        `threads` are the lanes, and the threads to be divided among these.
-        """
+    def _maps(self, batch):
+        """Feature maps (float32) and prefix tokens of images, by level."""
         if self._intensity_weights is not None:
             batch = standardize_batch(batch, self._intensity_weights)
         # A view of RGB pixels with channels first has torch's layout channels_last, in
@@ -292,16 +293,16 @@ class Extractor:
         if self._seen is not None:
             # Zero is the mean colour, as in the padding of convolutions.
             x.mul_(self._seen)
-        outputs = self._run_network(x, threads)
+        outputs = self._run_network(x)
         return {
             level: (feature_map.float(), None if tokens is None else tokens.float())
             for level, (feature_map, tokens) in zip(self._levels, outputs, strict=True)
         }
 
-    def _run_network(self, x, threads):
+    def _run_network(self, x):
         """Run the network on a normalized batch; return what each level gives."""
         if self._network is not None:
-            return self._network(x, *threads)
+            return self._network(x, *self._of_thread.threads)
         dtype = _AUTOCAST[self._precision]
         if dtype is None:
             return self._module(x, self._levels)

@@ -350,10 +350,10 @@ def test_warning_of_lack_of_memory_points_to_the_caller(monkeypatch, tiny, image
 
     features = Extractor._features
 
-    def limited(self, batch, threads):
+    def limited(self, batch):
         if len(batch) > 4:
             raise torch.OutOfMemoryError
-        return features(self, batch, threads)
+        return features(self, batch)
 
     monkeypatch.setattr(Extractor, "_features", limited)
     monkeypatch.setattr(tiny, "batch_size", 7)
