@@ -8,7 +8,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -88,16 +88,6 @@ def _why_too_large(features, of):
         f"{features.nbytes / 1e6:.0f} MB, and at most {_MAX_BYTES / 1e6:.0f} MB are "
         "kept"
     )
-
-
-def _has_gone_on(part):
-    """Whether a detector, or one in it, has taken samples in or out since its fit."""
-    if isinstance(part, list | tuple):
-        return any(map(_has_gone_on, part))
-    if not isinstance(part, BaseEstimator):
-        return False
-    inner = vars(part)
-    return inner.get("_has_gone_on", False) or any(map(_has_gone_on, inner.values()))
 
 
 def _is_array(features):
@@ -317,7 +307,7 @@ class DetectorPipeline(Pipeline):
         """Return the training samples, or say in an error why none are kept."""
         samples = getattr(self, "_training", "it was fitted by an earlier version")
         if not isinstance(samples, str) and (
-            _has_gone_on(self[-1]) or samples.fitted not in (None, digest_fit(self[-1]))
+            samples.fitted not in (None, digest_fit(self[-1]))
         ):
             samples = (
                 "a fit or calibrate of its own, partial_fit, merge or remove_samples "

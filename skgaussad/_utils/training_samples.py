@@ -115,14 +115,15 @@ def digest_fit(detector):
 
 
 def _add_fit(digest, part):
-    """Add thresholds and held-out distances to a digest."""
+    """Add thresholds, held-out distances and means to a digest."""
     if isinstance(part, list | tuple):
         for each in part:
             _add_fit(digest, each)
     elif isinstance(part, BaseEstimator):
         inner = vars(part)
         held_out = getattr(inner.get("_held_out_distances"), "distances", ())
-        for numbers in (inner.get("offset_", ()), held_out):
+        offset, location = inner.get("offset_", ()), inner.get("location_", ())
+        for numbers in (offset, held_out, location):
             digest.update(np.asarray(numbers, dtype=np.float64).tobytes())
         for each in inner.values():
             _add_fit(digest, each)

@@ -150,7 +150,6 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         )
         # Not before: a fit that fails leaves the one before it as it was.
         vars(self).update(learned)
-        self._has_gone_on = False
         self._set_gaussian(gaussian)
         left_out = self._measure_left_out(
             gaussian, X, groups, copies=copies, row_vectors=row_vectors
@@ -210,7 +209,6 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
             self._check_additive()
         moments = Moments.of(X, diagonal=self.covariance in DIAGONAL_COVARIANCES)
         self._go_on_with(moments if first else self._moments.merge(moments))
-        self._has_gone_on = True
         return self
 
     def merge(self, other):
@@ -263,7 +261,6 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
                     f"{mine!r} and the other {theirs!r}."
                 )
         self._go_on_with(self._moments.merge(other._moments))
-        self._has_gone_on = True
         return self
 
     def remove_samples(self, X):
@@ -312,7 +309,6 @@ class GaussianDetector(MahalanobisMixin, BaseDetector):
         X = validate_data(self, to_host(X), dtype=np.float64, reset=False)
         removed = Moments.of(X, diagonal=self._moments.is_diagonal)
         self._go_on_with(self._moments.without(removed))
-        self._has_gone_on = True
         return self
 
     def calibrate(self, X):

@@ -273,7 +273,6 @@ _GAUSSIAN_DETECTOR = {
     "_gaussian": _optional(_part("Gaussian", d="d")),
     "_moments": _part("Moments", d="d"),
     "_lacking": _optional(_text),
-    "_has_gone_on": _flag,
     "location_": _array("d"),
     "shrinkage_": _number(0, 1),
     "n_samples_seen_": _count(),
