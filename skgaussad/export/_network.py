@@ -8,21 +8,6 @@ from .._utils.torch_guard import torch_run
 from ._graph import OPSET
 
 
-class _Maps(torch.nn.Module):
-    """A network cut into levels, with a flat tuple of tensors as its output."""
-
-    def __init__(self, module, levels):
-        super().__init__()
-        self.module = module
-        self.levels = levels
-
-    def forward(self, images):
-        outputs = self.module(images, self.levels)
-        return tuple(
-            tensor for pair in outputs for tensor in pair if tensor is not None
-        )
-
-
 def export_network(backbone, levels, image_size):
     """Convert a network to ONNX.
 
@@ -46,7 +31,7 @@ def export_network(backbone, levels, image_size):
     ValueError
         If the exporter of torch cannot convert the network.
     """
-    module = _Maps(backbone.module(torch.device("cpu")), levels).eval()
+    module = backbone.flat_module(levels)
     # Two images, since the exporter takes sizes of 1 to be fixed.
     example = torch.zeros(2, 3, *image_size, dtype=torch.float32, device="cpu")
     try:

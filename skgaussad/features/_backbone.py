@@ -83,6 +83,21 @@ class _Intermediates(nn.Module):
         return [out if isinstance(out, tuple) else (out, None) for out in outputs]
 
 
+class _Flat(nn.Module):
+    """A network cut into levels, with a flat tuple of tensors as its output."""
+
+    def __init__(self, module, levels):
+        super().__init__()
+        self.module = module
+        self.levels = levels
+
+    def forward(self, images):
+        outputs = self.module(images, self.levels)
+        return tuple(
+            tensor for pair in outputs for tensor in pair if tensor is not None
+        )
+
+
 def _stages(network):
     """Return the stages of a network that is a sequence of them, else None."""
     if isinstance(network, timm.models.EfficientNet):
@@ -300,6 +315,22 @@ class Backbone:
                 self._module.to(device, memory_format=torch.channels_last)
                 self._device = device
         return self._module
+
+    def flat_module(self, levels):
+        """Return the network on the CPU, for what converts networks.
+
+        Parameters
+        ----------
+        levels : tuple of int
+            In rising order.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            As of `module`, but that it takes no levels, and its output is a tuple of
+            the feature map of each level, followed by its prefix tokens if it has any.
+        """
+        return _Flat(self.module(torch.device("cpu")), levels).eval()
 
     def kept(self, make, *settings):
         """Return what was made of the network last time, if the settings are the same.

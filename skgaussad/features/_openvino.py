@@ -12,7 +12,6 @@ import warnings
 from collections import OrderedDict
 
 import torch
-from torch import nn
 
 from .._utils.torch_guard import torch_run
 
@@ -53,7 +52,7 @@ class OpenVinoNetwork:
         self._has_tokens = [backbone.shapes[level][3] for level in levels]
         self._compiled, self._compiling = {}, threading.Lock()
         self._requests = threading.local()
-        module = _Flat(backbone.module(torch.device("cpu")), levels).eval()
+        module = backbone.flat_module(levels)
         generator = torch.Generator().manual_seed(0)
         x = torch.randn(2, 3, *image_size, generator=generator)
         try:
@@ -123,19 +122,6 @@ class OpenVinoNetwork:
                     self._model, "CPU", options
                 )
             return self._compiled[n_lanes, n_threads]
-
-
-class _Flat(nn.Module):
-    """A network whose outputs are all tensors."""
-
-    def __init__(self, module, levels):
-        super().__init__()
-        self._module = module
-        self._levels = levels
-
-    def forward(self, x):
-        pairs = self._module(x, self._levels)
-        return tuple(part for pair in pairs for part in pair if part is not None)
 
 
 def _import_openvino():

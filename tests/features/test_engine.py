@@ -43,6 +43,18 @@ def make(engine, **settings):
     return DeepFeatureTransformer(weights=None, device="cpu", engine=engine, **settings)
 
 
+def detect(engine):
+    return make_detector(
+        backbone="test_resnet",
+        weights=None,
+        image_size=64,
+        levels=3,
+        pooling=4,
+        fpr=0.3,
+        engine=engine,
+    )
+
+
 def both(images, **settings):
     """Features by torch and by OpenVINO."""
     fitted = [make(engine, **settings).fit(images) for engine in ("torch", "openvino")]
@@ -106,15 +118,7 @@ def test_any_number_of_images(pictures, n_images):
 def test_maps_are_those_of_torch(pictures):
     maps = []
     for engine in ("torch", "openvino"):
-        detector = make_detector(
-            backbone="test_resnet",
-            weights=None,
-            image_size=64,
-            levels=3,
-            pooling=4,
-            fpr=0.3,
-            engine=engine,
-        ).fit(pictures)
+        detector = detect(engine).fit(pictures)
         maps.append(anomaly_maps(detector, pictures))
     np.testing.assert_allclose(maps[1], maps[0], rtol=1e-3, atol=1e-3)
 
@@ -205,15 +209,7 @@ def test_bfloat16_is_for_one_engine(monkeypatch, pictures):
 
 
 def test_files_and_pickles_hold_no_compiled_network(pictures, tmp_path):
-    detector = make_detector(
-        backbone="test_resnet",
-        weights=None,
-        image_size=64,
-        levels=3,
-        pooling=4,
-        fpr=0.3,
-        engine="torch",
-    ).fit(pictures)
+    detector = detect("torch").fit(pictures)
     expected = detector.score_samples(pictures)
     n_bytes = len(pickle.dumps(detector))
     detector.set_params(features__engine="openvino").fit(pictures)
