@@ -31,16 +31,19 @@ def resolve_engine(engine, device, compiled):
     """
     check_choice("engine", engine, ENGINES)
     is_possible = device.type == "cpu" and not compiled
-    # Not imported, which takes more than that: see `_openvino`.
-    is_installed = importlib.util.find_spec("openvino") is not None
     if engine == "auto":
-        return "openvino" if is_possible and is_installed else "torch"
+        return "openvino" if is_possible and _is_installed() else "torch"
     if engine == "openvino":
         if not is_possible:
             raise ValueError(
                 "engine='openvino' runs on the CPU, without torch_compile; got device="
                 f"{str(device)!r} and torch_compile={compiled!r}. Use engine='auto'."
             )
-        if not is_installed:
+        if not _is_installed():
             raise missing("engine='openvino'", "fast", "openvino")
     return engine
+
+
+def _is_installed():
+    """Whether OpenVINO is there, without importing it: see `_openvino`."""
+    return importlib.util.find_spec("openvino") is not None

@@ -56,10 +56,10 @@ class Extractor:
     precision : {"float32", "bfloat16", "float16"}
     compiled : bool, default=False
         Whether to have torch compile the network.
-    network : OpenVinoNetwork or None, default=None
-        What runs the network of `backbone` in the place of torch.
     kept_area : KeptArea or None, default=None
         What is not ignored; None if nothing is.
+    network : OpenVinoNetwork or None, default=None
+        What runs the network of `backbone` in the place of torch.
     """
 
     def __init__(

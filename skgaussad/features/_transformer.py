@@ -525,46 +525,46 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
 
     def _choose_engine(self, device):
         """Return the engine that can run the network, with a warning if it changes."""
-        from ._openvino import UnsupportedNetworkError
-
-        try:
-            network = self._open_network(device, self._computed_parts(self.cache))
-        except UnsupportedNetworkError as error:
+        parts = self._computed_parts(self.cache)
+        network, problem = self._open_network(device, parts)
+        if problem is not None:
             warnings.warn(
-                f"OpenVINO cannot run {self.backbone!r} ({error}), so torch does, more "
-                "slowly. Set engine='torch' to silence this.",
+                f"OpenVINO cannot run {self.backbone!r} ({problem}), so torch does, "
+                "more slowly. Set engine='torch' to silence this.",
                 UserWarning,
                 stacklevel=3,
             )
-            return "torch"
         return "torch" if network is None else "openvino"
 
     def _open_network(self, device, parts):
-        """Return the network that runs in the place of torch, or None."""
+        """Return what runs the network in the place of torch, and why nothing can.
+
+        Both are None where torch is to run it.
+        """
         from ._engine import resolve_engine
 
         engine = resolve_engine(self.engine, device, self.torch_compile)
         if engine == "torch":
-            return None
-        from ._openvino import open_network
+            return None, None
+        from ._openvino import UnsupportedNetworkError, open_network
 
         levels = tuple(sorted({part.level for part in parts}))
         size = self.preprocessing_.image_size
-        return open_network(self._backbone, levels, size, self.precision_)
+        try:
+            network = open_network(self._backbone, levels, size, self.precision_)
+        except UnsupportedNetworkError as error:
+            return None, error
+        return network, None
 
     def _make_extraction(self, preprocessing, device, cache):
         """Make an `Extractor`, or a `CachedExtraction` if there is a cache."""
         from ._cached_extraction import CachedExtraction
         from ._extraction import Extractor
-        from ._openvino import UnsupportedNetworkError
         from ._recipe import make_recipe
 
         parts = self._computed_parts(cache)
-        try:
-            network = self._open_network(device, parts)
-        except UnsupportedNetworkError:
-            # As `fit` has said.
-            network = None
+        # If there is a problem, `fit` has said so.
+        network, _ = self._open_network(device, parts)
         self._check_engine("torch" if network is None else "openvino")
 
         def extractor():
@@ -607,7 +607,7 @@ class DeepFeatureTransformer(ImageInputMixin, TransformerMixin, BaseEstimator):
         warnings.warn(
             f"The network was run by {fitted} at the fit and is now by {engine}, which "
             f"round otherwise in {self.precision_}: features differ by up to 1 %, and "
-            f"distances with them. Use the same engine"
+            "distances with them. Use the same engine"
             + (
                 ': pip install "skgaussad[fast]", or fit again.'
                 if fitted == "openvino"
