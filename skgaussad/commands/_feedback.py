@@ -13,9 +13,9 @@ from ._watch import whole_records
 _HEADER = ["path", "verdict"]
 _LABELS = {"good": 1, "defect": -1}
 # Good parts from one report of the rate to the next.
+_N_BETWEEN = 100
 # Lines of a name with line breaks.
 _MOST_LINES = 4
-_N_BETWEEN = 100
 
 
 class Adapter:
@@ -105,20 +105,22 @@ class Adapter:
         A name may have line breaks in quotes. A quote that was not closed must not take
         in what follows it, so such a name is one of those in the results.
         """
-        while lines:
+        start = 0
+        while start < len(lines):
             for n_lines in range(1, _MOST_LINES + 1):
-                record = b"".join(lines[:n_lines])
+                record = b"".join(lines[start : start + n_lines])
                 if record.count(b'"') % 2 == 0:
                     break
-            _, path, verdict = self._parse(record)
-            if n_lines > 1 and (path not in self._decided or verdict not in _LABELS):
-                n_lines, record = 1, lines[0]
+            if n_lines > 1:
+                _, path, verdict = self._parse(record)
+                if path not in self._decided or verdict not in _LABELS:
+                    n_lines, record = 1, lines[start]
             yield record
-            lines = lines[n_lines:]
+            start += n_lines
 
     def _parse(self, record):
         """Return the fields of a record, and the path and verdict in it, or None."""
-        text = record.decode("utf-8-sig", "backslashreplace")
+        text = _decode(record)
         try:
             (fields,) = csv.reader([text])
         except csv.Error:
@@ -151,8 +153,7 @@ class Adapter:
             self._used.add(record)
         elif record not in self._named:
             self._named.add(record)
-            text = record.decode("utf-8-sig", "backslashreplace").strip()
-            print_message(f"{self._path}: {text!r}: {problem}")
+            print_message(f"{self._path}: {_decode(record).strip()!r}: {problem}")
 
     def report(self):
         """Print the rate so far."""
@@ -171,6 +172,11 @@ class Adapter:
             f"good parts so far, {summary['n_pending']} alarms not inspected; "
             f"threshold moved by {summary['shift']:+.2f} interquartile ranges{defects}"
         )
+
+
+def _decode(record):
+    """Return a record as text, whatever it holds."""
+    return record.decode("utf-8-sig", "backslashreplace")
 
 
 def _count_older(model, rows):
