@@ -62,23 +62,31 @@ def validate_data(estimator, X, **options):
             f"make_detector(detector={name}(...)); what it wraps gets features, too."
         )
     check_unmasked("X", X)
-    if not options.get("reset", True) and _has_names_of(estimator, X):
-        # What scikit-learn does for each of thousands of columns takes longer than the
-        # network. Their names are right, and the rest is that of an array.
-        options.pop("reset")
-        return validation.check_array(
-            X.to_numpy(), estimator=estimator, input_name="X", **options
-        )
+    if not options.get("reset", True):
+        values = _values_by_names(estimator, X)
+        if values is not None:
+            # What scikit-learn does for each of thousands of columns takes longer than
+            # the network. Their names are right, and the rest is that of an array.
+            options.pop("reset")
+            return validation.check_array(
+                values, estimator=estimator, input_name="X", **options
+            )
     return validation.validate_data(estimator, X, **options)
 
 
-def _has_names_of(estimator, X):
-    """Whether `X` is a pandas data frame of one float type, with the names of a fit."""
+def _values_by_names(estimator, X):
+    """Return the values of a data frame of one float type with the names of a fit.
+
+    None for other samples.
+    """
     names = getattr(estimator, "feature_names_in_", None)
     pandas = sys.modules.get("pandas")
     if names is None or pandas is None or type(X) is not pandas.DataFrame:
-        return False
-    return np.array_equal(X.columns, names) and X.to_numpy().dtype in _FLOATS
+        return None
+    if not np.array_equal(X.columns, names):
+        return None
+    values = X.to_numpy()
+    return values if values.dtype in _FLOATS else None
 
 
 def check_unmasked(name, X):
