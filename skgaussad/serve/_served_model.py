@@ -89,9 +89,12 @@ class ServedModel(Scorer):
         if fpr is None:
             return self.model
         if self._at_rate is None or self._at_rate[0] != fpr:
-            # The network is shared.
-            backbone = find_transformer(self.model)._backbone
-            model = copy.deepcopy(self.model, {id(backbone): backbone})
+            # What is large and stays as it is is shared.
+            shared = (
+                find_transformer(self.model)._backbone,
+                getattr(self.model, "_training", None),
+            )
+            model = copy.deepcopy(self.model, {id(each): each for each in shared})
             decider = find_decider(model)
             decider.fpr = fpr
             with warnings.catch_warnings():
