@@ -56,18 +56,17 @@ def run(arguments):
     left_out = [f"--leave-out={name}" for name in arguments.leave_out]
     quiet = ["--quiet"] if arguments.quiet else []
     fit = ["fit", arguments.good, "-o", model, f"--fpr={arguments.fpr}", *left_out]
-    for command in (
-        fit,
-        ["report", model, arguments.new, "-o", report, f"--results={results}"],
-    ):
-        part = arguments.parser.parse_args([*command, *quiet])
-        part.parser = arguments.parser
-        try:
+    judge = ["report", model, arguments.new, "-o", report, f"--results={results}"]
+    try:
+        for command in (fit, judge):
+            part = arguments.parser.parse_args([*command, *quiet])
+            part.parser = arguments.parser
             part.run(part)
-        finally:
-            # Left empty by what failed.
-            with contextlib.suppress(OSError):
-                os.rmdir(arguments.output)
+    except BaseException:
+        # It may be empty.
+        with contextlib.suppress(OSError):
+            os.rmdir(arguments.output)
+        raise
 
 
 def _warn_of_both(good, new):

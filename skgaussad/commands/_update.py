@@ -1,5 +1,7 @@
 """``skgaussad update``: add normal images to a model, or take some out."""
 
+import os
+
 from ._arguments import add_command, add_quiet
 
 _EXAMPLES = """
@@ -67,8 +69,6 @@ def add_parser(commands):
 
 def run(arguments):
     """Run the command."""
-    import os
-
     from filelock import FileLock
 
     from .._utils.labels import is_blank
@@ -96,7 +96,6 @@ def run(arguments):
 
 
 def _update(arguments):
-    import os
     import time
     import warnings
     from functools import partial
@@ -167,8 +166,6 @@ def _check_lot(arguments, samples):
 
 def _find_forgotten(arguments, samples):
     """Return which samples to take out, as a mask."""
-    import os
-
     import numpy as np
 
     labels = samples["group"].astype(str) if "group" in samples else None

@@ -47,7 +47,7 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
     X : sequence of n_samples samples
         With the names of their features, if they have any.
     copies : ndarray of shape (n_samples,), dtype int, or None, default=None
-        Numbers of the samples, equal ones the same. The first of them counts.
+        Numbers of the samples, equal ones the same. One of them counts.
     rehearse : callable or None, default=None
         Takes the numbers of some samples and of others, and returns held-out distances
         of the former, and distances of the latter by a fit to the former. None fits a
@@ -65,7 +65,7 @@ def warn_of_order(detector, X, copies=None, *, rehearse=None, categories=None):
     n_samples = _num_samples(X)
     rows = np.arange(n_samples)
     if copies is not None:
-        rows = _choose_first(copies)
+        rows = _choose_one(copies)
     if len(rows) < _FEWEST:
         return
     if len(rows) > _MOST:
@@ -128,11 +128,11 @@ def _judge(detector, X, rehearse, halves):
     )
 
 
-def _choose_first(copies):
-    """Return the first of each set of copies, of those sets that are equally large.
+def _choose_one(copies):
+    """Return one of each set of copies, in their order, so that sets may be compared.
 
-    Large sets begin early in any order. The size that most sets have is taken; where
-    fewer than half have it, any sample of each set, at random.
+    The first ones of large sets come early in any order. So only sets of the size that
+    most have are taken; where fewer than half have it, any sample of each, at random.
     """
     _, first, sizes = np.unique(copies, return_index=True, return_counts=True)
     are_equal = sizes == np.bincount(sizes).argmax()
