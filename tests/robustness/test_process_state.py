@@ -85,10 +85,12 @@ STATES = {
     "no checks": lambda: sklearn.config_context(assume_finite=True),
     "warnings": warnings_as_errors,
 }
+# "auto" takes another engine than torch where one is installed.
+ENGINES = ["torch", "auto"]
 each_state = pytest.mark.parametrize("state", STATES)
 
 
-def make(images, **parameters):
+def make(images, engine):
     """Fit a network with attention, whose products have precisions of their own."""
     pipe = make_detector(
         fpr=0.3,
@@ -96,14 +98,14 @@ def make(images, **parameters):
         weights=None,
         pooling=2,
         device="cpu",
-        **parameters,
+        engine=engine,
     )
     return pipe.fit(images[:5])
 
 
-@pytest.fixture(scope="module")
-def fitted(images):
-    return make(images)
+@pytest.fixture(scope="module", params=ENGINES)
+def fitted(images, request):
+    return make(images, request.param)
 
 
 def results(pipe, images):
@@ -123,7 +125,7 @@ def assert_equal(some, others):
 @each_state
 def test_fit_and_score(fitted, images, state):
     with STATES[state]():
-        pipe = make(images)
+        pipe = make(images, fitted[0].engine)
         got = results(pipe, images)
     assert_equal(got, results(fitted, images))
     assert pipe[0].weights_sha256_ == fitted[0].weights_sha256_
@@ -186,8 +188,9 @@ def test_precision_of_one_operation(fitted, images, owner, value):
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_precision_in_force_while_a_network_runs(fitted, images):
+def test_precision_in_force_while_a_network_runs(images):
     """Not every processor computes in the lower precisions that may be set."""
+    fitted = make(images, "torch")
     seen = []
     module = fitted[0]._backbone.module(torch.device("cpu"))
     handle = module.register_forward_pre_hook(
@@ -206,7 +209,8 @@ def test_precision_in_force_while_a_network_runs(fitted, images):
     assert set(seen) == {("highest", False)}
 
 
-def test_random_generator_is_not_moved(images):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_random_generator_is_not_moved(images, engine):
     state = torch.get_rng_state()
-    make(images).score_samples(images)
+    make(images, engine).score_samples(images)
     assert torch.equal(torch.get_rng_state(), state)
