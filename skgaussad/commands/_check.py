@@ -45,9 +45,10 @@ def run(arguments):
     from ..inspection import check_matplotlib
 
     check_matplotlib("A report")
-    for name, folder in (("GOOD", arguments.good), ("NEW", arguments.new)):
+    good, new = arguments.good, arguments.new
+    for name, folder in (("GOOD", good), ("NEW", new)):
         existing_folder(name, folder)
-    _warn_of_both(arguments.good, arguments.new)
+    _warn_of_both(good, new)
     os.makedirs(arguments.output, exist_ok=True)
     model, results, report = (
         os.path.join(arguments.output, name)
@@ -55,11 +56,11 @@ def run(arguments):
     )
     left_out = [f"--leave-out={name}" for name in arguments.leave_out]
     quiet = ["--quiet"] if arguments.quiet else []
-    fit = ["fit", arguments.good, "-o", model, f"--fpr={arguments.fpr}", *left_out]
-    judge = ["report", model, arguments.new, "-o", report, f"--results={results}"]
+    fit = ["fit", f"--output={model}", f"--fpr={arguments.fpr}", *left_out, *quiet]
+    judge = ["report", f"--output={report}", f"--results={results}", *quiet]
     try:
-        for command in (fit, judge):
-            part = arguments.parser.parse_args([*command, *quiet])
+        for command in ([*fit, "--", good], [*judge, "--", model, new]):
+            part = arguments.parser.parse_args(command)
             part.parser = arguments.parser
             part.run(part)
     except BaseException:

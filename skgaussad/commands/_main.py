@@ -90,7 +90,10 @@ class _Parser(argparse.ArgumentParser):
 def _run(argv):
     """Run a command; return its status, or None for 0."""
     parser = make_parser()
-    arguments = parser.parse_args(argv)
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # By the parser of the command, whose help has what there is.
+        arguments.error(f"unrecognized arguments: {' '.join(unknown)}")
     arguments.parser = parser
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)

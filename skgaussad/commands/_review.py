@@ -55,8 +55,12 @@ def run(arguments):
     from ..detectors import find_threshold
     from ..persistence import load
     from ..reporting import write_review
-    from ._outputs import check_output
+    from ._outputs import check_html, check_output
 
+    if arguments.output is not None:
+        # Before a fit, which takes long.
+        check_html(arguments.output)
+        check_output(arguments.output)
     if os.path.isdir(arguments.source):
         model = _fit(arguments)
     else:
@@ -77,10 +81,11 @@ def run(arguments):
 def _fit(arguments):
     """Fit the default model to a folder."""
     from .. import make_detector
-    from ._inputs import list_normal
+    from ._inputs import check_enough, list_normal
 
-    pipeline = make_detector(verbose=not arguments.quiet)
-    return pipeline.fit(list_normal([arguments.source]))
+    paths = list_normal([arguments.source])
+    check_enough(paths)
+    return make_detector(verbose=not arguments.quiet).fit(paths)
 
 
 def _paths_of(model, source):

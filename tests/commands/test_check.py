@@ -149,3 +149,45 @@ def test_the_first_hour_with_cookies_ends_well(run, test_data, tmp_path):
         _, n_broken, n_good = judge(f"then{len(options)}{options[0]}", *options)
         assert n_broken >= 30
         assert n_good <= 2
+
+
+@pytest.mark.parametrize("command", ["fit", "review"])
+def test_one_image_is_too_few(run, parts, tmp_path, command):
+    (tmp_path / "good").mkdir()
+    shutil.copy(parts / "good" / "00.png", tmp_path / "good")
+    output = tmp_path / ("model.skgaussad" if command == "fit" else "page.html")
+    status, _, err = run(command, tmp_path / "good", "-o", output, "--quiet")
+    assert status == 1
+    assert err.startswith("skgaussad: a model takes at least two good images; got 1: ")
+    assert "00.png" in err and err.count("\n") == 1
+    assert not output.exists()
+
+
+def test_a_page_is_written_as_html_only(run, parts, model, tmp_path, monkeypatch):
+    """Told before a fit, which takes long."""
+    monkeypatch.setattr(DeepFeatureTransformer, "fit", None)
+    for source in (parts / "good", model):
+        status, _, err = run("review", source, "-o", tmp_path / "page.pdf", "--quiet")
+        assert status == 1
+        assert "page.pdf is written as HTML: name it .html." in err
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_option_leads_to_the_help_of_its_command(run, parts, capsysbinary):
+    with pytest.raises(SystemExit) as caught:
+        run("review", parts / "good", "--rate", "0.1")
+    assert caught.value.code == 2
+    err = capsysbinary.readouterr().err.decode()
+    assert err == (
+        "skgaussad review: unrecognized arguments: --rate 0.1; "
+        "see skgaussad review --help\n"
+    )
+
+
+def test_check_takes_folders_with_names_like_options(run, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-q").symlink_to(parts / "good")
+    (tmp_path / "--new").symlink_to(parts / "new")
+    status, _, err = run("check", "--quiet", "--output=out", "--", "-q", "--new")
+    assert status == 0, err
+    assert (tmp_path / "out" / "report.html").exists()

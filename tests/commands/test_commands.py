@@ -98,7 +98,8 @@ def test_too_few_images_are_warned_of_in_one_line(run, parts, tiny_options, tmp_
 def test_fit_stops_at_what_is_no_image(
     run, tiny_options, tmp_path, name, content, message
 ):
-    (tmp_path / name).write_bytes(content)
+    for each in (name, f"other_{name}"):
+        (tmp_path / each).write_bytes(content)
     output = tmp_path / "m.skgaussad"
     status, _, err = run("fit", tmp_path, *tiny_options, "--quiet", "-o", output)
     assert status == 1
