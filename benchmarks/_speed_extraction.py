@@ -1,4 +1,4 @@
-"""Images per second of each side on the same files, what bfloat16 costs, and memory."""
+"""Images per second of each side on the same files, and memory."""
 
 import contextlib
 import itertools
@@ -14,13 +14,10 @@ from _speed_child import list_images
 from _speed_processes import Process, ask_once
 from _speed_sides import BACKBONE
 from PIL import Image
-from solar_cells_auroc import aurocs_by_level
 
-from skgaussad import MahalanobisDetector
 from skgaussad.datasets import load_solar_cells
 from skgaussad.features._weights import read_network
 
-CELL_TYPES = ("mono", "poly")
 JPEG_QUALITY = 95
 # As cameras take them, and so many times fewer of them.
 LARGE_SIZE = (4000, 3000)
@@ -269,14 +266,13 @@ def relative_difference(sides):
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
-def extract_cells(folder, precision, step=1):
+def extract_cells(folder, step=1):
     """Level-7 features of the solar cells.
 
     Parameters
     ----------
     folder : Path
         For the images and the file of the features.
-    precision : {"float32", "bfloat16"}
     step : int, default=1
         Take every so-manieth cell only.
 
@@ -287,13 +283,12 @@ def extract_cells(folder, precision, step=1):
     images = folder / "cells"
     if not images.exists():
         _copy([Path(path) for path in load_solar_cells().paths[::step]], images)
-    kept = folder / f"cells_{precision}"
+    kept = folder / "cells_features"
     if not kept.exists():
         ask_once(
             "_speed_sides.py",
             "extract",
             folder=str(images),
-            precision=precision,
             memmap_folder=str(kept),
         )
     (matrix,) = kept.iterdir()
@@ -323,34 +318,6 @@ def measure_limits(folder, n_rounds):
         for name in answers[0]
         if name != "peak"
     }
-
-
-def measure_aurocs(folder, step=1):
-    """AUROC of the solar cells at level 7 with each precision, in percent.
-
-    Parameters
-    ----------
-    folder : Path
-    step : int, default=1
-        See `extract_cells`.
-
-    Returns
-    -------
-    aurocs : dict of {str: dict of {str: float}}
-        By cell type, then precision.
-    """
-    data = load_solar_cells()
-    aurocs = {kind: {} for kind in CELL_TYPES}
-    for precision in ("float32", "bfloat16"):
-        features = extract_cells(folder, precision, step)
-        labels, types = data.labels[::step], data.cell_types[::step]
-        for kind in CELL_TYPES:
-            rows = types == kind
-            found = aurocs_by_level(
-                features[rows], {7: slice(None)}, labels[rows], MahalanobisDetector
-            )
-            aurocs[kind][precision] = float(found[0])
-    return aurocs
 
 
 def measure_memory(folder, numbers):

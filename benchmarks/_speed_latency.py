@@ -1,10 +1,11 @@
 """The time that one image takes, from its file to its label."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from _harness import format_table
-from _speed_processes import Process
+from _harness import format_table, take_turns
+from _speed_processes import ask_once
 
 ENGINES = ("openvino", "torch")
 # Answers before the first that counts.
@@ -19,7 +20,7 @@ class Latency:
     ----------
     engine : str
     cold : float
-        Seconds of a first answer in a new process, without the imports.
+        Seconds from reading the model to a first answer, in a new process.
     median, slow : float
         Seconds; one image in a hundred takes longer than the second.
     """
@@ -30,32 +31,41 @@ class Latency:
     slow: float
 
 
-def measure_latency(paths, n_fitted, n_images):
-    """Time `make_detector` on one file after the other, a process for each engine.
+def measure_latency(paths, n_fitted, n_images, folder, n_rounds):
+    """Time `make_detector` on one file after the other, in processes of its own.
 
     Parameters
     ----------
     paths : list of str
         The first are fitted to, the others labelled.
     n_fitted, n_images : int
+    folder : Path
+        For the model.
+    n_rounds : int
+        How many processes each engine starts in.
 
     Returns
     -------
     latencies : list of Latency
     """
+    file = str(folder / "model.skgaussad")
+    ask_once("_speed_sides.py", "fit_default", paths=paths[:n_fitted], file=file)
+    label = partial(ask_once, "_speed_sides.py", "label_singly", file=file)
+    rest = paths[n_fitted : n_fitted + n_images]
+    first = {
+        engine: partial(_first_seconds, label, rest[:1], engine) for engine in ENGINES
+    }
+    cold = take_turns(first, n_rounds)
     latencies = []
     for engine in ENGINES:
-        with Process("_speed_sides.py") as process:
-            answer = process.ask(
-                "label_singly",
-                paths=paths[: n_fitted + n_images],
-                n_fitted=n_fitted,
-                engine=engine,
-            )
-        seconds = np.array(answer["seconds"][N_WARM:])
+        seconds = label(paths=rest, engine=engine)["seconds"][N_WARM:]
         median, slow = np.quantile(seconds, [0.5, 0.99])
-        latencies.append(Latency(engine, answer["cold"], median, slow))
+        latencies.append(Latency(engine, np.median(cold[engine]), median, slow))
     return latencies
+
+
+def _first_seconds(label, paths, engine):
+    return label(paths=paths, engine=engine)["seconds"][0]
 
 
 def format_latency(latencies):

@@ -3,7 +3,6 @@
 Started by `_speed_processes.Process`.
 """
 
-import tempfile
 import time
 from functools import cache
 
@@ -238,26 +237,65 @@ def _stream(extraction, images, n_images):
     )
 
 
-def label_singly(paths, n_fitted, engine):
-    """Fit the default detector, and take the time of each further image on its own."""
-    detector = make_detector(fpr=0.2, engine=engine).fit(paths[:n_fitted])
-    with tempfile.TemporaryDirectory() as folder:
-        save(detector, f"{folder}/m.skgaussad")
-        detector = load(f"{folder}/m.skgaussad")
-    _forget_networks()
+def fit_default(paths, file):
+    """Fit the default detector, and write its file."""
+    save(make_detector(fpr=0.2).fit(paths), file)
+    return {}
+
+
+def label_singly(file, paths, engine):
+    """Read a detector, and take the time of each image on its own.
+
+    The first takes the time of reading, too, and of importing what both need.
+    """
+    started = time.perf_counter()
+    detector = load(file).set_params(features__engine=engine)
     seconds = []
-    for path in [paths[n_fitted], *paths[n_fitted:]]:
-        started = time.perf_counter()
+    for path in paths:
         detector.predict([path])
         seconds.append(time.perf_counter() - started)
-    return {"cold": seconds[0], "seconds": seconds[1:]}
+        started = time.perf_counter()
+    return {"seconds": seconds}
 
 
-def _forget_networks():
-    """Let the next network be converted again, as in a new process."""
-    from skgaussad.features import _openvino
+def compare_engines(paths, backbone, weights, n_rounds):
+    """Compute the features of images at every level by both engines, in turns."""
+    transformers, fits = {}, {}
+    # By torch twice, for the first time imports what both need.
+    for engine in ("torch", "torch", "openvino"):
+        started = time.perf_counter()
+        transformers[engine] = DeepFeatureTransformer(
+            backbone, levels="all", weights=weights, engine=engine
+        ).fit(paths)
+        fits[engine] = time.perf_counter() - started
+        if transformers[engine].engine_ != engine:
+            raise RuntimeError(f"{engine} does not run {backbone}.")
+    # Without what all of this takes the first time.
+    features = {name: t.transform(paths) for name, t in transformers.items()}
+    difference = 0.0
+    for columns in transformers["torch"].level_slices_.values():
+        expected = features["torch"][:, columns]
+        distances = np.linalg.norm(features["openvino"][:, columns] - expected, axis=1)
+        relative = distances / np.linalg.norm(expected, axis=1)
+        difference = max(difference, float(relative.max()))
+    answer = {name: [] for name in transformers}
+    for _ in range(n_rounds):
+        for name, transformer in transformers.items():
+            started = time.perf_counter()
+            transformer.transform(paths)
+            answer[name].append(time.perf_counter() - started)
+    return answer | {
+        "n_levels": len(transformers["torch"].level_slices_),
+        "difference": difference,
+        "conversion": fits["openvino"] - fits["torch"],
+    }
 
-    _openvino._networks.clear()
+
+def extract_default(paths, engine, precision, matrix):
+    """Write the features that the default detector sees."""
+    transformer = make_detector(engine=engine, precision=precision)[0]
+    np.save(matrix, transformer.set_output(transform="default").fit_transform(paths))
+    return {}
 
 
 def detect(name, train, test, scores):
@@ -396,7 +434,10 @@ if __name__ == "__main__":
     serve(
         {
             "extract": extract,
+            "fit_default": fit_default,
             "label_singly": label_singly,
+            "compare_engines": compare_engines,
+            "extract_default": extract_default,
             "time_parts": time_parts,
             "extract_timm": extract_timm,
             "detect": detect,

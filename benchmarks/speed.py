@@ -15,11 +15,14 @@ network alone. A loop over timm's network and anomalib's extractor get the same 
 weights, size and filter; of batch sizes and workers they take what is fastest for
 them, skgaussad takes its defaults. Neither offers level 7 (``blocks.5``) of this
 network. They are asked for the level before it; timm then computes the levels after it,
-too. So timm's network is also cut by hand where skgaussad cuts it. Then it compares
-the AUROC of both precisions on all solar cells.
+too. So timm's network is also cut by hand where skgaussad cuts it.
+
+``engines`` compares the features of OpenVINO with those of torch, and the speed of
+both, at every level of several networks; then, with each engine and precision, AUROC
+and false alarms of the default detector on all solar cells, in folds at random.
 
 ``latency`` takes the time from one file to its label by the default detector, of a
-first one and of many others, each on its own.
+first one in a new process and of many others, each on its own.
 
 ``memory`` prints the peak memory of extraction by number of images.
 
@@ -68,6 +71,13 @@ from _speed_cells import (
     measure_labels,
 )
 from _speed_detectors import format_detectors, measure_detectors
+from _speed_engines import (
+    CELL_TYPES,
+    format_networks,
+    format_quality,
+    measure_networks,
+    measure_quality,
+)
 from _speed_fit import (
     GRID,
     format_fit,
@@ -89,7 +99,6 @@ from _speed_scale import (
 )
 from _speed_verdicts import (
     CELL_FIT_LIMITS,
-    check_aurocs,
     check_cell_fits,
     check_engines,
     check_fits,
@@ -98,6 +107,8 @@ from _speed_verdicts import (
     check_latency,
     check_many,
     check_maps,
+    check_networks,
+    check_quality,
     check_rates,
 )
 
@@ -111,6 +122,7 @@ FULL = {
     "n_tuned": 64,
     "cell_step": 1,
     "latency": (60, 500),
+    "n_compared": 64,
     "memory": (32, 128, 512, 2048),
     "fit_grid": GRID,
     "real_rows": 500,
@@ -138,6 +150,7 @@ QUICK = {
     "n_tuned": 2,
     "cell_step": 12,
     "latency": (30, 30),
+    "n_compared": 4,
     "memory": (4, 8),
     "fit_grid": [(50, 80), (80, 50)],
     "real_rows": 30,
@@ -206,7 +219,7 @@ class Run:
         return by_kind
 
     def extraction(self):
-        """Images per second, and the AUROC of both precisions."""
+        """Images per second."""
         verdicts = []
         for kind, sides in self._sides.items():
             verdicts += check_engines(kind, sides)
@@ -214,17 +227,25 @@ class Run:
             if peer is not None:
                 ratios = {name: side.times(peer) for name, side in sides.items()}
                 verdicts += check_rates(kind, ratios, peer.name)
-        aurocs = extraction.measure_aurocs(self._folder, self._scale["cell_step"])
-        print("\nAUROC of the solar cells at level 7, in percent")
-        for kind, found in aurocs.items():
-            values = ", ".join(f"{name} {value:.2f}" for name, value in found.items())
-            print(f"{kind}: {values}")
-        return verdicts + check_aurocs(aurocs)
+        return verdicts
+
+    def engines(self):
+        """Compare engines: features, AUROC, false alarms and other networks."""
+        paths = list(map(str, load_solar_cells().paths))
+        networks = measure_networks(paths[: self._scale["n_compared"]], self._rounds)
+        print(f"All levels, {self._scale['n_compared']} images, images per second")
+        print(format_networks(networks))
+        qualities = measure_quality(self._folder, self._scale["cell_step"])
+        print("\nThe default detector on solar cells, in percent")
+        print(format_quality(qualities))
+        return check_networks(networks) + check_quality(qualities)
 
     def latency(self):
         """One image, from its file to its label."""
         paths = list(map(str, load_solar_cells().paths))
-        latencies = measure_latency(paths, *self._scale["latency"])
+        latencies = measure_latency(
+            paths, *self._scale["latency"], self._folder, self._rounds
+        )
         print(format_latency(latencies))
         return check_latency(latencies)
 
@@ -269,8 +290,8 @@ class Run:
         data = load_solar_cells()
         step = self._scale["cell_step"]
         labels, types = data.labels[::step], data.cell_types[::step]
-        features = extraction.extract_cells(self._folder, "float32", step)
-        for kind in extraction.CELL_TYPES:
+        features = extraction.extract_cells(self._folder, step)
+        for kind in CELL_TYPES:
             rows = types == kind
             timings = measure_detectors(
                 features[rows],
@@ -352,6 +373,7 @@ class Run:
 
 SECTIONS = (
     "extraction",
+    "engines",
     "latency",
     "memory",
     "fit",

@@ -9,6 +9,7 @@ import pytest
 import speed
 from _speed_cells import CellFit, LabelMeasurement
 from _speed_detectors import measure_detectors
+from _speed_engines import NetworkByEngine, Quality
 from _speed_grid import GridMeasurement, measure_grid
 from _speed_latency import Latency
 from _speed_processes import Process, ProcessError, ask_once
@@ -21,7 +22,6 @@ from _speed_scale import (
 )
 from _speed_verdicts import (
     CELL_FIT_LIMITS,
-    check_aurocs,
     check_cell_fits,
     check_engines,
     check_fits,
@@ -29,6 +29,8 @@ from _speed_verdicts import (
     check_labels,
     check_latency,
     check_many,
+    check_networks,
+    check_quality,
     check_rates,
 )
 from PIL import Image
@@ -53,11 +55,31 @@ def test_rates_are_checked_against_the_peer():
 
 
 @pytest.mark.parametrize(
-    ("bfloat16", "expected"), [(90.31, False), (90.29, True), (89.69, False)]
+    ("precision", "auroc", "expected"),
+    [
+        ("bfloat16", 90.31, False),
+        ("bfloat16", 90.29, True),
+        ("bfloat16", 89.69, False),
+        ("float32", 90.06, False),
+        ("float32", 89.96, True),
+    ],
 )
-def test_aurocs_may_differ_either_way_by_the_tolerance(bfloat16, expected):
-    aurocs = {"mono": {"float32": 90.0, "bfloat16": bfloat16}}
-    assert holds(check_aurocs(aurocs)) == [expected]
+def test_aurocs_may_differ_either_way_by_the_tolerance(precision, auroc, expected):
+    qualities = [
+        Quality("mono", "torch", "float32", 90.0, 82, 1000),
+        Quality("mono", "openvino", precision, auroc, 70, 1000),
+    ]
+    # Three standard errors are 2.07 points.
+    assert holds(check_quality(qualities)) == [False, expected, True]
+
+
+def test_networks_are_checked_against_torch():
+    networks = [
+        NetworkByEngine("one", 5, difference, {"openvino": 3.0, "torch": 2.0}, 1.0)
+        for difference in (1e-4, 1.1e-4)
+    ]
+    assert networks[0].ratio == 1.5
+    assert holds(check_networks(networks)) == [True, False]
 
 
 def fitted(n_samples, n_features, seconds, sklearn_seconds, difference=1e-15):
@@ -107,11 +129,11 @@ def test_engines_are_checked_against_torch():
 
 
 def test_single_images_are_checked():
-    by_torch = Latency("torch", 1, 1, 9)
-    verdicts = check_latency([Latency("openvino", 1, 0.008, 0.016), by_torch])
-    assert holds(verdicts) == [True, True]
-    verdicts = check_latency([Latency("openvino", 1, 0.009, 0.019)])
-    assert holds(verdicts) == [False, False]
+    by_torch = Latency("torch", 4, 1, 9)
+    verdicts = check_latency([Latency("openvino", 7, 0.008, 0.016), by_torch])
+    assert holds(verdicts) == [True, True, True]
+    verdicts = check_latency([Latency("openvino", 7.1, 0.009, 0.019), by_torch])
+    assert holds(verdicts) == [False, False, False]
     assert "9.0 ms" in verdicts[0].finding
     assert "2.11 times" in verdicts[1].finding
 
