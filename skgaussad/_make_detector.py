@@ -176,11 +176,12 @@ class DetectorPipeline(Pipeline):
     Examples
     --------
     >>> import numpy as np
-    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn.preprocessing import FunctionTransformer
     >>> from skgaussad import DetectorPipeline, MahalanobisDetector
     >>> X_normal = np.random.default_rng(0).normal(size=(199, 3))
-    >>> steps = [("scale", StandardScaler()), ("detector", MahalanobisDetector())]
-    >>> detector = DetectorPipeline(steps).fit(X_normal)
+    >>> root = FunctionTransformer(np.cbrt)
+    >>> detector = DetectorPipeline([("root", root), ("last", MahalanobisDetector())])
+    >>> detector = detector.fit(X_normal)
     >>> detector.p_values([[0, 0, 0], [9, 9, 9]])
     array([1.   , 0.005])
     """

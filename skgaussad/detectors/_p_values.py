@@ -44,11 +44,12 @@ def p_values(estimator, X):
     --------
     >>> import numpy as np
     >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn.preprocessing import FunctionTransformer
     >>> from skgaussad import MahalanobisDetector
     >>> from skgaussad.detectors import p_values
     >>> X_normal = np.random.default_rng(0).normal(size=(199, 3))
-    >>> pipe = make_pipeline(StandardScaler(), MahalanobisDetector()).fit(X_normal)
+    >>> pipe = make_pipeline(FunctionTransformer(np.cbrt), MahalanobisDetector())
+    >>> pipe = pipe.fit(X_normal)
     >>> p_values(pipe, [[0, 0, 0], [9, 9, 9]])
     array([1.   , 0.005])
     """

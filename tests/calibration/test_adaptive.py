@@ -85,6 +85,7 @@ def test_the_excess_is_what_the_steps_come_to_and_within_its_bound(seed, delay):
     assert adaptive.threshold_ == pytest.approx(expected)
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 def test_it_starts_at_the_threshold_of_the_detector():
     assert AdaptiveThreshold(stub(threshold=5.25)).threshold_ == pytest.approx(5.25)
     detector = MahalanobisDetector(fpr=0.1)

@@ -61,6 +61,7 @@ def texts_of(display):
     return [*legend, display.ax_.get_title()]
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 @pytest.mark.parametrize("display", OF_SCORES)
 @pytest.mark.parametrize(
     "estimator",

@@ -55,6 +55,7 @@ def data_of(display):
     return np.vstack([*lines, *bands, np.reshape(bars, (-1, 2))])
 
 
+@pytest.mark.filterwarnings("ignore:Most features have the same")
 @pytest.mark.parametrize("display", DISPLAYS)
 def test_from_estimator_draws_the_same_as_from_predictions(display):
     """Through a pipeline whose steps count: isotropic distances feel the scales."""
