@@ -7,6 +7,7 @@ TypeError for values of other types.
 import numbers
 import os
 import sys
+import weakref
 
 import numpy as np
 from sklearn.utils import validation
@@ -83,10 +84,23 @@ def _values_by_names(estimator, X):
     pandas = sys.modules.get("pandas")
     if names is None or pandas is None or type(X) is not pandas.DataFrame:
         return None
-    if not np.array_equal(X.columns, names):
+    if not X.columns.equals(_as_index(estimator, names)):
         return None
     values = X.to_numpy()
     return values if values.dtype in _FLOATS else None
+
+
+# By estimator: making one takes as long as comparing names one by one.
+_indices = weakref.WeakKeyDictionary()
+
+
+def _as_index(estimator, names):
+    """Return the names of a fit as pandas has them."""
+    known, index = _indices.get(estimator, (None, None))
+    if known is not names:
+        index = sys.modules["pandas"].Index(names)
+        _indices[estimator] = names, index
+    return index
 
 
 def check_unmasked(name, X):
