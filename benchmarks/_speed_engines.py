@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from _harness import format_table
 from _speed_processes import ask_once
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from skgaussad import CellwiseMahalanobisDetector
@@ -13,8 +15,16 @@ from skgaussad.datasets import load_solar_cells
 from skgaussad.model_selection import NormalKFold
 
 CELL_TYPES = ("mono", "poly")
-# Engine and precision; the first is what the others are compared with.
-SETTINGS = (("torch", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
+# The first of each is what the others are compared with.
+ENGINES = {
+    "float32 by torch": {"engine": "torch"},
+    "float32 by openvino": {"engine": "openvino"},
+    "bfloat16 by openvino": {"engine": "openvino", "precision": "bfloat16"},
+}
+FILES = {"whole JPEG": {}, "reduced JPEG": {"reduce_jpeg": True}}
+# So many times their size have solar cells as JPEG files.
+ENLARGED = 4
+JPEG_QUALITY = 95
 NETWORKS = (
     "tf_efficientnet_lite0",
     "resnet18",
@@ -66,7 +76,10 @@ class Quality:
     Attributes
     ----------
     kind : {"mono", "poly"}
-    engine, precision : str
+    name : str
+        What the features were computed by, or from.
+    base : str or None
+        The name of what it is compared with, if not with itself.
     auroc : float
         Percent.
     n_flagged, n_good : int
@@ -74,8 +87,8 @@ class Quality:
     """
 
     kind: str
-    engine: str
-    precision: str
+    name: str
+    base: str | None
     auroc: float
     n_flagged: int
     n_good: int
@@ -152,19 +165,44 @@ def measure_quality(folder, step=1):
     -------
     qualities : list of Quality
     """
+    paths = [str(path) for path in load_solar_cells().paths[::step]]
+    return _measure(paths, ENGINES, folder, step)
+
+
+def measure_reduction(folder, step=1):
+    """Do the same with enlarged JPEG files, whole and reduced; see `measure_quality`.
+
+    Their details are no finer than those of the cells: this is not what an image loses
+    whose details are.
+    """
+    enlarged = folder / "enlarged"
+    enlarged.mkdir()
+    paths = []
+    for path in load_solar_cells().paths[::step]:
+        paths.append(str(enlarged / f"{Path(path).stem}.jpg"))
+        with Image.open(path) as image:
+            size = [ENLARGED * side for side in image.size]
+            large = image.resize(size, Image.Resampling.BICUBIC)
+            large.save(paths[-1], quality=JPEG_QUALITY)
+    return _measure(paths, FILES, folder, step)
+
+
+def _measure(paths, by_name, folder, step):
+    """Return the qualities of each set of settings, the first one's without a base."""
     data = load_solar_cells()
-    paths = [str(path) for path in data.paths[::step]]
     labels, types = data.labels[::step], data.cell_types[::step]
+    matrix = folder / "default.npy"
+    extract = partial(ask_once, "_speed_sides.py", "extract_default", paths=paths)
     qualities = []
-    for engine, precision in SETTINGS:
-        matrix = folder / f"default_{engine}_{precision}.npy"
-        extract = partial(ask_once, "_speed_sides.py", "extract_default")
-        extract(paths=paths, engine=engine, precision=precision, matrix=str(matrix))
+    first = next(iter(by_name))
+    for name, settings in by_name.items():
+        extract(matrix=str(matrix), settings=settings)
         features = np.load(matrix)
+        base = None if name == first else first
         for kind in CELL_TYPES:
             rows = types == kind
             found = _judge(features[rows], labels[rows])
-            qualities.append(Quality(kind, engine, precision, *found))
+            qualities.append(Quality(kind, name, base, *found))
         matrix.unlink()
     return qualities
 
@@ -187,10 +225,10 @@ def _judge(features, labels):
 
 def format_quality(qualities):
     """Format AUROC and false alarms as a table, in percent."""
-    columns = {"cells": "", "engine": "", "precision": "", "AUROC": ".2f"}
+    columns = {"cells": "", "features": "", "AUROC": ".2f"}
     columns |= {"false alarms": ".1f", "good cells": "d"}
     rows = [
-        (q.kind, q.engine, q.precision, q.auroc, 100 * q.n_flagged / q.n_good, q.n_good)
+        (q.kind, q.name, q.auroc, 100 * q.n_flagged / q.n_good, q.n_good)
         for q in qualities
     ]
     return format_table(columns, rows)

@@ -34,6 +34,8 @@ NUM_WORKERS = (0, 1, 2)
 OURS = ("skgaussad float32", "skgaussad bfloat16")
 # The same by torch, as where OpenVINO is not installed.
 OURS_BY_TORCH = tuple(f"{name} torch" for name in OURS)
+# The same with JPEG files that are reduced while they are decoded.
+OURS_REDUCED = tuple(f"{name} reduced" for name in OURS)
 ANOMALIB = "anomalib"
 TIMM = "timm"
 TIMM_CUT = "timm cut by hand"
@@ -167,7 +169,7 @@ def _copy(paths, folder):
     return folder
 
 
-def measure_rates(folder, weights, peers, n_rounds, n_tuned):
+def measure_rates(folder, weights, peers, n_rounds, n_tuned, *, is_large=False):
     """Measure images per second of all sides in turn.
 
     Parameters
@@ -180,6 +182,8 @@ def measure_rates(folder, weights, peers, n_rounds, n_tuned):
     n_rounds : int
     n_tuned : int
         Number of images on which the settings of the peers are chosen.
+    is_large : bool, default=False
+        Whether the images are JPEG files that can be reduced.
 
     Returns
     -------
@@ -192,15 +196,19 @@ def measure_rates(folder, weights, peers, n_rounds, n_tuned):
 
         loading = {"layer": PEER_LAYER, "weights": str(weights)}
         cut = {"layer": LEVEL_7_LAYER, "weights": str(weights), "is_cut": True}
+        kinds = [(OURS, {"engine": "openvino"}), (OURS_BY_TORCH, {"engine": "torch"})]
+        if is_large:
+            reduced = {"engine": "openvino", "reduce_jpeg": True}
+            kinds.append((OURS_REDUCED, reduced))
         sides = [
             Side(
                 name,
                 start("_speed_sides.py"),
                 "extract",
-                {"precision": name.split()[1], "engine": engine},
+                {"precision": name.split()[1], **settings},
                 False,
             )
-            for names, engine in ((OURS, "openvino"), (OURS_BY_TORCH, "torch"))
+            for names, settings in kinds
             for name in names
         ]
         sides += [

@@ -39,7 +39,9 @@ SCORING = "balanced_accuracy"
 
 
 @cache
-def make_transformer(precision, levels, image_size, memmap_folder, engine="auto"):
+def make_transformer(
+    precision, levels, image_size, memmap_folder, engine="auto", reduce_jpeg=False
+):
     """Make a transformer, fitted: the network is loaded before the time is taken."""
     transformer = DeepFeatureTransformer(
         BACKBONE,
@@ -49,6 +51,7 @@ def make_transformer(precision, levels, image_size, memmap_folder, engine="auto"
         interpolation="bilinear",
         memmap_folder=memmap_folder,
         engine=engine,
+        reduce_jpeg=reduce_jpeg,
     )
     # Nothing is learned from the images.
     return transformer.fit(np.zeros((1, 8, 8), dtype=np.uint8))
@@ -62,6 +65,7 @@ def extract(
     limit=None,
     memmap_folder=None,
     engine="auto",
+    reduce_jpeg=False,
 ):
     """Extract features with skgaussad.
 
@@ -77,9 +81,10 @@ def extract(
         Where the features are left, in the file that the answer has under
         ``"matrix"``; None leaves none.
     engine : str, default="auto"
+    reduce_jpeg : bool, default=False
     """
     transformer = make_transformer(
-        precision, tuple(levels), image_size, memmap_folder, engine
+        precision, tuple(levels), image_size, memmap_folder, engine, reduce_jpeg
     )
     paths = list_images(folder, limit)
     started = time.perf_counter()
@@ -291,9 +296,9 @@ def compare_engines(paths, backbone, weights, n_rounds):
     }
 
 
-def extract_default(paths, engine, precision, matrix):
-    """Write the features that the default detector sees."""
-    transformer = make_detector(engine=engine, precision=precision)[0]
+def extract_default(paths, matrix, settings):
+    """Write the features that the default detector sees, with some settings."""
+    transformer = make_detector(**settings)[0]
     np.save(matrix, transformer.set_output(transform="default").fit_transform(paths))
     return {}
 

@@ -19,7 +19,8 @@ too. So timm's network is also cut by hand where skgaussad cuts it.
 
 ``engines`` compares the features of OpenVINO with those of torch, and the speed of
 both, at every level of several networks; then, with each engine and precision, AUROC
-and false alarms of the default detector on all solar cells, in folds at random.
+and false alarms of the default detector on all solar cells, in folds at random; and of
+these cells as enlarged JPEG files, whole and reduced while they are decoded.
 
 ``latency`` takes the time from one file to its label by the default detector, of a
 first one in a new process and of many others, each on its own.
@@ -77,6 +78,7 @@ from _speed_engines import (
     format_quality,
     measure_networks,
     measure_quality,
+    measure_reduction,
 )
 from _speed_fit import (
     GRID,
@@ -203,7 +205,12 @@ class Run:
         )
         for kind, folder in folders.items():
             sides = extraction.measure_rates(
-                folder, self._weights, self._peers, self._rounds, self._scale["n_tuned"]
+                folder,
+                self._weights,
+                self._peers,
+                self._rounds,
+                self._scale["n_tuned"],
+                is_large=kind == extraction.LARGE,
             )
             n_files = sides[0].answer["n_images"]
             print(f"\n{kind}: {n_files} files, {self._rounds} rounds")
@@ -222,11 +229,14 @@ class Run:
         """Images per second."""
         verdicts = []
         for kind, sides in self._sides.items():
-            verdicts += check_engines(kind, sides)
+            if kind == extraction.LARGE:
+                ours = dict(zip(extraction.OURS_REDUCED, extraction.OURS, strict=True))
+            else:
+                ours = {name: name for name in extraction.OURS}
+            verdicts += check_engines(kind, sides, ours)
             peer = sides.get(extraction.ANOMALIB)
             if peer is not None:
-                ratios = {name: side.times(peer) for name, side in sides.items()}
-                verdicts += check_rates(kind, ratios, peer.name)
+                verdicts += check_rates(kind, sides, ours, peer)
         return verdicts
 
     def engines(self):
@@ -236,6 +246,7 @@ class Run:
         print(f"All levels, {self._scale['n_compared']} images, images per second")
         print(format_networks(networks))
         qualities = measure_quality(self._folder, self._scale["cell_step"])
+        qualities += measure_reduction(self._folder, self._scale["cell_step"])
         print("\nThe default detector on solar cells, in percent")
         print(format_quality(qualities))
         return check_networks(networks) + check_quality(qualities)

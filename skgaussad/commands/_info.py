@@ -54,13 +54,15 @@ def _as_lines(facts):
         # Files of before these settings do not have them.
         is_standardized = preprocessing.get("standardize_intensity", False)
         max_value = preprocessing.get("max_value")
+        is_reduced = preprocessing.get("reduce_jpeg", False)
         levels = ", ".join(map(str, network["levels"]))
         yield (
             "network",
             f"{network['backbone']}, {width} x {height} pixels, level {levels}, "
             f"{network['n_features']} features, {network['precision']}"
             + ", standardized intensity" * is_standardized
-            + (f", white is {max_value} in 16 bits" if max_value else ""),
+            + (f", white is {max_value} in 16 bits" if max_value else "")
+            + ", JPEG files reduced while decoded" * is_reduced,
         )
         where = "in the file" if network["weights_in_file"] else "not in the file"
         yield "weights", f"{where}, from {network['weights_source']}"

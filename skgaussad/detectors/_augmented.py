@@ -16,7 +16,7 @@ from ..exceptions import FalseAlarmRateWarning
 from ..features import DeepFeatureTransformer, ImageInputMixin, resolve_max_value
 from ._base import BaseDetector, check_unchanged, working_point_of
 from ._hold_out import number_groups, takes_groups
-from ._walk import find_decider, find_part
+from ._walk import check_whole_files, find_decider, find_part
 
 
 def _estimator_has(attribute):
@@ -177,6 +177,7 @@ class AugmentedDetector(ImageInputMixin, MetaEstimatorMixin, BaseDetector):
         """Return what is white in images of uint16, for the transformer in it."""
         for part in self.estimator.get_params().values():
             if isinstance(part, DeepFeatureTransformer):
+                check_whole_files(part, "copies are made of whole images")
                 return resolve_max_value(part.max_value)
         return None
 

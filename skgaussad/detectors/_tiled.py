@@ -32,6 +32,7 @@ from ._hold_out import (
     split_folds,
 )
 from ._order import warn_of_order
+from ._walk import check_whole_files
 
 # Tiles whose features are computed and scored at once.
 _CHUNK = 1024
@@ -445,3 +446,4 @@ def _check_pipeline(estimator):
                 f"{name} of the DeepFeatureTransformer would leave out the same part "
                 f"of every tile, so that tiles do not cover the image. Set {name}=None."
             )
+    check_whole_files(estimator[0], "tiles are cut out of whole images")

@@ -151,6 +151,15 @@ def find_transformer(estimator):
     return None
 
 
+def check_whole_files(transformer, why):
+    """Raise ValueError if a transformer reduces files, where it would get arrays."""
+    if transformer.reduce_jpeg:
+        raise ValueError(
+            f"reduce_jpeg of the DeepFeatureTransformer has no effect here: {why}. Set "
+            "reduce_jpeg=False."
+        )
+
+
 def find_max_value(estimator):
     """Return what is white in images of uint16, of a fitted estimator, or None."""
     transformer = find_transformer(estimator)

@@ -247,7 +247,7 @@ def _score(pipeline, paths, start, record):
     except InvalidImageError:
         if not record:
             raise
-        images = ReplacedImages(paths, pipeline[0].preprocessing_.max_value)
+        images = ReplacedImages(paths, pipeline[0].preprocessing_)
         features = transform(pipeline[0], images, start)
         errors = images.errors
     detector, features = send_to_part(pipeline[1:], "offset_", features)

@@ -172,6 +172,12 @@ def _check_preprocessing(preprocessing, resize):
             f"(max_value={preprocessing.max_value}). Fit it to images of 8 bits, with "
             "max_value=None."
         )
+    if preprocessing.reduce_jpeg:
+        raise ValueError(
+            "A graph takes the pixels of whole images; got a DeepFeatureTransformer "
+            "that reduces JPEG files while it decodes them. Fit it with "
+            "reduce_jpeg=False."
+        )
     if resize and preprocessing.interpolation not in RESAMPLINGS:
         raise ValueError(
             f"resize=True: the graph resizes by {', '.join(RESAMPLINGS)}; got a "

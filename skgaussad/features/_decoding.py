@@ -7,6 +7,7 @@ has colour.
 """
 
 import io
+import math
 import threading
 
 import numpy as np
@@ -34,7 +35,14 @@ _PLAIN = Meaning()
 _user_images = threading.Lock()
 
 
-def load_image(images, index, size, resample, crop_pct=None, max_value=None):
+# What JPEG files are reduced to while they are decoded, in sides of the result: most of
+# the smoothing that keeps a smaller image from aliasing is then the filter's.
+_REDUCED_SIDES = 2
+
+
+def load_image(
+    images, index, size, resample, crop_pct=None, max_value=None, reduce_jpeg=False
+):
     """Decode one image and resize it.
 
     Parameters
@@ -62,6 +70,11 @@ def load_image(images, index, size, resample, crop_pct=None, max_value=None):
 
     max_value : int or None, default=None
         What is white in images of uint16; None is 65535.
+
+    reduce_jpeg : bool, default=False
+        Whether to decode JPEG files at a half, a quarter or an eighth of their size:
+        the smallest of these at which no side is shorter than twice the longer side
+        that it is resized to.
 
     Returns
     -------
@@ -92,11 +105,17 @@ def load_image(images, index, size, resample, crop_pct=None, max_value=None):
     several frames (GIF, APNG, TIFF, WebP) is an error, unless it is an MPO, as
     phones write it, whose first frame is the photo.
     """
-    bands = apply_at(images, index, lambda item: decode(item, max_value))
+    least_side = find_least_side(size, crop_pct) if reduce_jpeg else None
+    bands = apply_at(images, index, lambda item: decode(item, max_value, least_side))
     return resize_bands(bands, size, resample, crop_pct)
 
 
-def decode_image(images, index, max_value=None):
+def find_least_side(size, crop_pct):
+    """Return what no side of a JPEG file may fall below by ``reduce_jpeg``."""
+    return math.ceil(_REDUCED_SIDES * max(size) / (crop_pct or 1))
+
+
+def decode_image(images, index, max_value=None, least_side=None):
     """Decode one image in its own size and depth.
 
     Parameters
@@ -110,6 +129,9 @@ def decode_image(images, index, max_value=None):
     max_value : int or None, default=None
         As for `load_image`.
 
+    least_side : int or None, default=None
+        Reduce JPEG files to sides of no less than this; None decodes them in full.
+
     Returns
     -------
     pixels : ndarray of shape (height, width, 1) or (height, width, 3)
@@ -121,7 +143,7 @@ def decode_image(images, index, max_value=None):
     InvalidImageError
         If the item is not an image, or cannot be decoded.
     """
-    bands = apply_at(images, index, lambda item: decode(item, max_value))
+    bands = apply_at(images, index, lambda item: decode(item, max_value, least_side))
     return np.dstack([np.asarray(band) for band in bands])
 
 
@@ -203,8 +225,8 @@ def _explain(error):
     )
 
 
-def decode(item, max_value=None):
-    """Return the bands of an item; `max_value` is as of `load_image`."""
+def decode(item, max_value=None, least_side=None):
+    """Return the bands of an item; the parameters are those of `decode_image`."""
     check_item(item)
     if isinstance(item, np.ndarray):
         return _bands_from_array(item, max_value)
@@ -212,7 +234,7 @@ def decode(item, max_value=None):
         # Two threads cannot load the same image.
         with _user_images:
             return _bands_from_user_image(item, max_value)
-    return decode_content(read_file(item), max_value)
+    return decode_content(read_file(item), max_value, least_side)
 
 
 def _bands_from_user_image(image, max_value):
@@ -229,8 +251,8 @@ def _bands_from_user_image(image, max_value):
     return _bands_from_pil(copied, meaning, max_value)
 
 
-def decode_content(content, max_value=None):
-    """Return the bands of an image file; `max_value` is as of `load_image`."""
+def decode_content(content, max_value=None, least_side=None):
+    """Return the bands of an image file; the parameters are those of `decode_image`."""
     content, meaning = examine_content(content)
     # Given a path, Pillow 11 and newer map some files into memory, and garble TIFF
     # images whose orientation they also have to apply. Not so with bytes.
@@ -243,6 +265,9 @@ def decode_content(content, max_value=None):
                 "needed; replace it or leave it out."
             )
         meaning = examine_tile(image, meaning)
+        if least_side is not None:
+            # Changes nothing but JPEG files.
+            image.draft(None, (least_side, least_side))
         # exif_transpose of Pillow 10 loads only the images that it changes.
         load_strictly(image)
         if image.format != "TIFF":

@@ -4,7 +4,14 @@ import hashlib
 import os
 import time
 
-from ._decoding import apply_at, decode, decode_content, read_file, resize_bands
+from ._decoding import (
+    apply_at,
+    decode,
+    decode_content,
+    find_least_side,
+    read_file,
+    resize_bands,
+)
 from ._input import check_item
 
 # Stamp and digest of the files that this process has read, by path.
@@ -15,12 +22,14 @@ _MAX_KNOWN_FILES = 1_000_000
 _SETTLED_NS = 4_000_000_000
 
 
-def load_identified_image(images, index, size, resample, crop_pct=None, max_value=None):
+def load_identified_image(
+    images, index, size, resample, crop_pct=None, max_value=None, reduce_jpeg=False
+):
     """Decode one image and resize it, and return the digest of its content, too.
 
     Parameters
     ----------
-    images, index, size, resample, crop_pct, max_value
+    images, index, size, resample, crop_pct, max_value, reduce_jpeg
         As for `load_image`.
 
     Returns
@@ -36,8 +45,9 @@ def load_identified_image(images, index, size, resample, crop_pct=None, max_valu
     InvalidImageError
         As of `load_image`.
     """
+    least_side = find_least_side(size, crop_pct) if reduce_jpeg else None
     bands, digest = apply_at(
-        images, index, lambda item: _decode_and_identify(item, max_value)
+        images, index, lambda item: _decode_and_identify(item, max_value, least_side)
     )
     return resize_bands(bands, size, resample, crop_pct), digest
 
@@ -71,12 +81,13 @@ def identify_image(images, index, max_value=None):
     return apply_at(images, index, lambda item: _identify(item, max_value))
 
 
-def _decode_and_identify(item, max_value):
+def _decode_and_identify(item, max_value, least_side):
     """Return the bands of an item, and its digest."""
     check_item(item)
     if isinstance(item, (str, os.PathLike)):
         content = read_file(item)
-        return decode_content(content, max_value), _digest_of_file(content)
+        bands = decode_content(content, max_value, least_side)
+        return bands, _digest_of_file(content)
     bands = decode(item, max_value)
     return bands, _digest_of_bands(bands)
 

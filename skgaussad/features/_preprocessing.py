@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from .._utils.validation import check_integer, check_real
-from ._decoding import load_image, place_crop
+from ._decoding import decode_image, find_least_side, load_image, place_crop
 from ._identity import identify_image, load_identified_image
 
 
@@ -30,6 +30,8 @@ class Preprocessing:
         Whether each image gets the same mean and standard deviation before that.
     max_value : int or None
         What is white in images of uint16; None for 65535.
+    reduce_jpeg : bool
+        Whether JPEG files are reduced while they are decoded.
     """
 
     image_size: tuple
@@ -39,6 +41,7 @@ class Preprocessing:
     std: tuple
     standardize_intensity: bool = False
     max_value: int | None = None
+    reduce_jpeg: bool = False
 
     @classmethod
     def resolve(
@@ -52,6 +55,7 @@ class Preprocessing:
         std,
         standardize_intensity=False,
         max_value=None,
+        reduce_jpeg=False,
     ):
         """Complete the parameters of the user by the network's own settings.
 
@@ -66,6 +70,7 @@ class Preprocessing:
         mean, std : float, tuple of (float, float, float) or None
         standardize_intensity : bool, default=False
         max_value : int or None, default=None
+        reduce_jpeg : bool, default=False
 
         Returns
         -------
@@ -81,11 +86,13 @@ class Preprocessing:
         if crop_pct is not None:
             check_real("crop_pct", crop_pct, 0, 1, closed="high")
             crop_pct = float(crop_pct)
-        if not isinstance(standardize_intensity, bool | np.bool_):
-            raise ValueError(
-                "standardize_intensity must be True or False; got "
-                f"{standardize_intensity!r}."
-            )
+        flags = {
+            "standardize_intensity": standardize_intensity,
+            "reduce_jpeg": reduce_jpeg,
+        }
+        for name, value in flags.items():
+            if not isinstance(value, bool | np.bool_):
+                raise ValueError(f"{name} must be True or False; got {value!r}.")
         return cls(
             cls.resolve_size(image_size) or tuple(native["input_size"][1:]),
             _resolve_interpolation(interpolation),
@@ -94,6 +101,7 @@ class Preprocessing:
             _resolve_channels("std", native["std"] if std is None else std, low=0),
             bool(standardize_intensity),
             resolve_max_value(max_value),
+            bool(reduce_jpeg),
         )
 
     @staticmethod
@@ -122,6 +130,13 @@ class Preprocessing:
         """Decode and resize one image, without normalizing it; see `load_image`."""
         return load_image(images, index, *self._resizing)
 
+    def decode(self, images, index):
+        """Decode one image as `load` does, without resizing it; see `decode_image`."""
+        least_side = None
+        if self.reduce_jpeg:
+            least_side = find_least_side(self.image_size, self.crop_pct)
+        return decode_image(images, index, self.max_value, least_side)
+
     def load_identified(self, images, index):
         """Return the image as of `load` and its digest; see `load_identified_image`."""
         return load_identified_image(images, index, *self._resizing)
@@ -146,7 +161,13 @@ class Preprocessing:
     @property
     def _resizing(self):
         resample = Image.Resampling[self.interpolation.upper()]
-        return self.image_size, resample, self.crop_pct, self.max_value
+        return (
+            self.image_size,
+            resample,
+            self.crop_pct,
+            self.max_value,
+            self.reduce_jpeg,
+        )
 
 
 def resolve_max_value(max_value):

@@ -3,7 +3,6 @@
 import numpy as np
 
 from ..exceptions import InvalidImageError
-from ._decoding import decode_image
 from ._input import LazyImages
 
 
@@ -13,8 +12,8 @@ class ReplacedImages(LazyImages):
     Parameters
     ----------
     paths : list of str
-    max_value : int or None
-        As for `decode_image`.
+    preprocessing : Preprocessing
+        Of the transformer that they go to.
 
     Attributes
     ----------
@@ -22,9 +21,9 @@ class ReplacedImages(LazyImages):
         By position, the problem of each image that was replaced so far.
     """
 
-    def __init__(self, paths, max_value):
+    def __init__(self, paths, preprocessing):
         self._paths = paths
-        self._max_value = max_value
+        self._preprocessing = preprocessing
         self.errors = {}
 
     def __len__(self):
@@ -32,7 +31,7 @@ class ReplacedImages(LazyImages):
 
     def __getitem__(self, index):
         try:
-            return decode_image(self._paths, index, self._max_value)
+            return self._preprocessing.decode(self._paths, index)
         except InvalidImageError as error:
             self.errors[index] = error.problem
             return np.zeros((8, 8), dtype=np.uint8)

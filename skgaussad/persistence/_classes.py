@@ -678,6 +678,7 @@ _OURS = {
             "std": _sequence(_number()),
             "standardize_intensity": _flag,
             "max_value": _optional(_count(least=1)),
+            "reduce_jpeg": _flag,
         },
         examine=_examine_preprocessing,
     ),

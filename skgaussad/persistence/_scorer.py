@@ -9,7 +9,6 @@ from .._utils.score_table import score_rows
 from ..detectors import (
     find_decider,
     find_held_out,
-    find_max_value,
     find_threshold,
     find_transformer,
 )
@@ -105,7 +104,7 @@ class Scorer:
         rows : list of dict
             As of `score_rows`, one a path.
         """
-        images = ReplacedImages(paths, find_max_value(self.model))
+        images = ReplacedImages(paths, find_transformer(self.model).preprocessing_)
         return self.rows(paths, self.model.score_samples(images), images.errors)
 
     def rows(self, paths, scores, errors):

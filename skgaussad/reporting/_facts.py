@@ -91,6 +91,7 @@ def setting_facts(estimator):
                 "Input",
                 f"{width} x {height} pixels, {preprocessing.interpolation}"
                 + ", standardized intensity" * preprocessing.standardize_intensity
+                + ", JPEG files reduced while decoded" * preprocessing.reduce_jpeg
                 + (
                     ""
                     if preprocessing.max_value is None

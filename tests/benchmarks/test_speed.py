@@ -43,34 +43,45 @@ from skgaussad.features import FeatureCache
 FOLDER = Path(speed.__file__).parent
 
 
+def sides_of(rates):
+    return {
+        name: extraction.Side(name, None, "extract", {}, False, found)
+        for name, found in rates.items()
+    }
+
+
 def holds(verdicts):
     return [verdict.holds for verdict in verdicts]
 
 
 def test_rates_are_checked_against_the_peer():
-    ratios = {"skgaussad float32": 3.5, "skgaussad bfloat16": 5.49, "anomalib": 1.0}
-    verdicts = check_rates("PNG", ratios, "anomalib")
+    rates = {"skgaussad float32": [3.5], "skgaussad bfloat16": [5.49], "anomalib": [1]}
+    sides = sides_of(rates)
+    ours = {name: name for name in extraction.OURS}
+    verdicts = check_rates("PNG", sides, ours, sides["anomalib"])
     assert holds(verdicts) == [True, False]
     assert "5.49 times" in verdicts[1].finding
 
 
 @pytest.mark.parametrize(
-    ("precision", "auroc", "expected"),
+    ("name", "auroc", "expected"),
     [
-        ("bfloat16", 90.31, False),
-        ("bfloat16", 90.29, True),
-        ("bfloat16", 89.69, False),
-        ("float32", 90.06, False),
-        ("float32", 89.96, True),
+        ("bfloat16 by openvino", 90.31, False),
+        ("bfloat16 by openvino", 90.29, True),
+        ("bfloat16 by openvino", 89.69, False),
+        ("float32 by openvino", 90.06, False),
+        ("float32 by openvino", 89.96, True),
+        ("reduced JPEG", 89.69, False),
     ],
 )
-def test_aurocs_may_differ_either_way_by_the_tolerance(precision, auroc, expected):
+def test_aurocs_may_differ_either_way_by_the_tolerance(name, auroc, expected):
     qualities = [
-        Quality("mono", "torch", "float32", 90.0, 82, 1000),
-        Quality("mono", "openvino", precision, auroc, 70, 1000),
+        Quality("mono", "first", None, 90.0, 82, 1000),
+        Quality("mono", name, "first", auroc, 70, 1000),
+        Quality("poly", "first", None, 50.0, 0, 1000),
     ]
     # Three standard errors are 2.07 points.
-    assert holds(check_quality(qualities)) == [False, expected, True]
+    assert holds(check_quality(qualities)) == [False, expected, True, True]
 
 
 def test_networks_are_checked_against_torch():
@@ -119,13 +130,17 @@ def test_engines_are_checked_against_torch():
         "skgaussad bfloat16": [2.9],
         "skgaussad bfloat16 torch": [2.0],
     }
-    sides = {
-        name: extraction.Side(name, None, "extract", {}, False, found)
-        for name, found in rates.items()
-    }
-    verdicts = check_engines("PNG", sides)
+    sides = sides_of(rates)
+    ours = {name: name for name in extraction.OURS}
+    verdicts = check_engines("PNG", sides, ours)
     assert holds(verdicts) == [True, False]
     assert "1.45 times" in verdicts[1].finding
+    ours = {"skgaussad float32 reduced": "skgaussad float32"}
+    verdicts = check_engines(
+        "large", sides_of(rates | {"skgaussad float32 reduced": [8]}), ours
+    )
+    assert holds(verdicts) == [True]
+    assert "4.00 times" in verdicts[0].finding
 
 
 def test_single_images_are_checked():

@@ -182,8 +182,9 @@ def test_augmented_images(deep, unit, paths):
 
 
 def test_replaced_images(deep, unit, paths):
-    images = ReplacedImages([*paths[:2], "missing.png"], WHITE)
     transformer = make_transformer(max_value=WHITE).fit(deep)
+    preprocessing = transformer.preprocessing_
+    images = ReplacedImages([*paths[:2], "missing.png"], preprocessing)
     np.testing.assert_allclose(
         transformer.transform(images)[:2],
         transformer.transform(unit[:2]),
