@@ -11,6 +11,8 @@ _EXAMPLES = """
 """
 _MAX_IMAGES = 1000
 _SECONDS_TO_STOP = 30
+# Characters of a token.
+_LEAST_TOKEN = 16
 
 
 def add_parser(commands):
@@ -104,10 +106,11 @@ def run(arguments):
 
     _check_port(arguments.host, arguments.port)
     token = arguments.token or os.environ.get(TOKEN_VARIABLE) or None
-    if arguments.host not in LOOPBACK and token is None:
+    if arguments.host not in LOOPBACK and len(token or "") < _LEAST_TOKEN:
         raise ValueError(
             f"--host {arguments.host} can be reached from other machines, and takes a "
-            f"token: set the environment variable {TOKEN_VARIABLE} to a long secret."
+            f"token: set the environment variable {TOKEN_VARIABLE} to a secret of at "
+            f"least {_LEAST_TOKEN} characters."
         )
     options = {
         name: getattr(arguments, name)

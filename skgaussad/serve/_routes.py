@@ -47,7 +47,7 @@ _DOCS_POLICY = (
 _HIDDEN = {"include_in_schema": False}
 _MAX_REPORT = 200
 
-Identity = Annotated[str, Path(pattern=r"^[0-9a-f]{16}(\.[a-z0-9]{1,8})?$")]
+Identity = Annotated[str, Path(pattern=r"^(\w{1,40}-)?[0-9a-f]{16}(\.[a-z0-9]{1,8})?$")]
 Upload = Annotated[UploadFile, File(description="An image file.")]
 Uploads = Annotated[list[UploadFile], File(description="Image files.")]
 
@@ -329,8 +329,10 @@ def _add_facts(app, service):
         point = served.working_point(service.ledger.rate)
         samples = served.samples
         kept = served.facts["training_samples"] or {}
-        learned = fit_summary(served.at_rate(service.ledger.rate))
         distances = served.held_out_distances
+        learned = fit_summary(
+            served.at_rate(service.ledger.rate), names=service.training_names()
+        )
         return schemas.Facts(
             version=served.version,
             file=os.path.basename(settings.model),
@@ -423,23 +425,33 @@ def _add_downloads(app, service):
 
     @app.get("/report", tags=["Download"], **_returns("text/html"))
     def get_report():
-        """Return an HTML report on the model and the last images."""
+        """Return an HTML report on the model and the last images that are not in it.
+
+        They are judged anew, by the model and the rate in use. Verdicts count where all
+        of them have one.
+        """
         from ..reporting import write_report
 
-        ledger = service.ledger
+        ledger, learned = service.ledger, service.ids_in_model()
         decisions = [
             decision
             for decision in ledger.last(_MAX_REPORT)
-            if ledger.has_image(decision["id"])
+            if ledger.has_image(decision["id"]) and decision["id"] not in learned
         ]
         if not decisions:
-            raise HTTPException(409, "No images have been scored to report on.")
+            raise HTTPException(409, "No new images have been scored to report on.")
+        verdicts = [decision["verdict"] for decision in decisions]
+        y = None
+        if all(verdicts):
+            y = [1 if verdict == "good" else -1 for verdict in verdicts]
         with service.temporary(name="report.html") as path:
             write_report(
                 service.served.at_rate(ledger.rate),
                 [ledger.image_of(decision["id"]) for decision in decisions],
                 path,
+                y=y,
                 names=[decision["name"] for decision in decisions],
+                title="The last images, by the model and rate of now",
             )
             with open(path, "rb") as file:
                 return download(file.read(), "report.html", "text/html")

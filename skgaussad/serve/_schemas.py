@@ -142,7 +142,7 @@ class Updated(BaseModel):
     model: str
     n_before: int
     n_after: int
-    threshold_before: float
+    threshold_before: float = Field(description="By the rate of the model file.")
     threshold_after: float
     warnings: list[str]
 

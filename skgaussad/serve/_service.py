@@ -4,6 +4,7 @@ import contextlib
 import copy
 import logging
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -30,6 +31,8 @@ _N_AT_ONCE = 16
 # Seconds from one look at the model file to the next.
 _INTERVAL = 1.0
 _MAX_NAME = 500
+# Of the name of a file that stays with its id.
+_MAX_STEM = 40
 _DECISIONS = {1: "normal", -1: "anomalous"}
 
 
@@ -149,8 +152,11 @@ class Service:
 
     def _name(self, file):
         """Return an id for an upload, which is the name of its file."""
-        suffix = os.path.splitext(name_of(file))[1].lower()
-        return secrets.token_hex(8) + (suffix if suffix in IMAGE_EXTENSIONS else "")
+        stem, suffix = os.path.splitext(os.path.basename(name_of(file)))
+        # For people who meet it among the files that a model has learned from.
+        stem = re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_")[:_MAX_STEM]
+        suffix = suffix.lower() if suffix.lower() in IMAGE_EXTENSIONS else ""
+        return f"{stem}{'-' * bool(stem)}{secrets.token_hex(8)}{suffix}"
 
     def _try_map(self, path):
         """Return the map of an image, or None of what is no image."""
@@ -211,6 +217,20 @@ class Service:
         """Return the paths of the training images."""
         samples = self.served.samples
         return [] if samples is None else samples["name"].tolist()
+
+    def training_names(self):
+        """Return what to call the training images, or None without their number."""
+        names, distances = self.names_in_model(), self.served.held_out_distances
+        if distances is None or len(distances) != len(names):
+            return None
+        given = {
+            self.ledger.image_of(decision["id"]): decision["name"]
+            for decision in self.ledger.last()
+        }
+        return [
+            given.get(name, os.path.basename(name)) or f"image {row + 1}"
+            for row, name in enumerate(names)
+        ]
 
     def ids_in_model(self):
         """Return the ids of those training images that were decided here."""
@@ -303,10 +323,7 @@ class Service:
         if len(distances) != len(samples["name"]):
             return None
         threshold = self.ledger.threshold
-        shown = {
-            self.ledger.image_of(decision["id"]): decision["name"]
-            for decision in self.ledger.last()
-        }
+        shown = self.training_names()
         images = []
         for row in np.argsort(-distances, kind="stable")[:most].tolist():
             name, distance = str(samples["name"][row]), float(distances[row])
@@ -314,8 +331,7 @@ class Service:
                 {
                     "row": row,
                     "name": name,
-                    "shown": shown.get(name, os.path.basename(name))
-                    or f"image {row + 1}",
+                    "shown": shown[row],
                     "lot": str(samples["group"][row]) if "group" in samples else None,
                     "distance": distance,
                     "threshold_ratio": distance / threshold if threshold > 0 else None,

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -740,6 +741,48 @@ def test_files_can_be_downloaded(client, model_file, mixed):
     assert all(path.name in report.text for path in mixed[-2:])
     onnx = pytest.importorskip("onnx")
     onnx.checker.check_model(onnx.load_from_string(client.get("/model/onnx").content))
+
+
+def test_a_report_is_on_images_that_are_not_in_the_model(client, mixed):
+    first, *others = score(client, mixed)
+    for row in (first, *others):
+        is_good = row["label"] == 1 or row is first
+        verdict = {"id": row["id"], "verdict": "good" if is_good else "defect"}
+        client.post("/feedback", json=verdict)
+    report = client.get("/report").text
+    assert f"of\n{len(mixed)} images are flagged" in report
+    assert "Missed defects: 0" in report, "verdicts are labels"
+    client.post("/update", json={"ids": [first["id"]]})
+    report = client.get("/report").text
+    assert f"of\n{len(mixed) - 1} images are flagged" in report
+    one_more = score(client, mixed[:1])
+    report = client.get("/report").text
+    assert "Missed defects" not in report, "one has no verdict"
+    client.post("/feedback", json={"id": one_more[0]["id"], "verdict": "good"})
+    ids = [row["id"] for row in others if row["label"] == 1] + [one_more[0]["id"]]
+    client.post("/update", json={"ids": ids})
+    for row in others:
+        if row["label"] == -1:
+            client.post("/feedback", json={"id": row["id"], "verdict": "good"})
+    ids = [row["id"] for row in others if row["label"] == -1]
+    client.post("/update", json={"ids": ids})
+    assert "No new images" in refusal(client.get("/report"), 409)
+
+
+def test_added_images_keep_their_names(client, model_file, new):
+    (row,) = score(client, [new[0]])
+    assert re.fullmatch(rf"{new[0].stem}-[0-9a-f]{{16}}\.png", row["id"])
+    files = [("files", ("Teil 7/\u00fc \u00e4.PNG", new[0].read_bytes()))]
+    (other,) = client.post("/score", files=files).json()["results"]
+    assert re.fullmatch(r"[0-9a-f]{16}\.png", other["id"])
+    assert client.get(f"/images/{other['id']}").status_code == 200
+    client.post("/feedback", json={"id": row["id"], "verdict": "good"})
+    client.post("/update", json={"ids": [row["id"]]})
+    name = load(model_file).training_samples_["name"][-1]
+    assert os.path.basename(name) == row["id"]
+    training = client.get("/training", params={"limit": 100}).json()["images"]
+    assert new[0].name in [image["shown"] for image in training]
+    assert "/" not in " ".join(client.get("/model").json()["summary"])
 
 
 def test_the_model_file_is_read_once(model_file, monkeypatch):

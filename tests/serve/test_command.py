@@ -9,6 +9,8 @@ import pytest
 
 from skgaussad.commands._main import main
 
+TOKEN = "a-secret-of-some-length"
+
 
 def upload(path):
     return [("files", (path.name, path.read_bytes()))]
@@ -80,11 +82,11 @@ def test_what_was_begun_is_answered_before_the_end(start, model_file, images):
 
 def test_several_workers_are_one_service(start, model_file, images):
     _, address = start(
-        str(model_file), "--workers=2", "--host=0.0.0.0", SKGAUSSAD_TOKEN="secret"
+        str(model_file), "--workers=2", "--host=0.0.0.0", SKGAUSSAD_TOKEN=TOKEN
     )
     address = address.replace("0.0.0.0", "127.0.0.1")
     wait_for(address)
-    headers = {"Authorization": "Bearer secret"}
+    headers = {"Authorization": f"Bearer {TOKEN}"}
     paths = sorted(images.glob("new/*.png"))
 
     def ask(method, url, **options):
@@ -119,6 +121,7 @@ def test_several_workers_are_one_service(start, model_file, images):
     ("arguments", "message"),
     [
         (["--host", "0.0.0.0"], "takes a token"),
+        (["--host", "0.0.0.0", "--token", "15-characters.."], "at least 16 characters"),
         (["--port", "99999"], "from 0 to 65535"),
         (["--max-images", "0"], "from 1 to 1000"),
         (["--max-size", "much"], "megabytes above 0"),

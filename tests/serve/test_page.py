@@ -299,3 +299,22 @@ def use_token(page, mixed):
 def test_the_api_is_described_without_another_host(visit, service):
     page = visit(f"{service}/docs")
     expect(page.locator(".opblock")).to_have_count(20)
+
+
+def test_what_others_change_shows_with_the_next_image(visit, address, mixed):
+    page = visit(address)
+    files = page.get_by_label("Choose images")
+    files.set_input_files(mixed[:1])
+    expect(page.locator("#cards .card")).to_have_count(1)
+    expect(page.locator("#model-line")).to_contain_text("5\u00a0% false alarms")
+    page.request.post(f"{address}/rate", data={"fpr": 0.3})
+    files.set_input_files(mixed[1:2])
+    expect(page.locator("#model-line")).to_contain_text("30\u00a0% false alarms")
+    slider = page.get_by_label("False-alarm rate")
+    expect(slider).to_have_attribute("aria-valuetext", "30\u00a0%")
+    history = page.request.get(f"{address}/history").json()
+    identity = history["decisions"][0]["id"]
+    page.request.post(f"{address}/feedback", data={"id": identity, "verdict": "good"})
+    page.request.post(f"{address}/update", data={"ids": [identity]})
+    files.set_input_files(mixed[2:3])
+    expect(page.locator("#model-line")).to_contain_text("41 normal images learned")

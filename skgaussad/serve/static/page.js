@@ -179,6 +179,8 @@ async function droppedFiles(transfer) {
 const nameOf = (file) => file.path || file.webkitRelativePath || file.name;
 
 let queue = Promise.resolve();
+// Whether the service uses another model or rate than the page shows.
+let isChanged = false;
 function check(files) {
   // One after the other, whatever is dropped meanwhile.
   queue = queue.then(() => score(files)).catch(complain);
@@ -216,7 +218,8 @@ async function score(files) {
   }
   $("working").hidden = true;
   say(`${count(files.length, "image", "images")} checked.`);
-  await refreshHistory();
+  await (isChanged ? refresh() : refreshHistory());
+  isChanged = false;
 }
 
 async function upload(files) {
@@ -225,6 +228,11 @@ async function upload(files) {
   const lot = $("lot").value.trim();
   const path = facts?.lots && lot ? `score?lot=${encodeURIComponent(lot)}` : "score";
   const answer = await (await ask(path, { method: "POST", body: form })).json();
+  // By another page or program, or by a new model file.
+  const used = answer.results.find((result) => !result.error);
+  isChanged ||=
+    answer.model !== facts?.version ||
+    Boolean(used && !facts.adapts && used.threshold !== facts.threshold);
   return answer.results;
 }
 
@@ -446,7 +454,7 @@ function drawRate() {
     ? "This is the rate in use."
     : changed.length
       ? `${count(changed.length, "image changes", "images change")} sides: ${names.join(", ")}; ${count(
-          changed.filter(isFlagged).length, "is", "are"
+          changed.filter(isFlagged).length, "of these is", "of these are"
         )} flagged then.`
       : "No image changes sides.";
   drawResults();
