@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import binom
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -27,7 +28,9 @@ from .detectors import (
     CellwiseMahalanobisDetector,
     LevelEnsemble,
     MahalanobisDetector,
+    find_decider,
     find_part,
+    find_threshold,
     find_transformer,
     send_to_part,
 )
@@ -47,6 +50,8 @@ _GRID = 7
 # Of the features of training samples that a pipeline keeps: 12,000 images of the
 # default network.
 _MAX_BYTES = 256 * 10**6
+# Probability of what new good samples hardly do.
+_RARE = 0.01
 _FIT_ANEW = "Fit anew to old and new samples"
 _FROM_FILE = "it was saved without its training samples"
 # Two changes at once would each begin with what is before the other.
@@ -59,6 +64,11 @@ def _names_of(X, n_samples):
     is_path = [isinstance(item, str | os.PathLike) for item in items]
     pairs = zip(items, is_path, strict=True)
     return np.array([os.fsdecode(item) if path else "" for item, path in pairs], str)
+
+
+def _absolute(names):
+    """Return paths as they lead to the same files from any folder."""
+    return np.array([name and os.path.abspath(name) for name in names], str)
 
 
 def _why_not_kept(steps, features, params):
@@ -250,6 +260,10 @@ class DetectorPipeline(Pipeline):
         """Fit all steps but the last, and keep what comes out of them."""
         vars(self).pop("_training", None)
         features = super()._fit(X, y, routed_params, **options)
+        if _num_samples(X) == 1 and find_transformer(self) is not None:
+            raise ValueError(
+                "A detector takes at least two normal images; got one. Give more."
+            )
         methods = (routed_params or {}).get(self.steps[-1][0], {})
         params = {**methods.get("fit", {}), **methods.get("fit_predict", {})}
         params = {name: value for name, value in params.items() if value is not None}
@@ -264,7 +278,7 @@ class DetectorPipeline(Pipeline):
                 # The detector says what is wrong with them.
                 return features
             self._training = TrainingSamples.of_fit(
-                values, _names_of(X, n), groups, self
+                values, _absolute(_names_of(X, n)), groups, self
             )
         else:
             self._training = reason
@@ -378,6 +392,8 @@ class DetectorPipeline(Pipeline):
         -----
         FalseAlarmRateWarning
             As :meth:`fit` does; ``X[i]`` is row i of `training_samples_` afterwards.
+            And if more of the new samples are flagged by the detector of before than of
+            good ones would be, by a binomial test at one percent.
 
         Examples
         --------
@@ -411,6 +427,7 @@ class DetectorPipeline(Pipeline):
                     f"The update would leave {n_left} training samples, and a detector "
                     "takes at least two. Forget fewer, or give more new ones."
                 )
+            self._warn_of_flagged(new[0])
             changed = samples.change(forgotten, *new)
             if changed.n_groups == 1:
                 raise ValueError(
@@ -497,7 +514,36 @@ class DetectorPipeline(Pipeline):
                         f"groups must be numbers of the type {groups.dtype}, as those "
                         f"of the fit are; got {given[groups != given][0]!r}."
                     )
-        return values, _names_of(X, len(values)), groups
+        return values, _absolute(_names_of(X, len(values))), groups
+
+    def _with_names(self, features):
+        """Return features as the detector was fitted to them."""
+        columns = getattr(self[-1], "feature_names_in_", None)
+        if columns is None:
+            return features
+        import pandas as pd
+
+        # Without a copy, which may order its numbers in another way: sums of them would
+        # differ in the last bits.
+        return pd.DataFrame(features, columns=columns, copy=False)
+
+    def _warn_of_flagged(self, features):
+        """Warn if more of the new samples are flagged than of good ones would be."""
+        threshold = find_threshold(self[-1])
+        fpr = getattr(find_decider(self[-1]), "fpr", None)
+        if threshold is None or fpr is None or not len(features):
+            return
+        distances = -self[-1].score_samples(self._with_names(features))
+        n, n_flagged = len(features), int(np.count_nonzero(distances > threshold))
+        if binom.sf(n_flagged - 1, n, fpr) < _RARE:
+            warnings.warn(
+                f"{n_flagged} of the {n} new samples are flagged by the model of "
+                f"before, which was set to flag {100 * fpr:.3g} % of good ones. Those "
+                "of a new lot may differ so, and defects do: look at them, and undo "
+                "the update if they are not good.",
+                FalseAlarmRateWarning,
+                stacklevel=3,
+            )
 
     def _refit(self, samples):
         """Fit a new detector to samples, and put it in the place of the old one."""
@@ -510,13 +556,7 @@ class DetectorPipeline(Pipeline):
                 "some of the old ones."
             )
         name, detector = self.steps[-1]
-        columns = getattr(detector, "feature_names_in_", None)
-        if columns is not None:
-            import pandas as pd
-
-            # Without a copy, which may order its numbers in another way: sums of them
-            # would differ in the last bits.
-            features = pd.DataFrame(features, columns=columns, copy=False)
+        features = self._with_names(features)
         params = {} if samples.groups is None else {"groups": samples.groups[rows]}
         with _noting() as noted:
             fitted = clone(detector).fit(features, **params)
@@ -763,6 +803,11 @@ def make_detector(
     >>> cells = LevelEnsemble(columns="cell", aggregation="top", fpr=0.01)
     >>> detector = make_detector(detector=cells, levels=[6, 7], pooling=4)
     """
+    unknown = sorted(features.keys() - DeepFeatureTransformer().get_params().keys())
+    if unknown:
+        raise TypeError(
+            f"make_detector() got an unexpected keyword argument {unknown[0]!r}"
+        )
     check_choice("method", method, _METHODS)
     has_cells = method == "cells"
     if pooling is None:

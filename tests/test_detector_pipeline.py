@@ -208,3 +208,13 @@ def test_a_sample_that_sets_the_threshold_alone_is_named(tmp_path):
         assert np.argmax(detector.calibration_distances_) == 7
     # Without it none does.
     detector.fit([*paths[:7], *paths[8:]])
+
+
+def test_an_unknown_parameter_is_one_of_the_function_called():
+    with pytest.raises(TypeError, match=r"make_detector\(\) got an .* 'fprr'"):
+        make_detector(fprr=0.1)
+
+
+def test_one_image_is_too_few(pictures):
+    with pytest.raises(ValueError, match="at least two normal images; got one"):
+        make_detector(**SETTINGS, levels=4, pooling=1).fit(pictures[:1])

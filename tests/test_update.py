@@ -4,6 +4,7 @@ import copy
 import datetime
 import pickle
 import threading
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from skgaussad import (
     make_detector,
     save,
 )
+from skgaussad.datasets import make_textures
 from skgaussad.exceptions import FalseAlarmRateWarning
 from skgaussad.persistence import model_info
 
@@ -317,6 +319,7 @@ def test_dates_of_any_type_are_one_lot():
     assert pipe.training_samples_["group"][-1] > day
 
 
+@pytest.mark.filterwarnings("ignore:.*new samples are flagged")
 def test_numbers_may_come_as_objects():
     numbers = np.arange(120) % 3
     pipe = make().fit(X, detector__groups=numbers.astype(object))
@@ -415,6 +418,7 @@ def test_the_samples_are_the_pipelines_own():
     assert_equal(pickle.loads(pickle.dumps(pipe)).undo_update(), make().fit(X))
 
 
+@pytest.mark.filterwarnings("ignore:.*new samples are flagged")
 @pytest.mark.parametrize(
     ("first", "then"),
     [
@@ -497,3 +501,31 @@ def test_updates_at_once_lose_nothing():
     for thread in threads:
         thread.join()
     assert len(pipe.training_samples_["name"]) == 150
+
+
+@pytest.mark.parametrize(
+    ("shift", "n_new", "is_told"), [(0, 40, False), (6, 40, True), (6, 1, True)]
+)
+def test_new_samples_that_look_like_defects_are_told(shift, n_new, is_told):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    pipe = DetectorPipeline([("detector", MahalanobisDetector(fpr=0.005))]).fit(X)
+    new = rng.normal(size=(n_new, 4)) + shift
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pipe.update(new)
+    told = [
+        str(w.message) for w in caught if "flagged by the model of" in str(w.message)
+    ]
+    assert len(told) == is_told
+    if is_told:
+        assert f"{n_new} of the {n_new} new samples" in told[0]
+        assert "set to flag 0.5 % of good ones" in told[0]
+
+
+def test_new_samples_are_told_of_where_they_are_images():
+    images = make_textures(36, 0, size=64, random_state=0).images
+    settings = {**SETTINGS, "image_size": 64, "levels": 4, "pooling": 2}
+    pipe = make_detector(**settings).fit(list(images[:30]))
+    with pytest.warns(FalseAlarmRateWarning, match="of the 6 new samples are flagged"):
+        pipe.update(list(255 - images[30:]))

@@ -48,7 +48,12 @@ def run(arguments):
     good, new = arguments.good, arguments.new
     for name, folder in (("GOOD", good), ("NEW", new)):
         existing_folder(name, folder)
-    _warn_of_both(good, new)
+    if os.path.isfile(arguments.output):
+        raise ValueError(
+            f"-o {arguments.output} is a file, and a folder is to be written; name "
+            "another."
+        )
+    _check_images(new, not arguments.quiet)
     os.makedirs(arguments.output, exist_ok=True)
     model, results, report = (
         os.path.join(arguments.output, name)
@@ -70,20 +75,12 @@ def run(arguments):
         raise
 
 
-def _warn_of_both(good, new):
-    """Warn of images that are to be learned from and to be judged."""
-    import os
-
+def _check_images(folder, verbose):
+    """Raise InvalidImageError before a fit, which takes long, and not after it."""
+    from .._utils.progress import progress_bar
+    from ..features import decode_image
     from ._inputs import list_images
-    from ._streams import print_message
 
-    learned, judged = (
-        {os.path.realpath(path) for path in list_images([folder])}
-        for folder in (good, new)
-    )
-    if learned & judged:
-        print_message(
-            f"warning: {len(learned & judged)} of the {len(judged)} images of {new} "
-            f"are those of {good}, too: what was learned from says nothing about new "
-            "ones."
-        )
+    paths = list(list_images([folder]))
+    for index in progress_bar("checked", verbose, iterable=range(len(paths))):
+        decode_image(paths, index)

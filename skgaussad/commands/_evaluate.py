@@ -39,8 +39,10 @@ def run(arguments):
     import json
 
     from .._utils.progress import progress_bar
+    from ..detectors import count_learned, say_learned
     from ..persistence import Scorer
     from ._inputs import list_labelled
+    from ._streams import print_message
 
     paths, types = list_labelled(arguments.folder)
     scorer = Scorer(arguments.model)
@@ -49,6 +51,9 @@ def run(arguments):
         for _, rows in scorer.stream(paths, on_error="raise"):
             distances += [row["distance"] for row in rows]
             bar.update(len(rows))
+    n_learned = count_learned(paths, scorer.learned)
+    if n_learned:
+        print_message(f"warning: {say_learned(n_learned, len(paths))}")
     figures = _evaluate(distances, types, scorer)
     print(json.dumps(figures) if arguments.json else _as_table(figures))
 

@@ -133,14 +133,13 @@ def run(arguments):
     from functools import partial
 
     from ..persistence import save
-    from ._inputs import check_enough, list_normal, show_named
+    from ._inputs import list_normal, show_named
     from ._lots import describe, find_lots
     from ._outputs import check_output
 
     started = time.perf_counter()
     check_output(arguments.output, is_model=True)
     paths = _leave_out(list_normal(arguments.images), arguments.leave_out)
-    check_enough(paths)
     inputs = [*paths, arguments.weights]
     check_output(arguments.output, inputs=inputs, is_model=True)
     lots = find_lots(arguments.lots, paths, arguments.images)

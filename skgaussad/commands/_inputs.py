@@ -108,15 +108,6 @@ def list_normal(sources):
     return _without_repeated(paths)
 
 
-def check_enough(paths):
-    """Raise ValueError unless there are images enough to fit a model to."""
-    if len(paths) < 2:
-        raise ValueError(
-            f"a model takes at least two good images; got {len(paths)}: "
-            f"{', '.join(map(repr, paths)) or 'none'}."
-        )
-
-
 def _without_repeated(paths):
     """Return each file once, by the first path to it; warn of the others."""
     groups = group_same_files(paths)

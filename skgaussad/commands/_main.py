@@ -123,6 +123,8 @@ def _explain(error):
         return f"{error.item}: {error.problem}"
     if getattr(error, "errno", None) == errno.EBADF:
         return "standard output is closed; open it, or send it to /dev/null."
+    if isinstance(error, IsADirectoryError) and error.filename:
+        return f"{os.fsdecode(error.filename)!r} is a folder, and a file is expected."
     if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
         # Of a temporary file the folder is what cannot be written to.
         file = os.fspath(error.filename)

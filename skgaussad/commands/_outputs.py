@@ -12,6 +12,7 @@ import numpy as np
 from .._utils.atomic_write import replacing
 from .._utils.optional import check_packages
 from .._utils.score_table import COLUMNS, arrow_schema
+from ..exceptions import ModelFileError
 from ..features import IMAGE_EXTENSIONS
 
 # Rows of a Parquet file that are compressed together, a few megabytes.
@@ -175,7 +176,7 @@ def check_output(path, *, inputs=(), is_model=False):
     ------
     OSError
         If the folder does not exist, the path is not a file, or a file is there that is
-        an input, an image or a model.
+        an input, an image or a model; or by `is_model`, anything but a model.
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder or os.curdir):
@@ -198,6 +199,16 @@ def check_output(path, *, inputs=(), is_model=False):
             f"{path!r} is there and would be replaced, and by its name it is {kind}; "
             "name another file to write to."
         )
+    if is_model and os.path.getsize(path):
+        from ..persistence import model_info
+
+        try:
+            model_info(path)
+        except ModelFileError as error:
+            raise FileExistsError(
+                f"{path!r} is there and would be replaced, and it is no whole model "
+                "file; name another file to write to."
+            ) from error
     for source in inputs:
         check_spared(source, path)
 

@@ -81,11 +81,10 @@ def run(arguments):
 def _fit(arguments):
     """Fit the default model to a folder."""
     from .. import make_detector
-    from ._inputs import check_enough, list_normal
+    from ._inputs import list_normal
 
-    paths = list_normal([arguments.source])
-    check_enough(paths)
-    return make_detector(verbose=not arguments.quiet).fit(paths)
+    pipeline = make_detector(verbose=not arguments.quiet)
+    return pipeline.fit(list_normal([arguments.source]))
 
 
 def _paths_of(model, source):

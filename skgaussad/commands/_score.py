@@ -111,6 +111,7 @@ def run(arguments):
 
 def _score(arguments):
     from .._utils.progress import progress_bar
+    from ..detectors import count_learned, say_learned
     from ..persistence import Scorer
     from ._inputs import common_folder, count_images, list_images
     from ._maps import MapWriter
@@ -148,7 +149,7 @@ def _score(arguments):
     # On a terminal the rows themselves show the progress.
     to_terminal = output is None and sys.stdout.isatty()
     on_error = arguments.on_error or "raise"
-    n_images = n_anomalous = n_unusable = n_without_map = 0
+    n_images = n_anomalous = n_unusable = n_without_map = n_learned = 0
     with (
         open_output(output, format_) as write,
         progress_bar(
@@ -168,6 +169,7 @@ def _score(arguments):
             write(rows)
             bar.update(len(rows))
             n_images += len(rows)
+            n_learned += count_learned(some, scorer.learned)
             n_anomalous += sum(row["label"] == -1 for row in rows)
             n_unusable += sum(row["error"] is not None for row in rows)
     print_message(f"{n_anomalous} of {n_images - n_unusable} images flagged.")
@@ -176,6 +178,8 @@ def _score(arguments):
             f"{n_unusable} of {n_images} images could not be used; the column error "
             "says why."
         )
+    if n_learned:
+        print_message(f"warning: {say_learned(n_learned, n_images)}")
     if n_without_map:
         print_message(f"maps missing: {n_without_map}.")
     return arguments.anomaly_status if n_anomalous else 0

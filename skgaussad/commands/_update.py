@@ -100,7 +100,7 @@ def _update(arguments):
     import warnings
     from functools import partial
 
-    from ..detectors import find_threshold
+    from ..detectors import find_threshold, learned_files
     from ..persistence import load, save
     from ._inputs import list_normal, show_named
     from ._outputs import check_output
@@ -111,7 +111,7 @@ def _update(arguments):
     old_threshold = find_threshold(model)
     paths = list_normal(arguments.images) if arguments.images else []
     check_output(arguments.model, inputs=paths, is_model=True)
-    known = {os.path.realpath(name) for name in before["name"] if name}
+    known = learned_files(model)
     again = [path for path in paths if os.path.realpath(path) in known]
     if again:
         raise ValueError(
@@ -171,7 +171,7 @@ def _find_forgotten(arguments, samples):
     labels = samples["group"].astype(str) if "group" in samples else None
     forgotten = np.zeros(len(samples["name"]), dtype=bool)
     for name in arguments.forget:
-        found = samples["name"] == name
+        found = samples["name"] == os.path.abspath(name)
         if not found.any():
             # Or by its file name alone, if one has it.
             files = [os.path.basename(path) for path in samples["name"]]

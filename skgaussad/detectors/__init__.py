@@ -16,6 +16,7 @@ from ._robust import RobustDetector
 from ._tiled import TiledDetector
 from ._variant_mahalanobis import VariantMahalanobisDetector
 from ._walk import (
+    count_learned,
     find_decider,
     find_held_out,
     find_max_value,
@@ -24,6 +25,8 @@ from ._walk import (
     find_transformer,
     gaussian_parts,
     innermost,
+    learned_files,
+    say_learned,
     send_to_part,
     walk,
 )

@@ -4,6 +4,8 @@ Pipelines, meta-estimators and fitted searches are opened alike, for whoever ask
 command line, the displays, the report, the graph.
 """
 
+import os
+
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -149,6 +151,28 @@ def find_transformer(estimator):
             if isinstance(step, DeepFeatureTransformer):
                 return step
     return None
+
+
+def learned_files(estimator):
+    """Return the real paths of the files that a fitted estimator has learned from."""
+    names = getattr(estimator, "training_samples_", {}).get("name", [])
+    return frozenset(os.path.realpath(name) for name in names if name)
+
+
+def count_learned(images, learned):
+    """Count the images that are among the files of `learned_files`."""
+    if not learned:
+        return 0
+    paths = [item for item in images if isinstance(item, str | os.PathLike)]
+    return sum(os.path.realpath(path) in learned for path in paths)
+
+
+def say_learned(n_learned, n_images):
+    """Say what is wrong with judging images that a model has learned from."""
+    return (
+        f"{n_learned} of the {n_images} images are those that the model was fitted to: "
+        "their distances say nothing about new ones. Judge others."
+    )
 
 
 def check_whole_files(transformer, why):

@@ -65,8 +65,8 @@ def _describe_sizes(images, rows):
         height, width = sizes[others[0]]
         yield (
             f"{len(others)} of {len(rows)} training images looked at have another size "
-            f"than most, {usual[1]} x {usual[0]} pixels: {_name(others)}, the first "
-            f"{width} x {height}. All are resized to one, so that parts come in "
+            f"than the commonest, {usual[1]} x {usual[0]} pixels: {_name(others)}, the "
+            f"first {width} x {height}. All are resized to one, so that parts come in "
             "several scales. Take images of one camera and distance."
         )
 

@@ -1,6 +1,7 @@
 """Write a self-contained HTML page about a detector."""
 
 import os
+import warnings
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +14,13 @@ from .._utils.labels import check_labels, number_labels
 from .._utils.score_table import path_to_text
 from .._utils.validation import check_integer, check_real
 from ..detectors import (
+    count_learned,
     find_decider,
     find_held_out,
     find_part,
     find_threshold,
+    learned_files,
+    say_learned,
 )
 from ..inspection import (
     ask_for_scores,
@@ -116,6 +120,11 @@ def write_report(
     InvalidImageError
         If an image cannot be used.
 
+    Warns
+    -----
+    UserWarning
+        If the detector was fitted to some of the images, by their paths.
+
     See Also
     --------
     skgaussad.inspection.anomaly_maps : The maps.
@@ -190,6 +199,10 @@ def write_report_of(
             f"{detector_name} has the threshold {offset}, and a report "
             "needs a finite one. Fit on more images, or for a higher fpr."
         )
+    n_learned = count_learned(X, learned_files(estimator))
+    caution = say_learned(n_learned, len(X)) if n_learned else None
+    if caution:
+        warnings.warn(caution, UserWarning, stacklevel=3)
     p = _p_values(estimator, -y_score)
     scored = ScoredImages(X, names, -y_score, p, -offset, y, defect_types)
     draw = cell_map_drawer(estimator, rest, features, scored.images)
@@ -205,6 +218,7 @@ def write_report_of(
         scored=scored,
         fpr=fpr,
         confidence=confidence,
+        caution=caution,
         data=data_facts(scored),
         settings=setting_facts(estimator),
         calibration=calibration_facts(estimator, -offset, confidence),

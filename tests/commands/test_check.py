@@ -1,6 +1,7 @@
 """``skgaussad check``, ``review`` and ``fit --leave-out``."""
 
 import csv
+import os
 import re
 import shutil
 
@@ -60,9 +61,47 @@ def test_check_takes_folders_only(run, parts, tmp_path):
 @pytest.mark.filterwarnings("ignore::skgaussad.exceptions.FalseAlarmRateWarning")
 def test_images_that_were_learned_from_tell_nothing(run, parts, tmp_path):
     good = parts / "good"
-    status, _, err = run("check", good, good, "-o", tmp_path / "out", "--quiet")
+    output = tmp_path / "out"
+    status, _, err = run("check", good, good, "-o", output, "--quiet")
     assert status == 0
-    assert "are those of" in err
+    words = "40 of the 40 images are those that the model was fitted to"
+    assert err.count(words) == 1
+    assert words in (output / "report.html").read_text()
+    model = output / "model.skgaussad"
+    for command in (("score", model, good), ("evaluate", model, parts / "both")):
+        if command[0] == "evaluate":
+            shutil.copytree(parts / "new", tmp_path / "both")
+            os.symlink(good / "00.png", tmp_path / "both" / "good" / "000.png")
+            command = (*command[:2], tmp_path / "both")
+        status, _, err = run(*command, "--quiet")
+        assert status == 0
+        assert "images are those that the model was fitted to" in err
+    assert "1 of the 12 images" in err
+    for command in (
+        ("score", model, parts / "new"),
+        ("evaluate", model, parts / "new"),
+    ):
+        assert "fitted to" not in run(*command, "--quiet")[2]
+
+
+def test_another_folder_with_the_same_names_is_another(
+    run, parts, tiny_options, tmp_path, monkeypatch
+):
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+    shutil.copytree(parts / "good", tmp_path / "monday" / "good")
+    shutil.copytree(parts / "new" / "good", tmp_path / "tuesday" / "good")
+    os.rename(tmp_path / "tuesday/good/40.png", tmp_path / "tuesday/good/00.png")
+    model = tmp_path / "m.skgaussad"
+    monkeypatch.chdir(tmp_path / "monday")
+    assert run("fit", "good", *tiny_options, "--quiet", "-o", model)[0] == 0
+    names = load(model).training_samples_["name"].tolist()
+    assert names[0] == str(tmp_path / "monday" / "good" / "00.png")
+    monkeypatch.chdir(tmp_path / "tuesday")
+    assert "fitted to" not in run("score", model, "good")[2]
+    assert "40 before, 46 now" in run("update", model, "good", "--quiet")[1]
+    assert "1 of the 1 images are those" in run("score", model, "good/00.png")[2]
+    assert "46 before, 45 now" in run("update", model, "--forget", "good/00.png")[1]
 
 
 def test_a_check_that_fails_leaves_no_folder(run, parts, tmp_path):
@@ -158,8 +197,8 @@ def test_one_image_is_too_few(run, parts, tmp_path, command):
     output = tmp_path / ("model.skgaussad" if command == "fit" else "page.html")
     status, _, err = run(command, tmp_path / "good", "-o", output, "--quiet")
     assert status == 1
-    assert err.startswith("skgaussad: a model takes at least two good images; got 1: ")
-    assert "00.png" in err and err.count("\n") == 1
+    expected = "A detector takes at least two normal images; got one. Give more."
+    assert err == f"skgaussad: {expected}\n"
     assert not output.exists()
 
 
@@ -191,3 +230,61 @@ def test_check_takes_folders_with_names_like_options(run, parts, tmp_path, monke
     status, _, err = run("check", "--quiet", "--output=out", "--", "-q", "--new")
     assert status == 0, err
     assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize("command", ["fit", "check", "score"])
+def test_what_is_there_is_not_replaced_by_something_else(
+    run, parts, model, tmp_path, command
+):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    sources = {
+        "fit": [parts / "good"],
+        "check": [parts / "good", parts / "new"],
+        "score": [model, parts / "new"],
+    }[command]
+    status, _, err = run(command, *sources, "-o", notes, "--quiet")
+    assert status == 1
+    assert err.count("\n") == 1
+    assert str(notes) in err
+    assert notes.read_text() == "mine"
+
+
+def test_a_model_or_an_empty_file_is_replaced(
+    run, parts, model, tiny_options, tmp_path
+):
+    path = tmp_path / "m.skgaussad"
+    options = (*tiny_options, "--quiet", "-o", path)
+    for content in (b"", None):
+        if content is None:
+            shutil.copy(model, path)
+        else:
+            path.write_bytes(content)
+        assert run("fit", parts / "good", *options)[0] == 0
+        assert len(load(path).training_samples_["name"]) == 40
+    path.write_bytes(path.read_bytes()[:-100])
+    status, _, err = run("fit", parts / "good", *options)
+    assert status == 1
+    assert "no whole model file" in err
+
+
+def test_check_looks_at_all_images_before_it_fits(run, parts, tmp_path, monkeypatch):
+    shutil.copytree(parts / "new", tmp_path / "new")
+    (tmp_path / "new" / "good" / "bad.png").write_bytes(b"no image")
+    monkeypatch.setattr(DeepFeatureTransformer, "fit", None)
+    output = tmp_path / "out"
+    status, _, err = run("check", parts / "good", tmp_path / "new", "-o", output)
+    assert status == 1
+    assert "bad.png': expected an i" in err
+    assert not output.exists()
+
+
+def test_the_order_of_arguments_is_told(run, parts, model):
+    status, _, err = run("score", parts / "good", model)
+    assert status == 1
+    assert (
+        err == f"skgaussad: '{parts / 'good'}' is a folder, and a file is expected.\n"
+    )
+    status, _, err = run("fit", "nowhere", "-o", "m.skgaussad", "--quiet")
+    assert status == 1
+    assert "'nowhere'" in err and "does not exist" in err

@@ -378,6 +378,22 @@ def test_what_was_learned_and_what_to_recheck(good, tmp_path):
     assert "Date and signature" in page.text
 
 
+def test_images_that_were_learned_from_are_told(good, tmp_path):
+    paths = []
+    for number, image in enumerate(good[:24]):
+        paths.append(str(tmp_path / f"{number:02}.png"))
+        Image.fromarray(image).save(paths[-1])
+    pipe = make_detector(levels=3, image_size=32, pooling=2, fpr=0.1).fit(paths[:20])
+    words = "1 of the 5 images are those that the model was fitted to"
+    with pytest.warns(UserWarning, match=words):
+        path = write_report(pipe, paths[19:], tmp_path / "known.html")
+    assert words in path.read_text(encoding="utf-8")
+    path = write_report(pipe, paths[20:], tmp_path / "new.html")
+    assert "was fitted to" not in path.read_text(encoding="utf-8")
+    # As pixels they cannot be told.
+    write_report(pipe, good[:5], tmp_path / "pixels.html")
+
+
 def test_nothing_flagged_is_said_so(pipe, good, tmp_path):
     page = Page(write_report(pipe, good[:3], tmp_path / "report.html"))
     assert "None of the 3 images is flagged: no distance" in page.text
