@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -221,8 +222,17 @@ def _load(container, *, fetch):
         raise container.refuse(
             f"it holds an object of type {type(estimator).__name__}, not an estimator"
         )
+    _add_parameters(parts)
     _reset_run_parameters(parts)
     return estimator
+
+
+def _add_parameters(parts):
+    """Set parameters that the version of the file did not have to their defaults."""
+    for part in parts:
+        for name, parameter in inspect.signature(type(part)).parameters.items():
+            if name not in vars(part) and parameter.default is not parameter.empty:
+                setattr(part, name, parameter.default)
 
 
 def _reset_run_parameters(parts):

@@ -127,7 +127,7 @@ def _add_problems(app):
     @app.exception_handler(RequestValidationError)
     async def refuse_request(request, error):
         problems = (
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+            f"{'.'.join(map(str, e['loc']))}: {_explain(e)}" for e in error.errors()
         )
         return problem_response(422, "; ".join(problems))
 
@@ -142,6 +142,14 @@ def _add_problems(app):
     @app.exception_handler(Exception)
     async def fail(request, error):
         return problem_response(500, "Something went wrong; the log has more.")
+
+
+def _explain(problem):
+    """Say what is wrong with a field."""
+    if "UploadFile" in problem["msg"]:
+        # Of curl, what lacks its @ is a text.
+        return "expected the content of a file, as of curl -F files=@a.png; got text"
+    return problem["msg"]
 
 
 def _add_page(app):

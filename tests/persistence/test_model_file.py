@@ -54,7 +54,7 @@ from skgaussad.calibration import ConformalMonitor
 from skgaussad.datasets import load_solar_cells
 from skgaussad.features import FeatureCache
 from skgaussad.model_selection import GroupNormalKFold, NormalKFold
-from skgaussad.persistence import _classes, model_info
+from skgaussad.persistence import _classes, _model_file, model_info
 
 DATA = Path(__file__).parent / "data"
 TINY = {"backbone": "test_resnet", "weights": None, "image_size": 64, "device": "cpu"}
@@ -713,4 +713,23 @@ def test_kill_leaves_a_whole_file(path, tell):
     assert len(leftovers) <= 1
     assert all(
         re.fullmatch(r"\.model\.skgaussad\.\w+\.tmp", name) for name in leftovers
+    )
+
+
+def test_parameters_that_a_file_does_not_have_are_at_their_defaults(
+    tmp_path, monkeypatch
+):
+    """Those of a version before there were these."""
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32), dtype=np.uint8)
+    pipe = make_pipeline(tiny(), MahalanobisDetector(fpr=0.2)).fit(images)
+    expected = pipe.score_samples(images)
+    facts = _model_file.summarize(pipe)
+    del pipe[0].reduce_jpeg, pipe[1].confidence
+    monkeypatch.setattr(_model_file, "summarize", lambda _: facts)
+    save(pipe, tmp_path / "m.skgaussad")
+    loaded = load(tmp_path / "m.skgaussad")
+    assert (loaded[0].reduce_jpeg, loaded[1].confidence) == (False, None)
+    np.testing.assert_array_equal(loaded.score_samples(images), expected)
+    np.testing.assert_array_equal(
+        clone(loaded).fit(images).score_samples(images), expected
     )

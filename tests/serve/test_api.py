@@ -743,6 +743,11 @@ def test_files_can_be_downloaded(client, model_file, mixed):
     onnx.checker.check_model(onnx.load_from_string(client.get("/model/onnx").content))
 
 
+def test_text_in_the_place_of_a_file_is_told(client):
+    response = client.post("/score", files=[("files", (None, "hello"))])
+    assert "files=@a.png; got text" in refusal(response, 422)
+
+
 def test_a_report_is_on_images_that_are_not_in_the_model(client, mixed):
     first, *others = score(client, mixed)
     for row in (first, *others):
