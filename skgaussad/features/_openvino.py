@@ -4,11 +4,13 @@ A network is converted in memory, in a second or less, and kept for as long as t
 process lives: no file is written, and none but the network's weights is read.
 """
 
+import ctypes
 import importlib
 import os
 import sys
 import threading
 import warnings
+import weakref
 from collections import OrderedDict
 
 import torch
@@ -50,6 +52,7 @@ class OpenVinoNetwork:
     def __init__(self, backbone, levels, image_size, precision):
         self._precision = precision
         self._has_tokens = [backbone.shapes[level][3] for level in levels]
+        _alive.add(self)
         self._compiled, self._compiling = {}, threading.Lock()
         self._requests = threading.local()
         module = backbone.flat_module(levels)
@@ -169,13 +172,18 @@ def _first_line(error):
 
 _lock = threading.Lock()
 _networks = OrderedDict()
-# A child cannot use what was compiled before the fork, nor give it back.
-_of_parents = []
+# Transformers may have some that are no longer kept here.
+_alive = weakref.WeakSet()
 
 
 def _forget_parent():
+    """In a child, which cannot use what was compiled before the fork, nor give it back.
+
+    Not even at its end, when Python gives back all that is left.
+    """
     global _lock, _networks
-    _of_parents.append(_networks)
+    for network in _alive:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(network))
     _lock, _networks = threading.Lock(), OrderedDict()
 
 

@@ -261,6 +261,40 @@ def test_a_forked_child_computes_them_too(pictures):
     np.testing.assert_array_equal(transformer.transform(pictures), expected)
 
 
+# The child gives back what is left at its end, as all processes do.
+FORK = """
+import os, sys
+import numpy as np
+from skgaussad import DeepFeatureTransformer
+from skgaussad.features import _openvino
+
+_openvino._MOST_KEPT = 1
+pictures = np.random.default_rng(0).integers(0, 256, (6, 64, 64), dtype=np.uint8)
+transformers = [
+    DeepFeatureTransformer(
+        "test_resnet", levels=level, weights=None, image_size=64, engine="openvino"
+    ).fit(pictures)
+    for level in (1, 2, 3)
+]
+expected = [each.transform(pictures) for each in transformers]
+child = os.fork()
+if sys.argv[1] == "computes" or child:
+    for each, features in zip(transformers, expected):
+        assert np.abs(each.transform(pictures) - features).max() < 1e-5
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("child", ["computes", "ends"])
+def test_a_forked_child_ends_as_others_do(child):
+    """Also with networks that were converted for others, and are no longer kept."""
+    command = [sys.executable, "-W", "ignore", "-c", FORK, child]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_cache_tells_engines_apart(pictures, tmp_path):
     """Their features differ by rounding, as those of two versions of torch do."""
     for engine in ("torch", "openvino", "torch"):
