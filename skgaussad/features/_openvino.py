@@ -63,7 +63,7 @@ class OpenVinoNetwork:
                 expected = module(x)
                 self._model = _convert(module, x)
             self._check(x, expected)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        except (ImportError, RuntimeError, TypeError, ValueError) as error:
             raise UnsupportedNetworkError(_first_line(error)) from error
 
     def _check(self, x, expected):

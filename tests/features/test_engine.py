@@ -295,6 +295,19 @@ def test_a_forked_child_ends_as_others_do(child):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_broken_installation_leaves_it_to_torch(monkeypatch, pictures):
+    def fail():
+        raise ImportError("libopenvino.so: cannot open shared object file")
+
+    monkeypatch.setattr(_openvino, "_networks", type(_openvino._networks)())
+    monkeypatch.setattr(_openvino, "_import_openvino", fail)
+    with pytest.warns(UserWarning, match="cannot open shared object file"):
+        transformer = make("auto").fit(pictures)
+    assert transformer.engine_ == "torch"
+    expected = make("torch").fit_transform(pictures)
+    np.testing.assert_array_equal(transformer.transform(pictures), expected)
+
+
 def test_the_cache_tells_engines_apart(pictures, tmp_path):
     """Their features differ by rounding, as those of two versions of torch do."""
     for engine in ("torch", "openvino", "torch"):
