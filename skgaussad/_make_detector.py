@@ -8,7 +8,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import betabinom, binom
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -29,6 +29,7 @@ from .detectors import (
     LevelEnsemble,
     MahalanobisDetector,
     find_decider,
+    find_held_out,
     find_part,
     find_threshold,
     find_transformer,
@@ -393,7 +394,7 @@ class DetectorPipeline(Pipeline):
         FalseAlarmRateWarning
             As :meth:`fit` does; ``X[i]`` is row i of `training_samples_` afterwards.
             And if more of the new samples are flagged by the detector of before than of
-            good ones would be, by a binomial test at one percent.
+            good ones would be, in one of a hundred updates with good ones at most.
 
         Examples
         --------
@@ -535,7 +536,15 @@ class DetectorPipeline(Pipeline):
             return
         distances = -self[-1].score_samples(self._with_names(features))
         n, n_flagged = len(features), int(np.count_nonzero(distances > threshold))
-        if binom.sf(n_flagged - 1, n, fpr) < _RARE:
+        held_out = find_held_out(self[-1])
+        if held_out is None:
+            rarity = binom.sf(n_flagged - 1, n, fpr)
+        else:
+            # The rate of a threshold that some samples set is itself at random.
+            n_beyond = max(fpr * (held_out.n_units + 1), 1)
+            n_within = max(held_out.n_units + 1 - n_beyond, 1)
+            rarity = betabinom.sf(n_flagged - 1, n, n_beyond, n_within)
+        if rarity < _RARE:
             warnings.warn(
                 f"{n_flagged} of the {n} new samples are flagged by the model of "
                 f"before, which was set to flag {100 * fpr:.3g} % of good ones. Those "

@@ -56,8 +56,9 @@ class OpenVinoNetwork:
         self._compiled, self._compiling = {}, threading.Lock()
         self._requests = threading.local()
         module = backbone.flat_module(levels)
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randn(2, 3, *image_size, generator=generator)
+        generator = torch.Generator("cpu").manual_seed(0)
+        size = (2, 3, *image_size)
+        x = torch.randn(size, generator=generator, dtype=torch.float32, device="cpu")
         try:
             with torch_run(alone=True):
                 expected = module(x)

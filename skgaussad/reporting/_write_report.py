@@ -22,6 +22,7 @@ from ..detectors import (
     learned_files,
     say_learned,
 )
+from ..features import list_folder
 from ..inspection import (
     ask_for_scores,
     cell_map_drawer,
@@ -71,7 +72,7 @@ def write_report(
         Fitted; takes images.
 
     X : sequence of n_images images
-        Images that were not in the fit: paths, PIL images or arrays.
+        Images that were not in the fit: paths, PIL images or arrays; or a folder.
 
     path : str or path-like
         Where to write the page. An existing file is replaced once the new page is
@@ -179,6 +180,8 @@ def write_report_of(
 ):
     """Do what `write_report` does; `sent` is of `send_through_network`, or None."""
     check_matplotlib("A report")
+    if isinstance(X, str | os.PathLike):
+        X = list_folder(X)
     if n_images is not None:
         check_integer("n_images", n_images, 1)
     check_real("confidence", confidence, 0, 1)

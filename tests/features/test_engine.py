@@ -308,6 +308,27 @@ def test_a_broken_installation_leaves_it_to_torch(monkeypatch, pictures):
     np.testing.assert_array_equal(transformer.transform(pictures), expected)
 
 
+@pytest.mark.parametrize(
+    ("get", "set_", "value"),
+    [
+        (torch.get_default_dtype, torch.set_default_dtype, torch.float64),
+        (torch.get_default_device, torch.set_default_device, "meta"),
+    ],
+    ids=["type", "device"],
+)
+def test_networks_are_converted_whatever_is_set(
+    monkeypatch, pictures, get, set_, value
+):
+    monkeypatch.setattr(_openvino, "_networks", type(_openvino._networks)())
+    before = None if value == "meta" else get()
+    set_(value)
+    try:
+        transformer = make("auto").fit(pictures)
+    finally:
+        set_(before)
+    assert transformer.engine_ == "openvino"
+
+
 def test_the_cache_tells_engines_apart(pictures, tmp_path):
     """Their features differ by rounding, as those of two versions of torch do."""
     for engine in ("torch", "openvino", "torch"):

@@ -390,6 +390,15 @@ def test_images_that_were_learned_from_are_told(good, tmp_path):
     assert words in path.read_text(encoding="utf-8")
     path = write_report(pipe, paths[20:], tmp_path / "new.html")
     assert "was fitted to" not in path.read_text(encoding="utf-8")
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for path in paths[20:]:
+        shutil.copy(path, folder)
+    for name in (folder, str(folder)):
+        path = write_report(pipe, name, tmp_path / "folder.html")
+        assert "4 images" in path.read_text(encoding="utf-8")
+    with pytest.raises(OSError):
+        write_report(pipe, "nowhere", tmp_path / "nowhere.html")
     # As pixels they cannot be told.
     write_report(pipe, good[:5], tmp_path / "pixels.html")
 
