@@ -428,13 +428,13 @@ class DetectorPipeline(Pipeline):
                     f"The update would leave {n_left} training samples, and a detector "
                     "takes at least two. Forget fewer, or give more new ones."
                 )
-            self._warn_of_flagged(new[0])
             changed = samples.change(forgotten, *new)
             if changed.n_groups == 1:
                 raise ValueError(
                     "The update would leave one group, and leaving groups out takes at "
                     "least two. Forget fewer, or give new ones."
                 )
+            self._warn_of_flagged(new[0])
             return self._refit(changed)
 
     def undo_update(self):

@@ -39,7 +39,7 @@ def run(arguments):
     import json
 
     from .._utils.progress import progress_bar
-    from ..detectors import count_learned, say_learned
+    from ..detectors import count_learned, learned_files, say_learned
     from ..persistence import Scorer
     from ._inputs import list_labelled
     from ._streams import print_message
@@ -51,7 +51,7 @@ def run(arguments):
         for _, rows in scorer.stream(paths, on_error="raise"):
             distances += [row["distance"] for row in rows]
             bar.update(len(rows))
-    n_learned = count_learned(paths, scorer.learned)
+    n_learned = count_learned(paths, learned_files(scorer.model))
     if n_learned:
         print_message(f"warning: {say_learned(n_learned, len(paths))}")
     figures = _evaluate(distances, types, scorer)

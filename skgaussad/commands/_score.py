@@ -111,7 +111,7 @@ def run(arguments):
 
 def _score(arguments):
     from .._utils.progress import progress_bar
-    from ..detectors import count_learned, say_learned
+    from ..detectors import count_learned, learned_files, say_learned
     from ..persistence import Scorer
     from ._inputs import common_folder, count_images, list_images
     from ._maps import MapWriter
@@ -149,6 +149,7 @@ def _score(arguments):
     # On a terminal the rows themselves show the progress.
     to_terminal = output is None and sys.stdout.isatty()
     on_error = arguments.on_error or "raise"
+    learned = learned_files(scorer.model)
     n_images = n_anomalous = n_unusable = n_without_map = n_learned = 0
     with (
         open_output(output, format_) as write,
@@ -169,7 +170,7 @@ def _score(arguments):
             write(rows)
             bar.update(len(rows))
             n_images += len(rows)
-            n_learned += count_learned(some, scorer.learned)
+            n_learned += count_learned(some, learned)
             n_anomalous += sum(row["label"] == -1 for row in rows)
             n_unusable += sum(row["error"] is not None for row in rows)
     print_message(f"{n_anomalous} of {n_images - n_unusable} images flagged.")

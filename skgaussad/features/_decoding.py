@@ -7,7 +7,6 @@ has colour.
 """
 
 import io
-import math
 import threading
 
 import numpy as np
@@ -35,13 +34,8 @@ _PLAIN = Meaning()
 _user_images = threading.Lock()
 
 
-# What JPEG files are reduced to while they are decoded, in sides of the result: most of
-# the smoothing that keeps a smaller image from aliasing is then the filter's.
-_REDUCED_SIDES = 2
-
-
 def load_image(
-    images, index, size, resample, crop_pct=None, max_value=None, reduce_jpeg=False
+    images, index, size, resample, crop_pct=None, max_value=None, least_side=None
 ):
     """Decode one image and resize it.
 
@@ -71,10 +65,9 @@ def load_image(
     max_value : int or None, default=None
         What is white in images of uint16; None is 65535.
 
-    reduce_jpeg : bool, default=False
-        Whether to decode JPEG files at a half, a quarter or an eighth of their size:
-        the smallest of these at which no side is shorter than twice the longer side
-        that it is resized to.
+    least_side : int or None, default=None
+        Decode JPEG files at a half, a quarter or an eighth of their size: the smallest
+        of these at which no side is shorter than this. None decodes them in full.
 
     Returns
     -------
@@ -105,14 +98,8 @@ def load_image(
     several frames (GIF, APNG, TIFF, WebP) is an error, unless it is an MPO, as
     phones write it, whose first frame is the photo.
     """
-    least_side = find_least_side(size, crop_pct) if reduce_jpeg else None
     bands = apply_at(images, index, lambda item: decode(item, max_value, least_side))
     return resize_bands(bands, size, resample, crop_pct)
-
-
-def find_least_side(size, crop_pct):
-    """Return what no side of a JPEG file may fall below by ``reduce_jpeg``."""
-    return math.ceil(_REDUCED_SIDES * max(size) / (crop_pct or 1))
 
 
 def decode_image(images, index, max_value=None, least_side=None):
@@ -126,11 +113,8 @@ def decode_image(images, index, max_value=None, least_side=None):
     index : int
         Position of the image.
 
-    max_value : int or None, default=None
+    max_value, least_side : int or None, default=None
         As for `load_image`.
-
-    least_side : int or None, default=None
-        Reduce JPEG files to sides of no less than this; None decodes them in full.
 
     Returns
     -------

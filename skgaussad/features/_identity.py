@@ -4,14 +4,7 @@ import hashlib
 import os
 import time
 
-from ._decoding import (
-    apply_at,
-    decode,
-    decode_content,
-    find_least_side,
-    read_file,
-    resize_bands,
-)
+from ._decoding import apply_at, decode, decode_content, read_file, resize_bands
 from ._input import check_item
 
 # Stamp and digest of the files that this process has read, by path.
@@ -23,13 +16,13 @@ _SETTLED_NS = 4_000_000_000
 
 
 def load_identified_image(
-    images, index, size, resample, crop_pct=None, max_value=None, reduce_jpeg=False
+    images, index, size, resample, crop_pct=None, max_value=None, least_side=None
 ):
     """Decode one image and resize it, and return the digest of its content, too.
 
     Parameters
     ----------
-    images, index, size, resample, crop_pct, max_value, reduce_jpeg
+    images, index, size, resample, crop_pct, max_value, least_side
         As for `load_image`.
 
     Returns
@@ -45,7 +38,6 @@ def load_identified_image(
     InvalidImageError
         As of `load_image`.
     """
-    least_side = find_least_side(size, crop_pct) if reduce_jpeg else None
     bands, digest = apply_at(
         images, index, lambda item: _decode_and_identify(item, max_value, least_side)
     )

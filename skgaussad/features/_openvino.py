@@ -1,7 +1,7 @@
 """Networks run by OpenVINO, which uses more of a processor than torch does.
 
-A network is converted in memory, in a second or less, and kept for as long as the
-process lives: no file is written, and none but the network's weights is read.
+A network is converted in memory, in a second or less, and kept as one of the last few
+of the process: no file is written, and none but the network's weights is read.
 """
 
 import ctypes

@@ -1,5 +1,6 @@
 """Resizing and normalization of images to the network's input."""
 
+import math
 import numbers
 from dataclasses import dataclass
 
@@ -7,8 +8,12 @@ import numpy as np
 from PIL import Image
 
 from .._utils.validation import check_integer, check_real
-from ._decoding import decode_image, find_least_side, load_image, place_crop
+from ._decoding import decode_image, load_image, place_crop
 from ._identity import identify_image, load_identified_image
+
+# What JPEG files are reduced to while they are decoded, in sides of the result: most of
+# the smoothing that keeps a smaller image from aliasing is then the filter's.
+_REDUCED_SIDES = 2
 
 
 @dataclass(frozen=True)
@@ -132,10 +137,7 @@ class Preprocessing:
 
     def decode(self, images, index):
         """Decode one image as `load` does, without resizing it; see `decode_image`."""
-        least_side = None
-        if self.reduce_jpeg:
-            least_side = find_least_side(self.image_size, self.crop_pct)
-        return decode_image(images, index, self.max_value, least_side)
+        return decode_image(images, index, self.max_value, self._least_side)
 
     def load_identified(self, images, index):
         """Return the image as of `load` and its digest; see `load_identified_image`."""
@@ -166,8 +168,15 @@ class Preprocessing:
             resample,
             self.crop_pct,
             self.max_value,
-            self.reduce_jpeg,
+            self._least_side,
         )
+
+    @property
+    def _least_side(self):
+        """Sides that JPEG files may be reduced to while they are decoded, or None."""
+        if not self.reduce_jpeg:
+            return None
+        return math.ceil(_REDUCED_SIDES * max(self.image_size) / (self.crop_pct or 1))
 
 
 def resolve_max_value(max_value):

@@ -11,7 +11,6 @@ from ..detectors import (
     find_held_out,
     find_threshold,
     find_transformer,
-    learned_files,
 )
 from ..features import ReplacedImages
 from ._model_file import load_with_facts
@@ -36,8 +35,6 @@ class Scorer:
     fpr : float or None
         The false-positive rate it was set for.
     held_out : HeldOutDistances or None
-    learned : frozenset of str
-        Real paths of the images that the model was fitted to.
     facts : dict
         As of `model_info`.
     version : str
@@ -93,7 +90,6 @@ class Scorer:
         self.model, self.threshold, self.version = model, threshold, digest[:12]
         self.fpr = getattr(find_decider(model), "fpr", None)
         self.held_out = find_held_out(model)
-        self.learned = learned_files(model)
 
     def score(self, paths):
         """Score some images, which go through the network once.

@@ -317,13 +317,11 @@ class Service:
         training : dict or None
             As of `Training`; None where the model does not tell.
         """
-        samples, distances = self.served.samples, self.served.held_out_distances
-        if samples is None or distances is None:
-            return None
-        if len(distances) != len(samples["name"]):
-            return None
-        threshold = self.ledger.threshold
         shown = self.training_names()
+        if shown is None:
+            return None
+        samples, distances = self.served.samples, self.served.held_out_distances
+        threshold = self.ledger.threshold
         images = []
         for row in np.argsort(-distances, kind="stable")[:most].tolist():
             name, distance = str(samples["name"][row]), float(distances[row])
